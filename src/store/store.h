@@ -1,0 +1,278 @@
+/*
+ * The store: sealed records at paths, changed in batches that happen once.
+ *
+ * The store is untrusted: it never sees plaintext, and the seal checks whatever it gives back. All
+ * engines keep one counter: every batch that commits takes the next sequence number, with no gaps,
+ * and leaves one entry in the change log and one remembered request.
+ *
+ * A record is never removed: a deletion is a record that the seal marks as a tombstone. So a
+ * record's revision only grows: 1 when it is made, then one more with each change.
+ *
+ * Threads: every function may be called from any thread, except open and close.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/op.h"
+
+#define HF_STORE_ID_LEN 16
+#define HF_DIGEST_LEN   32
+#define HF_PATH_MAX     1024
+#define HF_BODY_MAX     (16U << 20) /* of a body, a note and a result each */
+#define HF_LEASE_MAX_MS 86400000U
+
+struct hf_engine;
+
+struct hf_record {
+    char *path;
+    uint64_t revision; /* of this record: 1, 2, 3 ... */
+    uint64_t seq;      /* of the batch that wrote it */
+    struct hf_buf body;
+};
+
+void hf_record_free(struct hf_record *record);
+HF_DEFINE_CLEANUP(record)
+
+/* One record as a scan shows it; views live until the callback returns. */
+struct hf_record_view {
+    const char *path;
+    uint64_t revision;
+    uint64_t seq;
+    struct hf_bytes body;
+};
+
+/* One change of a batch: the record at path goes from revision expected to expected + 1. */
+struct hf_change {
+    const char *path;
+    uint64_t expected; /* 0: no record may be there yet */
+    struct hf_bytes body;
+    uint8_t
+        digest[HF_DIGEST_LEN]; /* SHA-256 of body; the caller computes it, the engine keeps it */
+};
+
+/* What the linker is told about one change, in the order of the batch. */
+struct hf_linked {
+    const char *path;
+    uint64_t revision;             /* the new one */
+    uint8_t digest[HF_DIGEST_LEN]; /* SHA-256 of the new body */
+    bool replaces;                 /* there was a record: */
+    uint64_t old_revision;
+    uint8_t old_digest[HF_DIGEST_LEN];
+    uint8_t link[HF_DIGEST_LEN]; /* out: chain value after this change, kept in the change log */
+};
+
+/*
+ * Called by the engine inside its transaction, once the batch is known to apply and its sequence
+ * number is fixed: computes the chain and the next head. head is the one left by the batch before
+ * (empty in a new store). note is the batch's note. The engine keeps out_head, opaque to it, in the
+ * same transaction. Must not call the engine. A failure abandons the batch.
+ *
+ * It may run on a thread of the engine while the caller waits, never twice at the same time, and
+ * again for the same batch when its first transaction had to be given up.
+ */
+struct hf_linker {
+    struct hf_status (*link)(void *context, struct hf_op *op, uint64_t seq, struct hf_bytes head,
+                             struct hf_bytes note, struct hf_linked *changes, size_t count,
+                             struct hf_buf *out_head);
+    void *context;
+};
+
+/* All or nothing, once per request id. Views live until apply returns. */
+struct hf_batch {
+    struct hf_request_id request_id; /* must be set */
+    const char *principal;           /* who asked, as the request table remembers it */
+    uint8_t digest[HF_DIGEST_LEN];   /* of what was asked; another digest under the id conflicts */
+    uint64_t epoch;                  /* 0: any; else the epoch the writer believes in */
+    const struct hf_change *changes;
+    size_t count;
+    struct hf_bytes note;           /* sealed audit record, kept in the log; may be empty */
+    struct hf_bytes result;         /* sealed, given back to whoever repeats the request */
+    const struct hf_linker *linker; /* NULL: links are zero and the head stays */
+};
+
+struct hf_commit {
+    uint64_t seq;
+    uint64_t epoch;
+    bool repeated;        /* the request had happened before: nothing was changed now */
+    struct hf_buf result; /* of the first time; empty unless repeated */
+};
+
+void hf_commit_init(struct hf_commit *commit);
+void hf_commit_done(struct hf_commit *commit);
+
+/* One entry of the change log. */
+struct hf_logged_change {
+    const char *path;
+    uint64_t revision;
+    const uint8_t *digest; /* HF_DIGEST_LEN */
+    const uint8_t *link;   /* HF_DIGEST_LEN */
+    struct hf_bytes body;  /* empty if the record has moved on since */
+};
+struct hf_logged_batch {
+    uint64_t seq;
+    uint64_t epoch;
+    uint64_t realtime_ms; /* when the engine committed it */
+    struct hf_bytes note;
+    const struct hf_logged_change *changes;
+    size_t count;
+};
+
+struct hf_store_state {
+    uint8_t store_id[HF_STORE_ID_LEN];
+    uint64_t seq; /* of the last commit; 0 in a new store */
+    uint64_t epoch;
+    uint64_t oldest_seq; /* the oldest batch that is still in the change log; 0: none */
+};
+
+typedef struct hf_status (*hf_record_visitor)(void *context, const struct hf_record_view *record);
+typedef struct hf_status (*hf_log_visitor)(void *context, const struct hf_logged_batch *batch);
+
+struct hf_store_settings {
+    const char *engine;                /* "sqlite", "memory", "failing" */
+    const char *directory;             /* where an embedded engine keeps its files */
+    bool create;                       /* make a new store; HF_EXISTS when there is one */
+    uint8_t store_id[HF_STORE_ID_LEN]; /* for create */
+};
+
+struct hf_engine_ops {
+    const char *name; /* as written in holdfast.conf */
+
+    struct hf_status (*open)(struct hf_op *op, const struct hf_store_settings *settings,
+                             struct hf_engine **out);
+    struct hf_status (*state)(struct hf_engine *engine, struct hf_op *op,
+                              struct hf_store_state *out, struct hf_buf *out_head);
+    struct hf_status (*get)(struct hf_engine *engine, struct hf_op *op, const char *path,
+                            struct hf_record **out);
+    struct hf_status (*list)(struct hf_engine *engine, struct hf_op *op, const char *prefix,
+                             const char *after, hf_record_visitor visit, void *context);
+    struct hf_status (*apply)(struct hf_engine *engine, struct hf_op *op,
+                              const struct hf_batch *batch, struct hf_commit *out);
+    struct hf_status (*changes)(struct hf_engine *engine, struct hf_op *op, uint64_t from,
+                                size_t max_batches, hf_log_visitor visit, void *context);
+    struct hf_status (*snapshot)(struct hf_engine *engine, struct hf_op *op, const char *file,
+                                 uint64_t *out_seq);
+    struct hf_status (*barrier)(struct hf_engine *engine, struct hf_op *op, uint64_t *out_seq);
+    struct hf_status (*lease)(struct hf_engine *engine, struct hf_op *op, const char *name,
+                              const char *holder, uint64_t duration_ms, uint64_t *out_fence);
+    struct hf_status (*forget)(struct hf_engine *engine, struct hf_op *op, uint64_t below_seq);
+    struct hf_status (*recall)(struct hf_engine *engine, struct hf_op *op,
+                               const struct hf_batch *batch, struct hf_commit *out);
+    struct hf_status (*find)(struct hf_engine *engine, struct hf_op *op,
+                             const uint8_t digest[HF_DIGEST_LEN], uint64_t since_ms,
+                             uint64_t up_to_seq, struct hf_request_id *out);
+    void (*close)(struct hf_engine *engine);
+};
+
+struct hf_engine_counts;
+
+/* Engines put this first in their own struct and set ops. */
+struct hf_engine {
+    const struct hf_engine_ops *ops;
+    struct hf_engine_counts *counts; /* of hf_engine_open(); NULL: nothing is counted */
+};
+
+/*
+ * Opens the engine that settings name. HF_INVALID for an unknown name, HF_NOT_FOUND when there is
+ * no store and create is off, HF_WRONG_STATE when another process has it open, HF_CORRUPT or
+ * HF_UNSUPPORTED for a file that is not ours or newer than we are. The environment of op must
+ * outlive the engine.
+ */
+HF_STATUS hf_engine_open(struct hf_op *op, const struct hf_store_settings *settings,
+                         struct hf_engine **out);
+void hf_engine_free(struct hf_engine *engine);
+HF_DEFINE_CLEANUP(engine)
+
+/*
+ * All calls below fail with HF_UNAVAILABLE once the deadline has passed, and with HF_LATER where
+ * the operation may not wait.
+ */
+
+/* Where the store stands, from one consistent state; out_head may be NULL. */
+HF_STATUS hf_engine_state(struct hf_engine *engine, struct hf_op *op, struct hf_store_state *out,
+                          struct hf_buf *out_head);
+
+/* The record at path, tombstones included; HF_NOT_FOUND. */
+HF_STATUS hf_engine_get(struct hf_engine *engine, struct hf_op *op, const char *path,
+                        struct hf_record **out);
+
+/*
+ * Every record whose path begins with prefix and sorts (by byte) after the given one (NULL: from
+ * the first), in order of path, from one consistent state. A visitor that fails ends the walk with
+ * its status. The visitor must not call the engine.
+ */
+HF_STATUS hf_engine_list(struct hf_engine *engine, struct hf_op *op, const char *prefix,
+                         const char *after, hf_record_visitor visit, void *context);
+
+/*
+ * All changes or none, once per request id, durable before it returns. A repeat under the same id,
+ * digest and principal gives the first commit and its result; under others HF_CONFLICT.
+ * HF_INVALID for a batch without a request id, or with a path that is empty, too long, twice there
+ * or has control characters; HF_TOO_LARGE for bytes beyond HF_BODY_MAX. HF_CONFLICT when a revision
+ * or the epoch has moved on, HF_IN_DOUBT when the end was not seen, HF_NO_SPACE or HF_UNAVAILABLE
+ * when nothing has happened. Writers in several threads share commits.
+ */
+HF_STATUS hf_engine_apply(struct hf_engine *engine, struct hf_op *op, const struct hf_batch *batch,
+                          struct hf_commit *out);
+
+/*
+ * At most max_batches log entries with seq > from, in order. HF_NOT_FOUND when some of them are
+ * gone from the log (start from a snapshot instead).
+ */
+HF_STATUS hf_engine_changes(struct hf_engine *engine, struct hf_op *op, uint64_t from,
+                            size_t max_batches, hf_log_visitor visit, void *context);
+
+/* A consistent copy of the store in a new file (mode 0600), with the seq it stands at. */
+HF_STATUS hf_engine_snapshot(struct hf_engine *engine, struct hf_op *op, const char *file,
+                             uint64_t *out_seq);
+
+/* Proves that everything seen so far is durable where writes are decided; gives the seq. */
+HF_STATUS hf_engine_barrier(struct hf_engine *engine, struct hf_op *op, uint64_t *out_seq);
+
+/*
+ * Takes or renews the named lease for holder; *out_fence grows each time it changes hands.
+ * HF_CONFLICT while another holder has it. A duration of 0 gives it up. In an embedded engine a
+ * lease ends with the process that took it, and whoever takes it next gets a new fence.
+ */
+HF_STATUS hf_engine_lease(struct hf_engine *engine, struct hf_op *op, const char *name,
+                          const char *holder, uint64_t duration_ms, uint64_t *out_fence);
+
+/* Drops log entries and remembered requests of batches with seq < below_seq. */
+HF_STATUS hf_engine_forget(struct hf_engine *engine, struct hf_op *op, uint64_t below_seq);
+
+/*
+ * What a repeat of the batch would be given, changing nothing: of the batch only request id,
+ * principal and digest count. HF_NOT_FOUND when the request has not happened (or is forgotten),
+ * HF_CONFLICT when its id was used for another.
+ */
+HF_STATUS hf_engine_recall(struct hf_engine *engine, struct hf_op *op, const struct hf_batch *batch,
+                           struct hf_commit *out);
+
+/*
+ * The id of the latest remembered request with this digest that was committed at or after since_ms
+ * (realtime, as the log has it) and not after up_to_seq (0: any); HF_NOT_FOUND. Meant for the last
+ * seconds: an engine may look through them one by one.
+ */
+HF_STATUS hf_engine_find(struct hf_engine *engine, struct hf_op *op,
+                         const uint8_t digest[HF_DIGEST_LEN], uint64_t since_ms, uint64_t up_to_seq,
+                         struct hf_request_id *out);
+
+extern const struct hf_engine_ops hf_sqlite_engine;
+extern const struct hf_engine_ops hf_memory_engine;
+extern const struct hf_engine_ops hf_failing_engine;
+
+/*
+ * The failing engine is a wrapper for tests: it passes calls on to another engine and fails the
+ * n-th of them as told.
+ */
+enum hf_fault {
+    HF_FAULT_NONE,
+    HF_FAULT_BEFORE,   /* fails with the code, nothing has happened */
+    HF_FAULT_IN_DOUBT, /* it happened, but the answer is HF_IN_DOUBT */
+};
+/* Takes over inner. */
+struct hf_engine *hf_failing_new(struct hf_engine *inner);
+/* Fail call number at (counted from 1 from now on, all calls of all ops). 0: never. */
+void hf_failing_set(struct hf_engine *engine, enum hf_fault fault, enum hf_code code, uint64_t at);
+/* How many calls have been counted since, and how many faults happened. */
+uint64_t hf_failing_calls(struct hf_engine *engine);
+uint64_t hf_failing_faults(struct hf_engine *engine);
