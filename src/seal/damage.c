@@ -1,0 +1,97 @@
+/* The list of records that do not open: what an operator has to restore. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "seal/seal_internal.h"
+
+void hf_damage_init(struct hf_damage *damage)
+{
+    memset(damage, 0, sizeof *damage);
+    pthread_mutex_init(&damage->lock, NULL);
+}
+
+void hf_damage_clear(struct hf_damage *damage)
+{
+    pthread_mutex_lock(&damage->lock);
+    for (size_t i = 0; i < damage->count; i++) {
+        free(damage->items[i].path);
+    }
+    free(damage->items);
+    damage->items = NULL;
+    damage->count = 0;
+    damage->total = 0;
+    pthread_mutex_unlock(&damage->lock);
+}
+
+void hf_damage_done(struct hf_damage *damage)
+{
+    hf_damage_clear(damage);
+    pthread_mutex_destroy(&damage->lock);
+}
+
+static bool is_known(const struct hf_damage *damage, const char *path)
+{
+    for (size_t i = 0; i < damage->count; i++) {
+        if (strcmp(damage->items[i].path, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void hf_damage_add(struct hf_seal *seal, const char *path, uint64_t revision, const char *why)
+{
+    struct hf_damage *damage = &seal->damage;
+    bool is_new;
+
+    pthread_mutex_lock(&damage->lock);
+    is_new = damage->count < HF_DAMAGE_MAX && !is_known(damage, path);
+    if (is_new) {
+        damage->items = hf_realloc_array(damage->items, damage->count + 1, sizeof *damage->items);
+        damage->items[damage->count++] = (struct hf_damaged){ hf_strdup(path), revision };
+    }
+    damage->total += is_new || damage->count == HF_DAMAGE_MAX ? 1 : 0;
+    pthread_mutex_unlock(&damage->lock);
+    if (is_new) {
+        HF_ERROR(seal->env, "the record %.300s (revision %" PRIu64 ") does not open: %s", path,
+                 revision, why);
+    }
+}
+
+void hf_damage_heal(struct hf_seal *seal, const char *path)
+{
+    struct hf_damage *damage = &seal->damage;
+
+    if (atomic_load(&damage->total) == 0) {
+        return;
+    }
+    pthread_mutex_lock(&damage->lock);
+    for (size_t i = 0; i < damage->count; i++) {
+        if (strcmp(damage->items[i].path, path) == 0) {
+            free(damage->items[i].path);
+            damage->items[i] = damage->items[--damage->count];
+            damage->total--;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&damage->lock);
+}
+
+uint64_t hf_seal_damage(struct hf_seal *seal,
+                        void (*visit)(void *context, const char *path, uint64_t revision),
+                        void *context)
+{
+    struct hf_damage *damage = &seal->damage;
+    uint64_t total;
+
+    pthread_mutex_lock(&damage->lock);
+    for (size_t i = 0; visit != NULL && i < damage->count; i++) {
+        visit(context, damage->items[i].path, damage->items[i].revision);
+    }
+    total = damage->total;
+    pthread_mutex_unlock(&damage->lock);
+    return total;
+}

@@ -1,0 +1,447 @@
+/* The pin file: what this node remembers of the store, outside of it (docs/formats/pin.md). */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "seal/seal_internal.h"
+
+#define TITLE    "holdfast pin 1"
+#define FILE_MAX 4096
+#define ACCEPT   "accept-history"
+
+void hf_pin_print(const struct hf_pin *pin, struct hf_buf *out)
+{
+    hf_buf_add_text(out, TITLE "\nstore ");
+    hf_hex_add(out, hf_bytes_of(pin->store_id, HF_STORE_ID_LEN));
+    hf_buf_add_text(out, "\n");
+    if (pin->has_root) {
+        hf_buf_add_format(out, "root %" PRIu32 " ", pin->generation);
+        hf_hex_add(out, hf_bytes_of(pin->commitment, HF_SHA256_LEN));
+        hf_buf_add_text(out, "\n");
+    }
+    if (pin->has_head) {
+        hf_buf_add_format(out, "head %" PRIu64 " ", pin->seq);
+        hf_hex_add(out, hf_bytes_of(pin->link, HF_DIGEST_LEN));
+        hf_buf_add_text(out, "\n");
+    }
+    if (pin->accept_history) {
+        hf_buf_add_text(out, ACCEPT "\n");
+    }
+}
+
+static bool take_hex(const char *text, uint8_t *out, size_t len)
+{
+    struct hf_op scratch = { 0 };
+    HF_AUTO(buf) bytes = hf_buf_new();
+
+    if (text == NULL || strlen(text) != 2 * len ||
+        hf_hex_decode(&scratch, hf_bytes_of_text(text), bytes).code != HF_OK) {
+        return false;
+    }
+    memcpy(out, bytes->data, len);
+    return true;
+}
+
+static bool take_number(const char *text, uint64_t max, uint64_t *out)
+{
+    struct hf_op scratch = { 0 };
+
+    return text != NULL && hf_parse_u64(&scratch, text, max, out).code == HF_OK;
+}
+
+static bool parse_root(struct hf_pin *pin, const char *number, const char *hex)
+{
+    uint64_t generation = 0;
+
+    if (!take_number(number, UINT32_MAX, &generation) ||
+        !take_hex(hex, pin->commitment, HF_SHA256_LEN)) {
+        return false;
+    }
+    pin->generation = (uint32_t)generation;
+    pin->has_root = true;
+    return true;
+}
+
+static bool parse_head(struct hf_pin *pin, const char *number, const char *hex)
+{
+    pin->has_head =
+        take_number(number, UINT64_MAX, &pin->seq) && take_hex(hex, pin->link, HF_DIGEST_LEN);
+    return pin->has_head;
+}
+
+/* One line after the title. */
+static bool parse_line(struct hf_pin *pin, char *line, bool *has_store)
+{
+    char *rest = line;
+    const char *word = strsep(&rest, " ");
+    const char *first = strsep(&rest, " ");
+    const char *second = strsep(&rest, " ");
+
+    if (rest != NULL) {
+        return false;
+    }
+    if (strcmp(word, "store") == 0 && second == NULL && !*has_store) {
+        *has_store = take_hex(first, pin->store_id, HF_STORE_ID_LEN);
+        return *has_store;
+    }
+    if (strcmp(word, "root") == 0 && !pin->has_root) {
+        return parse_root(pin, first, second);
+    }
+    if (strcmp(word, "head") == 0 && !pin->has_head) {
+        return parse_head(pin, first, second);
+    }
+    pin->accept_history = strcmp(word, ACCEPT) == 0 && first == NULL;
+    return pin->accept_history;
+}
+
+static bool parse_lines(struct hf_pin *pin, char *text)
+{
+    char *rest = text;
+    const char *title = strsep(&rest, "\n");
+    bool has_store = false;
+
+    if (strcmp(title, TITLE) != 0) {
+        return false;
+    }
+    while (rest != NULL && *rest != '\0') {
+        char *line = strsep(&rest, "\n");
+
+        /* A line without its end may have lost something. */
+        if (rest == NULL || !parse_line(pin, line, &has_store)) {
+            return false;
+        }
+    }
+    return has_store;
+}
+
+struct hf_status hf_pin_parse(struct hf_op *op, struct hf_bytes text, struct hf_pin *out)
+{
+    struct hf_pin pin = { 0 };
+    HF_AUTO_STRING lines = hf_strndup((const char *)text.data, text.len);
+
+    if (strlen(lines) != text.len || !parse_lines(&pin, lines)) {
+        return hf_fail(op, HF_CORRUPT,
+                       "is not a pin file of a form that this release knows; if its loss is "
+                       "understood, move it away");
+    }
+    *out = pin;
+    return HF_SUCCESS;
+}
+
+static struct hf_status file_failed(struct hf_op *op, const char *doing, const char *file,
+                                    int error)
+{
+    return hf_fail(op, error == ENOSPC ? HF_NO_SPACE : HF_UNAVAILABLE, "%s %s: %s", doing, file,
+                   strerror(error));
+}
+
+/* Gives the number of bytes, or -1 with errno. */
+static ssize_t read_file(const char *file, uint8_t *out, size_t max)
+{
+    size_t len = 0;
+    ssize_t got = 1;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+    while (fd >= 0 && got > 0 && len < max) {
+        got = read(fd, out + len, max - len);
+        len += got > 0 ? (size_t)got : 0;
+    }
+    if (fd >= 0) {
+        int error = errno;
+
+        close(fd);
+        errno = error;
+    }
+    return fd < 0 || got < 0 ? -1 : (ssize_t)len;
+}
+
+struct hf_status hf_pin_read(struct hf_op *op, const char *file, struct hf_pin *out)
+{
+    uint8_t text[FILE_MAX];
+    ssize_t len = read_file(file, text, sizeof text);
+
+    if (len < 0 && errno == ENOENT) {
+        return hf_fail(op, HF_NOT_FOUND, "there is no pin file %s", file);
+    }
+    if (len < 0) {
+        return file_failed(op, "reading", file, errno);
+    }
+    if (hf_pin_parse(op, hf_bytes_of(text, (size_t)len), out).code != HF_OK) {
+        return hf_fail(op, HF_CORRUPT, "%.150s %s", file, op->text);
+    }
+    return HF_SUCCESS;
+}
+
+static bool write_all(int fd, struct hf_bytes bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t written = write(fd, bytes.data, bytes.len);
+
+        if (written < 0 && errno != EINTR) {
+            return false;
+        }
+        if (written > 0) {
+            bytes = hf_bytes_of(bytes.data + written, bytes.len - (size_t)written);
+        }
+    }
+    return true;
+}
+
+/* The new file is complete on the disk before it takes the old one's name. */
+static int write_new(const char *file, struct hf_bytes text)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int error = 0;
+
+    if (fd < 0) {
+        return errno;
+    }
+    if (fchmod(fd, 0600) != 0 || !write_all(fd, text) || fsync(fd) != 0) {
+        error = errno;
+    }
+    if (close(fd) != 0 && error == 0) {
+        error = errno;
+    }
+    return error;
+}
+
+static int sync_directory_of(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    HF_AUTO_STRING directory =
+        slash == NULL ? hf_strdup(".") : hf_strndup(file, (size_t)(slash - file) + 1);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return error;
+}
+
+struct hf_status hf_pin_write(struct hf_op *op, const char *file, const struct hf_pin *pin)
+{
+    HF_AUTO_STRING new_file = hf_format("%s.new", file);
+    HF_AUTO(buf) text = hf_buf_new();
+    int error;
+
+    hf_pin_print(pin, text);
+    error = write_new(new_file, hf_buf_bytes(text));
+    if (error == 0 && rename(new_file, file) != 0) {
+        error = errno;
+    }
+    if (error == 0) {
+        error = sync_directory_of(file);
+    }
+    return error == 0 ? HF_SUCCESS : file_failed(op, "writing the pin file", file, error);
+}
+
+/* --- what the pin says about a store --- */
+
+static struct hf_status went_back(struct hf_op *op, uint64_t stands, uint64_t seen)
+{
+    return hf_fail(op, HF_WRONG_STATE,
+                   "the store went back in time: it stands at commit %" PRIu64
+                   ", and this node has seen %" PRIu64
+                   "; bring the newer store back, or give up what came after with "
+                   "'holdfast store accept-history'",
+                   stands, seen);
+}
+
+static struct hf_status other_history(struct hf_op *op, const struct hf_pin *pin, uint64_t stands)
+{
+    return hf_fail(op, HF_WRONG_STATE,
+                   "the store has another history: what this node saw as commit %" PRIu64
+                   " is not in the store that stands at commit %" PRIu64
+                   "; bring the right store back, or take this one as it is with "
+                   "'holdfast store accept-history'",
+                   pin->seq, stands);
+}
+
+static struct hf_status check_pinned_head(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                          struct hf_op *op, const struct hf_pin *pin,
+                                          const struct hf_head *head)
+{
+    struct hf_status status;
+
+    if (head->seq < pin->seq) {
+        return went_back(op, head->seq, pin->seq);
+    }
+    if (head->seq == pin->seq) {
+        return memcmp(head->link, pin->link, HF_DIGEST_LEN) == 0
+                   ? HF_SUCCESS
+                   : other_history(op, pin, head->seq);
+    }
+    status = hf_history_verify(seal, unlocked, op, pin->seq, pin->link, head);
+    if (status.code == HF_CORRUPT) {
+        return other_history(op, pin, head->seq);
+    }
+    if (status.code == HF_NOT_FOUND) {
+        HF_INFO(seal->env,
+                "the change log begins after commit %" PRIu64
+                ", so the way from there cannot be checked",
+                pin->seq);
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    return status;
+}
+
+struct hf_status hf_pin_check_head(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                   struct hf_op *op, const struct hf_head *head)
+{
+    uint64_t min_seq = atomic_load(&seal->min_seq);
+    struct hf_pin pin;
+    bool is_pinned;
+
+    if (head->seq < min_seq) {
+        return hf_fail(op, HF_WRONG_STATE,
+                       "the store went back in time: it stands at commit %" PRIu64
+                       ", and at least %" PRIu64 " was demanded; bring the newer store back",
+                       head->seq, min_seq);
+    }
+    pthread_mutex_lock(&seal->pin_lock);
+    pin = seal->pin;
+    is_pinned = seal->has_pin && pin.has_head && !pin.accept_history;
+    pthread_mutex_unlock(&seal->pin_lock);
+    return is_pinned ? check_pinned_head(seal, unlocked, op, &pin, head) : HF_SUCCESS;
+}
+
+static bool same_pin(const struct hf_pin *a, const struct hf_pin *b)
+{
+    HF_AUTO(buf) text_a = hf_buf_new();
+    HF_AUTO(buf) text_b = hf_buf_new();
+
+    hf_pin_print(a, text_a);
+    hf_pin_print(b, text_b);
+    return hf_bytes_equal(hf_buf_bytes(text_a), hf_buf_bytes(text_b));
+}
+
+struct hf_status hf_pin_check_root(struct hf_seal *seal, struct hf_op *op,
+                                   const struct hf_secret *root, uint32_t generation)
+{
+    uint8_t commitment[HF_SHA256_LEN];
+    struct hf_pin pin;
+    bool is_pinned;
+
+    HF_TRY(hf_root_commitment(seal->crypto, op, root, seal->store_id, generation, commitment));
+    pthread_mutex_lock(&seal->pin_lock);
+    pin = seal->pin;
+    is_pinned = seal->has_pin && pin.has_root;
+    pthread_mutex_unlock(&seal->pin_lock);
+    if (is_pinned && (pin.generation != generation ||
+                      memcmp(pin.commitment, commitment, sizeof commitment) != 0)) {
+        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_OTHER_STORE,
+                             "the store's root key is not the one that this node knows; use the "
+                             "right store, or move %.150s away",
+                             seal->pin_file != NULL ? seal->pin_file : "the pin");
+    }
+    return HF_SUCCESS;
+}
+
+/* Writes if it says something new. pin_lock is held, or nobody else has the seal yet. */
+static struct hf_status keep(struct hf_seal *seal, struct hf_op *op, const struct hf_pin *pin)
+{
+    if (seal->has_pin && same_pin(&seal->pin, pin)) {
+        return HF_SUCCESS;
+    }
+    if (seal->pin_file != NULL) {
+        HF_TRY(hf_pin_write(op, seal->pin_file, pin));
+    }
+    seal->pin = *pin;
+    seal->has_pin = true;
+    return HF_SUCCESS;
+}
+
+static struct hf_status pin_head(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                 struct hf_op *op, const struct hf_head *head)
+{
+    struct hf_pin pin = { .has_root = true, .has_head = true };
+
+    memcpy(pin.store_id, seal->store_id, HF_STORE_ID_LEN);
+    pin.generation = unlocked->generation;
+    HF_TRY(hf_root_commitment(unlocked->crypto, op, unlocked->root, seal->store_id,
+                              unlocked->generation, pin.commitment));
+    pin.seq = head->seq;
+    memcpy(pin.link, head->link, HF_DIGEST_LEN);
+    return keep(seal, op, &pin);
+}
+
+struct hf_status hf_pin_keep(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
+                             const struct hf_head *head)
+{
+    struct hf_status status;
+
+    pthread_mutex_lock(&seal->pin_lock);
+    status = pin_head(seal, unlocked, op, head);
+    pthread_mutex_unlock(&seal->pin_lock);
+    return status;
+}
+
+struct hf_status hf_pin_keep_store(struct hf_seal *seal, struct hf_op *op)
+{
+    struct hf_pin pin = { 0 };
+
+    memcpy(pin.store_id, seal->store_id, HF_STORE_ID_LEN);
+    return keep(seal, op, &pin);
+}
+
+/* pin_lock is held, so that two of these cannot put an older head after a newer one. */
+static struct hf_status pin_now(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                struct hf_op *op, uint64_t *out_seq)
+{
+    HF_AUTO(buf) sealed = hf_buf_new();
+    struct hf_store_state state;
+    struct hf_head head;
+
+    HF_TRY(hf_engine_state(seal->engine, op, &state, sealed));
+    HF_TRY(hf_head_open(unlocked, op, state.seq, hf_buf_bytes(sealed), &head));
+    if (head.seq < seal->pin.seq) {
+        return went_back(op, head.seq, seal->pin.seq);
+    }
+    *out_seq = head.seq;
+    return pin_head(seal, unlocked, op, &head);
+}
+
+struct hf_status hf_seal_pin(struct hf_seal *seal, struct hf_op *op)
+{
+    struct hf_status status;
+    uint64_t seq = 0;
+
+    HF_ENTER(seal, op, unlocked);
+    pthread_mutex_lock(&seal->pin_lock);
+    status = pin_now(seal, unlocked, op, &seq);
+    pthread_mutex_unlock(&seal->pin_lock);
+    HF_TRY(status);
+    /* A commit that was in doubt, or another's, may have passed the consumers by. */
+    return hf_feed_catch_up(seal, unlocked, op, seq);
+}
+
+struct hf_status hf_seal_accept_history(struct hf_seal *seal, struct hf_op *op)
+{
+    struct hf_pin pin = { .accept_history = true };
+    struct hf_status status;
+
+    if (hf_seal_is_unlocked(seal)) {
+        return hf_fail(op, HF_WRONG_STATE,
+                       "the store is open, so there is nothing to accept; lock it first");
+    }
+    pthread_mutex_lock(&seal->pin_lock);
+    memcpy(pin.store_id, seal->store_id, HF_STORE_ID_LEN);
+    if (seal->has_pin) {
+        pin.has_root = seal->pin.has_root;
+        pin.generation = seal->pin.generation;
+        memcpy(pin.commitment, seal->pin.commitment, HF_SHA256_LEN);
+    }
+    status = keep(seal, op, &pin);
+    pthread_mutex_unlock(&seal->pin_lock);
+    return status;
+}

@@ -1,0 +1,163 @@
+/* Reading opened records: one by its path, or all under a prefix. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "seal/seal_internal.h"
+
+#define PAGE_ITEMS 128
+#define PAGE_BYTES ((size_t)256 << 10)
+
+void hf_opened_free(struct hf_opened *opened)
+{
+    if (opened != NULL) {
+        hf_secret_free(opened->plain);
+        free(opened);
+    }
+}
+
+static struct hf_status altered(struct hf_op *op, const char *path)
+{
+    return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
+                         "%.200s is altered, or is not at its place; restore it from a backup",
+                         path);
+}
+
+struct hf_status hf_seal_get(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
+                             const char *path, struct hf_opened **out)
+{
+    HF_AUTO(record) record = NULL;
+    HF_AUTO(opened) opened = NULL;
+    struct hf_record_place place = { .path = path };
+    struct hf_record_parts parts;
+    struct hf_status status;
+
+    HF_ENTER(seal, op, unlocked);
+    HF_TRY(hf_engine_get(seal->engine, op, path, &record));
+    opened = hf_alloc(sizeof *opened);
+    place.revision = record->revision;
+    status =
+        hf_record_open(unlocked, op, &place, hf_buf_bytes(&record->body), &parts, &opened->plain);
+    if (status.code == HF_CORRUPT || (status.code == HF_OK && parts.kind != (uint8_t)kind)) {
+        return altered(op, path);
+    }
+    HF_TRY(status);
+    opened->kind = kind;
+    opened->revision = record->revision;
+    opened->seq = record->seq;
+    opened->tombstone = (parts.flags & HF_RECORD_TOMBSTONE) != 0;
+    *out = HF_TAKE(opened);
+    return HF_SUCCESS;
+}
+
+/* A stretch of records, copied, so that the visitor may call the store again. */
+struct page {
+    struct hf_record *items[PAGE_ITEMS];
+    size_t count;
+    size_t bytes;
+    bool is_full;
+};
+
+static struct hf_status copy_record(void *context, const struct hf_record_view *view)
+{
+    struct page *page = context;
+    struct hf_record *record;
+
+    if (page->count == PAGE_ITEMS || page->bytes >= PAGE_BYTES) {
+        page->is_full = true;
+        return (struct hf_status){ HF_LIMITED };
+    }
+    record = hf_alloc(sizeof *record);
+    record->path = hf_strdup(view->path);
+    record->revision = view->revision;
+    record->seq = view->seq;
+    hf_buf_add_bytes(&record->body, view->body);
+    page->items[page->count++] = record;
+    page->bytes += view->body.len;
+    return HF_SUCCESS;
+}
+
+static void page_done(struct page *page)
+{
+    for (size_t i = 0; i < page->count; i++) {
+        hf_record_free(page->items[i]);
+    }
+}
+
+typedef struct hf_status (*view_visitor)(void *context, const struct hf_opened_view *view);
+
+static struct hf_status visit_record(struct hf_unlocked *unlocked, struct hf_op *op,
+                                     enum hf_kind kind, const struct hf_record *record,
+                                     view_visitor visit, void *context)
+{
+    struct hf_record_place place = { .path = record->path, .revision = record->revision };
+    struct hf_record_parts parts;
+    HF_AUTO(secret) plain = NULL;
+    struct hf_opened_view view;
+    struct hf_status status =
+        hf_record_open(unlocked, op, &place, hf_buf_bytes(&record->body), &parts, &plain);
+
+    /* Not passed over: whoever decides by a list must know that it is not whole. */
+    if (status.code == HF_CORRUPT) {
+        return altered(op, record->path);
+    }
+    HF_TRY(status);
+    if (parts.kind != (uint8_t)kind) {
+        return HF_SUCCESS;
+    }
+    view = (struct hf_opened_view){
+        .kind = kind,
+        .path = record->path,
+        .revision = record->revision,
+        .seq = record->seq,
+        .tombstone = (parts.flags & HF_RECORD_TOMBSTONE) != 0,
+        .plain = hf_secret_or_none(plain),
+    };
+    return visit(context, &view);
+}
+
+/* One page; *out_after is where the next one begins, NULL after the last. */
+static struct hf_status visit_page(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                   struct hf_op *op, enum hf_kind kind, const char *prefix,
+                                   const char *after, view_visitor visit, void *context,
+                                   char **out_after)
+{
+    struct page page = { .count = 0 };
+    struct hf_status status = hf_engine_list(seal->engine, op, prefix, after, copy_record, &page);
+
+    if (page.is_full) {
+        hf_op_clear(op);
+        status = HF_SUCCESS;
+    }
+    for (size_t i = 0; i < page.count && status.code == HF_OK; i++) {
+        status = visit_record(unlocked, op, kind, page.items[i], visit, context);
+    }
+    *out_after = page.is_full ? hf_strdup(page.items[page.count - 1]->path) : NULL;
+    page_done(&page);
+    return status;
+}
+
+struct hf_status hf_seal_list(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
+                              const char *prefix, const char *after, view_visitor visit,
+                              void *context)
+{
+    HF_AUTO_STRING from = after != NULL ? hf_strdup(after) : NULL;
+    bool more = true;
+
+    HF_ENTER(seal, op, unlocked);
+    while (more) {
+        char *next = NULL;
+        struct hf_status status =
+            visit_page(seal, unlocked, op, kind, prefix, from, visit, context, &next);
+
+        /* A store that goes in circles must not keep us in one. */
+        if (status.code == HF_OK && next != NULL && from != NULL && strcmp(next, from) <= 0) {
+            status = altered(op, next);
+        }
+        free(from);
+        from = next;
+        more = next != NULL;
+        HF_TRY(status);
+    }
+    return HF_SUCCESS;
+}
