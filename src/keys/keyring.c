@@ -1,0 +1,200 @@
+/* Keyrings: their settings and the keyring key in force. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "keys/lane.h"
+#include "keys/name.h"
+
+#define HOUR_MS   ((uint64_t)3600 * 1000)
+#define MAIN_KEY  "main"
+#define YEARS_MAX 100
+
+void hf_keyring_settings_default(struct hf_keyring_settings *settings)
+{
+    *settings = (struct hf_keyring_settings){
+        .main_key = MAIN_KEY,
+        .destroy_wait_ms = 30 * 24 * HOUR_MS,
+        .dark_window_ms = 2 * HOUR_MS,
+        .max_stale_ms = HOUR_MS,
+        .max_stale_wrap_ms = HOUR_MS / 6,
+    };
+}
+
+static struct hf_status check_settings(struct hf_op *op, const struct hf_keyring_settings *settings)
+{
+    const uint64_t most = YEARS_MAX * 365 * 24 * HOUR_MS;
+    const char *main_key = settings->main_key != NULL ? settings->main_key : MAIN_KEY;
+
+    if (main_key[0] == '\0' || strlen(main_key) > 64) {
+        return hf_fail(op, HF_INVALID, "the name of a main key has 1 to 64 bytes");
+    }
+    if (settings->destroy_wait_ms > most || settings->dark_window_ms > most ||
+        settings->max_stale_ms > most || settings->max_stale_wrap_ms > most) {
+        return hf_fail(op, HF_INVALID, "a keyring's times are at most %d years", YEARS_MAX);
+    }
+    if (settings->max_stale_wrap_ms > settings->max_stale_ms) {
+        return hf_fail(op, HF_INVALID, "max_stale_wrap may not be longer than max_stale");
+    }
+    /* P8: a node that is cut off may have used the version for that long without saying so. */
+    if (settings->dark_window_ms < settings->max_stale_ms) {
+        return hf_fail(op, HF_INVALID, "the dark window may not be shorter than max_stale");
+    }
+    return HF_SUCCESS;
+}
+
+static void record_from(const struct hf_keyring_settings *settings,
+                        struct hf_keyring_record *record)
+{
+    const char *main_key = settings->main_key != NULL ? settings->main_key : MAIN_KEY;
+
+    record->approve_destroy = settings->approve_destroy;
+    record->approve_export = settings->approve_export;
+    record->approve_slot_removal = settings->approve_slot_removal;
+    record->destroy_wait_ms = settings->destroy_wait_ms;
+    record->dark_window_ms = settings->dark_window_ms;
+    record->max_stale_ms = settings->max_stale_ms;
+    record->max_stale_wrap_ms = settings->max_stale_wrap_ms;
+    record->main_key = hf_bytes_of_text(main_key);
+}
+
+static void info_from(const struct hf_index_keyring *keyring, struct hf_keyring_info *out)
+{
+    const struct hf_keyring_record *record = &keyring->record;
+
+    memset(out, 0, sizeof *out);
+    memcpy(out->name, keyring->name, sizeof out->name);
+    memcpy(out->main_key_name, keyring->main_key, sizeof out->main_key_name);
+    out->settings = (struct hf_keyring_settings){
+        .main_key = out->main_key_name,
+        .approve_destroy = record->approve_destroy,
+        .approve_export = record->approve_export,
+        .approve_slot_removal = record->approve_slot_removal,
+        .destroy_wait_ms = record->destroy_wait_ms,
+        .dark_window_ms = record->dark_window_ms,
+        .max_stale_ms = record->max_stale_ms,
+        .max_stale_wrap_ms = record->max_stale_wrap_ms,
+    };
+    out->key_version = record->key_version;
+    out->created_ms = record->created_ms;
+    out->revision = keyring->revision;
+    out->keys = keyring->live.count;
+}
+
+struct hf_status hf_keyring_get(struct hf_keys *keys, struct hf_op *op, const char *name,
+                                struct hf_keyring_info *out)
+{
+    const struct hf_index_keyring *keyring = NULL;
+    struct hf_lane *lane = NULL;
+
+    if (!hf_seal_is_unlocked(keys->seal)) {
+        return hf_fail(op, HF_WRONG_STATE, "the store is locked; open it with 'holdfast unlock'");
+    }
+    lane = hf_lane_lock(keys, op);
+    keyring = hf_index_keyring(keys->index, name);
+    if (keyring != NULL) {
+        info_from(keyring, out);
+    }
+    hf_lane_unlock(lane);
+    if (keyring == NULL) {
+        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY, "there is no keyring %.80s",
+                             name);
+    }
+    out->settings.main_key = out->main_key_name;
+    return HF_SUCCESS;
+}
+
+static struct hf_status put(struct hf_op *op, struct hf_txn *txn, const char *name,
+                            uint64_t expected, const struct hf_keyring_record *record)
+{
+    HF_AUTO_STRING path = hf_keyring_path(name);
+    HF_AUTO(buf) content = hf_buf_new();
+
+    hf_keyring_record_encode(record, content);
+    return hf_txn_put(txn, op, HF_KIND_KEYRING, path, expected, hf_buf_bytes(content));
+}
+
+struct hf_status hf_keyring_create(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                                   const char *name, const struct hf_keyring_settings *settings)
+{
+    struct hf_keyring_record record = { .key_version = 1,
+                                        .created_ms = hf_env_realtime_ms(op->env) };
+    struct hf_keyring_info info = { 0 };
+    struct hf_status found;
+
+    HF_TRY(hf_keyring_name_check(op, name));
+    HF_TRY(check_settings(op, settings));
+    found = hf_keyring_get(keys, op, name, &info);
+    if (found.code == HF_OK) {
+        return hf_fail(op, HF_EXISTS, "there is a keyring %s already", name);
+    }
+    if (found.code != HF_NOT_FOUND) {
+        return found;
+    }
+    hf_op_clear(op);
+    HF_TRY(hf_need_waiting(op));
+    record_from(settings, &record);
+    HF_TRY(hf_seal_keyring_key_create(keys->seal, op, txn, name, record.key_version,
+                                      (const char *)record.main_key.data));
+    return put(op, txn, name, 0, &record);
+}
+
+struct hf_status hf_keyring_change(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                                   const char *name, const struct hf_keyring_settings *settings)
+{
+    struct hf_keyring_info info = { 0 };
+    struct hf_keyring_record record = { 0 };
+
+    HF_TRY(check_settings(op, settings));
+    HF_TRY(hf_keyring_get(keys, op, name, &info));
+    record.key_version = info.key_version;
+    record.created_ms = info.created_ms;
+    record_from(settings, &record);
+    return put(op, txn, name, info.revision, &record);
+}
+
+struct hf_status hf_keyring_rotate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                                   const char *name, uint32_t *out_version)
+{
+    struct hf_keyring_info info = { 0 };
+    struct hf_keyring_record record = { 0 };
+
+    HF_TRY(hf_keyring_get(keys, op, name, &info));
+    HF_TRY(hf_need_waiting(op));
+    record.key_version = info.key_version + 1;
+    record.created_ms = info.created_ms;
+    record_from(&info.settings, &record);
+    HF_TRY(hf_seal_keyring_key_create(keys->seal, op, txn, name, record.key_version,
+                                      info.main_key_name));
+    HF_TRY(put(op, txn, name, info.revision, &record));
+    *out_version = record.key_version;
+    return HF_SUCCESS;
+}
+
+void hf_keyring_each(struct hf_keys *keys,
+                     void (*visit)(void *context, const struct hf_keyring_info *info),
+                     void *context)
+{
+    struct hf_op op = { 0 };
+    struct hf_keyring_info *infos = NULL;
+    size_t count = 0;
+    struct hf_lane *lane = NULL;
+
+    /* Copied first, since the visitor may well ask us something. */
+    op.lane = keys->lane_count;
+    lane = hf_lane_lock(keys, &op);
+    for (size_t i = 0; hf_index_keyring_at(keys->index, i) != NULL; i++) {
+        const struct hf_index_keyring *keyring = hf_index_keyring_at(keys->index, i);
+
+        if (keyring->exists) {
+            infos = hf_realloc_array(infos, count + 1, sizeof *infos);
+            info_from(keyring, &infos[count++]);
+        }
+    }
+    hf_lane_unlock(lane);
+    for (size_t i = 0; i < count; i++) {
+        infos[i].settings.main_key = infos[i].main_key_name;
+        visit(context, &infos[i]);
+    }
+    free(infos);
+}

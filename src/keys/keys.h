@@ -1,0 +1,316 @@
+/*
+ * Keyrings, keys and versions: names, states, rotation, and the index that serves them from
+ * memory.
+ *
+ * The index holds, for every key and version, what a request needs (state, primary, wrapped
+ * material of small versions); it is a consumer of the seal. Changes are staged in a transaction
+ * of the seal; hf_txn_commit() makes them real, and the index follows from there. Many keys start
+ * in little memory: rest (dates, description, attributes) is read from the store when asked for.
+ *
+ * Threads: every function may be called from any thread.
+ */
+#pragma once
+
+#include "keys/state.h"
+#include "seal/seal.h"
+
+#define HF_LATEST       UINT32_MAX
+#define HF_NAME_MAX     255   /* bytes of UTF-8 in a key name; keyrings: 63 of [a-z0-9-_.] */
+#define HF_MATERIAL_MAX 65536 /* opaque secrets */
+
+enum hf_algorithm {
+    HF_ALG_AES_128 = 1,
+    HF_ALG_AES_192 = 2,
+    HF_ALG_AES_256 = 3,
+    HF_ALG_RSA_2048 = 10,
+    HF_ALG_RSA_3072 = 11,
+    HF_ALG_RSA_4096 = 12,
+    HF_ALG_P256 = 20,
+    HF_ALG_P384 = 21,
+    HF_ALG_P521 = 22,
+    HF_ALG_ED25519 = 23,
+    HF_ALG_HMAC = 30,   /* 16 to 64 bytes; 32 unless told */
+    HF_ALG_OPAQUE = 40, /* a secret that is only stored and given back */
+};
+/* "aes-256", "rsa-3072", "ec-p256", "ed25519", "hmac", "opaque"; NULL for an unknown number. */
+const char *hf_algorithm_name(enum hf_algorithm algorithm);
+/* HF_INVALID lists the names. */
+HF_STATUS hf_algorithm_parse(struct hf_op *op, const char *name, enum hf_algorithm *out);
+
+struct hf_keys;
+
+/*
+ * Registers with the seal, before unlock. lanes: how many threads have a number of their own
+ * (hf_op's lane); all others share one more lane.
+ */
+struct hf_keys *hf_keys_new(struct hf_seal *seal, unsigned lanes);
+/* Locks the seal, which would call us otherwise, and is called before hf_seal_free(). */
+void hf_keys_free(struct hf_keys *keys);
+HF_DEFINE_CLEANUP(keys)
+struct hf_seal *hf_keys_seal(struct hf_keys *keys);
+/* How many cipher contexts a lane keeps ready; 4096 unless told, 64 in the shared lane. */
+void hf_keys_set_hot_limit(struct hf_keys *keys, unsigned lane, size_t limit);
+
+/* --- keyrings --- */
+
+struct hf_keyring_settings {
+    const char *main_key; /* NULL: "main" */
+    bool approve_destroy; /* two people for destroy */
+    bool approve_export;
+    bool approve_slot_removal;
+    uint64_t destroy_wait_ms;   /* from soft delete or request to destruction; default 30 days */
+    uint64_t dark_window_ms;    /* destroy refused while used within; default 2 h */
+    uint64_t max_stale_ms;      /* default 1 h */
+    uint64_t max_stale_wrap_ms; /* default 10 min */
+};
+void hf_keyring_settings_default(struct hf_keyring_settings *settings);
+
+struct hf_keyring_info {
+    char name[64];
+    struct hf_keyring_settings settings; /* main_key points into main_key_name */
+    char main_key_name[65];
+    uint32_t key_version; /* of the keyring key in force */
+    uint64_t created_ms;
+    uint64_t revision;
+    size_t keys; /* live ones */
+};
+HF_STATUS hf_keyring_create(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                            const char *name, const struct hf_keyring_settings *settings);
+HF_STATUS hf_keyring_get(struct hf_keys *keys, struct hf_op *op, const char *name,
+                         struct hf_keyring_info *out);
+HF_STATUS hf_keyring_change(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                            const char *name, const struct hf_keyring_settings *settings);
+/* A new keyring key version; key versions move over by hf_key_rewrap(). */
+HF_STATUS hf_keyring_rotate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                            const char *name, uint32_t *out_version);
+void hf_keyring_each(struct hf_keys *keys,
+                     void (*visit)(void *context, const struct hf_keyring_info *info),
+                     void *context);
+
+/* --- keys: a transaction holds one change of a key at most --- */
+
+struct hf_attribute {
+    const char *name;
+    const char *value;
+};
+
+struct hf_key_plan {
+    enum hf_algorithm algorithm;
+    uint32_t first_version;  /* number of the first version: 0 in the Hadoop door, else 1 */
+    bool exportable;         /* for ever; cannot be turned on later */
+    uint32_t material_len;   /* HMAC, opaque when made here; 0: default */
+    const char *description; /* NULL: none (not the same as empty) */
+    const struct hf_attribute *attributes;
+    size_t attribute_count;
+    const char *cipher;               /* as the Hadoop door was told it; NULL: none */
+    const struct hf_secret *material; /* imported (PKCS#8 for key pairs); NULL: made here */
+    bool pre_active;                  /* do not activate the first version */
+};
+
+/* What listing and metadata show. Strings belong to the info. */
+struct hf_key_info {
+    char *keyring;
+    char *name;
+    enum hf_algorithm algorithm;
+    bool exportable;
+    bool deleted;           /* soft deleted: recoverable until destroy_at_ms */
+    uint64_t destroy_at_ms; /* 0: no destruction is due */
+    uint32_t primary;       /* HF_LATEST: none */
+    uint32_t version_count; /* ever made */
+    uint32_t first_version;
+    uint32_t last_version;
+    uint64_t created_ms;
+    uint64_t revision;
+    char *description; /* NULL: none */
+    char *cipher;      /* NULL: none */
+    struct hf_attribute *attributes;
+    size_t attribute_count;
+};
+void hf_key_info_free(struct hf_key_info *info);
+HF_DEFINE_CLEANUP(key_info)
+
+struct hf_version_info {
+    uint32_t version;
+    enum hf_key_state state;
+    bool imported;
+    bool primary;
+    uint64_t created_ms, activated_ms, deactivated_ms, compromised_ms, destroyed_ms;
+    uint64_t destroy_at_ms;
+    uint32_t keyring_key; /* the keyring key version that wraps it; 0 when destroyed */
+    uint8_t check_value[HF_CHECK_VALUE_LEN];
+    char reason[256]; /* of the last change of state, in the operator's words */
+};
+
+/*
+ * Stages a new key with its first version, proven: opened from its wrapped form and compared before
+ * it is staged. HF_EXISTS when the name is in use, also by a deleted key that can be recovered. A
+ * name whose key was destroyed may be used again; numbering goes on after its last version.
+ * *out_version gets the number. Material is checked against the algorithm: HF_INVALID names the
+ * length wanted and got.
+ */
+HF_STATUS hf_key_create(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                        const char *keyring, const char *name, const struct hf_key_plan *plan,
+                        uint32_t *out_version);
+/* A new version that becomes primary, made here or from material. HF_NOT_FOUND, HF_WRONG_STATE. */
+HF_STATUS hf_key_rotate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                        const char *keyring, const char *name, const struct hf_secret *material,
+                        uint32_t *out_version);
+/* Makes an Active version the one that encrypts. */
+HF_STATUS hf_key_set_primary(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                             const char *keyring, const char *name, uint32_t version);
+/* Moves every version of the key under the keyring key in force. Same material. */
+HF_STATUS hf_key_rewrap(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                        const char *keyring, const char *name, uint32_t *out_moved);
+/* Activate, suspend, resume, deactivate, mark compromised (state.h). */
+HF_STATUS hf_key_change_state(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                              const char *keyring, const char *name, uint32_t version,
+                              enum hf_key_event event, const char *reason);
+/* Soft delete: hidden, refused, recoverable until it is destroyed after the waiting time. */
+HF_STATUS hf_key_delete(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                        const char *keyring, const char *name, const char *reason);
+HF_STATUS hf_key_recover(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                         const char *keyring, const char *name);
+/*
+ * Destroys all versions of a soft-deleted key (HF_LATEST), or one version that is deactivated,
+ * compromised or was never active: their material is gone from the record, a tombstone keeps name,
+ * check value, dates and reason for ever. For one version the first call only schedules it, after
+ * the keyring's waiting time (its destroy_at_ms); the call after that time does it.
+ * HF_WRONG_STATE before the waiting time ends (the text says when it does) and while a version was
+ * used within the dark window, unless force (policy and approvals are the service's affair).
+ */
+HF_STATUS hf_key_destroy(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                         const char *keyring, const char *name, uint32_t version, bool force,
+                         const char *reason);
+/* Takes the scheduled destruction of one version back. */
+HF_STATUS hf_key_keep(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                      const char *keyring, const char *name, uint32_t version);
+/*
+ * For a job: visits every key (version HF_LATEST) and every version whose time to be destroyed has
+ * come; the visitor destroys it in a transaction of its own. A visitor that fails ends the walk.
+ */
+HF_STATUS hf_key_purge_due(struct hf_keys *keys, struct hf_op *op,
+                           struct hf_status (*visit)(void *context, const char *keyring,
+                                                     const char *name, uint32_t version),
+                           void *context);
+
+/* --- reading --- */
+
+/* HF_NOT_FOUND for missing, and for deleted keys unless include_deleted. HF_LATER when it must
+ * read the store and op may not wait. */
+HF_STATUS hf_key_get(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *name,
+                     bool include_deleted, struct hf_key_info **out);
+/* Every version of this key, destroyed ones too, in order of number. */
+HF_STATUS hf_key_versions(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                          const char *name,
+                          void (*visit)(void *context, const struct hf_version_info *info),
+                          void *context);
+/* Names of live keys (or deleted ones) in byte order, after a name (NULL), at most limit. */
+HF_STATUS hf_key_names(struct hf_keys *keys, struct hf_op *op, const char *keyring, bool deleted,
+                       const char *after, size_t limit,
+                       void (*visit)(void *context, const char *name), void *context);
+/* The version's number that HF_LATEST stands for now; checks existence and deletion only. */
+HF_STATUS hf_key_primary(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                         const char *name, uint32_t *out_version);
+/*
+ * The name that access lists know a live key by: its attribute "key.acl.name", or else its own.
+ * Appended to out without reading the store. HF_NOT_FOUND.
+ */
+HF_STATUS hf_key_acl_name(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                          const char *name, struct hf_buf *out);
+
+/* --- use: from memory, hot versions with cached contexts per lane --- */
+
+/*
+ * What a version may be used for now (state.h): HF_USE_PROTECT needs Active, HF_USE_PROCESS allows
+ * Deactivated and Compromised too. Failures carry the cause for those who may know.
+ */
+
+/* Hadoop EEKs: AES-CTR with the raw key and NOT iv. dek is as long as the key. */
+HF_STATUS hf_use_hadoop_wrap(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                             const char *name, uint32_t version, const uint8_t iv[16],
+                             struct hf_bytes dek, uint8_t *out, uint32_t *out_version);
+HF_STATUS hf_use_hadoop_unwrap(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                               const char *name, uint32_t version, const uint8_t iv[16],
+                               struct hf_bytes wrapped, uint8_t *out);
+/* A data key in Hadoop's form: iv and wrapped bytes (an "EDEK"). Plain memory: it is ciphertext. */
+struct hf_edek {
+    uint32_t version;
+    uint8_t iv[16];
+    uint8_t wrapped[32];
+    size_t len; /* 16, 24 or 32 */
+};
+/*
+ * Moves data keys in place from their own versions to the target, under the same iv; those that are
+ * there already stay. On failure some are moved and some are not: give a copy.
+ */
+HF_STATUS hf_use_hadoop_move(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                             const char *name, uint32_t target, struct hf_edek *edeks,
+                             size_t count);
+/* The algorithm of a live key, for lengths: HF_NOT_FOUND. */
+HF_STATUS hf_key_algorithm(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                           const char *name, enum hf_algorithm *out);
+
+/*
+ * Our own ciphertext (docs/formats/ciphertext.md): version byte, key version, salt, nonce,
+ * AES-256-GCM under a subkey of the version; aad is bound and kept through rewrap.
+ */
+HF_STATUS hf_use_encrypt(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                         const char *name, uint32_t version, struct hf_bytes aad,
+                         struct hf_bytes plain, struct hf_buf *out);
+HF_STATUS hf_use_decrypt(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                         const char *name, struct hf_bytes aad, struct hf_bytes ciphertext,
+                         struct hf_secret **out, uint32_t *out_version);
+/* Decrypts and encrypts under the primary version; already there: copied unchanged. */
+HF_STATUS hf_use_rewrap(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                        const char *name, struct hf_bytes aad, struct hf_bytes ciphertext,
+                        struct hf_buf *out, uint32_t *out_version);
+
+HF_STATUS hf_use_sign(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *name,
+                      uint32_t version, enum hf_signature scheme, enum hf_hash hash,
+                      struct hf_bytes message, struct hf_buf *out, uint32_t *out_version);
+HF_STATUS hf_use_verify(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                        const char *name, uint32_t version, enum hf_signature scheme,
+                        enum hf_hash hash, struct hf_bytes message, struct hf_bytes signature,
+                        bool *out_valid);
+HF_STATUS hf_use_mac(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *name,
+                     uint32_t version, enum hf_hash hash, struct hf_bytes message,
+                     struct hf_buf *out, uint32_t *out_version);
+/* HF_OK with *out_valid false when the MAC is wrong; compared in constant time. */
+HF_STATUS hf_use_mac_verify(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                            const char *name, uint32_t version, enum hf_hash hash,
+                            struct hf_bytes message, struct hf_bytes mac, bool *out_valid);
+/* RSA-OAEP unwrap of something wrapped outside to the public half. Worker work. */
+HF_STATUS hf_use_rsa_unwrap(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                            const char *name, uint32_t version, enum hf_hash hash,
+                            struct hf_bytes wrapped, struct hf_secret **out);
+HF_STATUS hf_key_public(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                        const char *name, uint32_t version, struct hf_buf *out_spki);
+
+/* The material itself; HF_DENIED unless the key is exportable. Policy is the service's affair. */
+HF_STATUS hf_key_export(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                        const char *name, uint32_t version, struct hf_secret **out);
+/* Opens a version through the whole chain and compares its check value: for proofs and canaries. */
+HF_STATUS hf_key_prove(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                       const char *name, uint32_t version);
+
+/* --- usage per version --- */
+
+struct hf_usage {
+    uint64_t wraps, unwraps;
+    uint64_t first_ms, last_ms; /* 0: never */
+    struct {
+        char caller[128];
+        uint64_t count;
+        uint64_t last_ms;
+    } callers[8]; /* the last ones by time; others are only in the sums */
+    size_t caller_count;
+};
+/* Counted on the lane without a lock others wait for. wraps: protecting uses (also sign, MAC). */
+void hf_usage_count(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *name,
+                    uint32_t version, const char *caller, uint64_t wraps, uint64_t unwraps);
+/* What the store and the lanes know together. */
+HF_STATUS hf_usage_get(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                       const char *name, uint32_t version, struct hf_usage *out);
+/* Writes what the lanes have counted into the store: the daemon does it every minute and at the
+ * end. */
+HF_STATUS hf_usage_merge(struct hf_keys *keys, struct hf_op *op);
