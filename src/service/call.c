@@ -1,0 +1,185 @@
+/* One call: asked of policy before, recorded and counted after. */
+#include <stdio.h>
+#include <string.h>
+
+#include "service/internal.h"
+
+/* What an operation keeps of a failure while something else happens under it. */
+struct failure {
+    enum hf_code code;
+    enum hf_cause cause;
+    char text[HF_OP_TEXT_MAX];
+};
+
+static void keep_failure(const struct hf_op *op, struct failure *out)
+{
+    out->code = op->code;
+    out->cause = op->cause;
+    memcpy(out->text, op->text, sizeof out->text);
+}
+
+static void bring_back(struct hf_op *op, const struct failure *failure)
+{
+    op->code = failure->code;
+    op->cause = failure->cause;
+    memcpy(op->text, failure->text, sizeof op->text);
+}
+
+void hf_call_event(const struct hf_call *call, const struct hf_op *op, const char *outcome,
+                   struct hf_audit_event *out)
+{
+    *out = (struct hf_audit_event){
+        .operation = hf_action_name(call->action),
+        .outcome = outcome,
+        .caller = hf_op_caller_id(op),
+        .address = op->caller != NULL ? op->caller->address : NULL,
+        .door = op->door,
+        .keyring = call->keyring,
+        .key = call->key,
+        .has_version = call->has_version,
+        .version = call->version,
+        .count = call->count,
+        .detail = call->detail,
+        .request_id = &op->request_id,
+    };
+}
+
+/* --- metrics --- */
+
+enum outcome { OUTCOME_OK, OUTCOME_DENIED, OUTCOME_FAILED };
+
+static enum outcome outcome_of(enum hf_code code)
+{
+    if (code == HF_OK) {
+        return OUTCOME_OK;
+    }
+    return code == HF_DENIED ? OUTCOME_DENIED : OUTCOME_FAILED;
+}
+
+static struct hf_metric *find_metric(const struct hf_call *call, struct hf_op *op,
+                                     enum outcome outcome)
+{
+    static const char *const names[HF_OUTCOMES] = { "ok", "denied", "failed" };
+    char labels[96];
+
+    (void)snprintf(labels, sizeof labels, "operation=\"%s\",outcome=\"%s\"",
+                   hf_action_name(call->action), names[outcome]);
+    return hf_metrics_series(op->env->metrics, HF_METRIC_COUNTER, "holdfast_operations_total",
+                             labels, "Calls of the service by operation and outcome.");
+}
+
+void hf_call_count(const struct hf_call *call, struct hf_op *op, enum hf_code code)
+{
+    enum outcome outcome = outcome_of(code);
+    struct hf_metric *_Atomic *place = &call->service->metrics[call->action][outcome];
+    struct hf_metric *metric = atomic_load_explicit(place, memory_order_acquire);
+
+    if (metric == NULL && op->env->metrics != NULL) {
+        metric = find_metric(call, op, outcome);
+        atomic_store_explicit(place, metric, memory_order_release);
+    }
+    hf_metric_add(metric, 1);
+}
+
+/* --- before --- */
+
+struct hf_status hf_call_unlocked(struct hf_service *service, struct hf_op *op)
+{
+    if (!hf_seal_is_unlocked(service->seal)) {
+        return hf_fail_cause(op, HF_WRONG_STATE, HF_CAUSE_PROTECTOR_UNAVAILABLE,
+                             "the node is locked; 'holdfast unlock' opens it");
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status ask_policy(const struct hf_call *call, struct hf_op *op,
+                                   enum hf_action action)
+{
+    return hf_policy_check(call->service->policy, op, hf_op_caller_id(op), action, call->keyring,
+                           call->key);
+}
+
+struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
+{
+    struct hf_audit_event event;
+    char rule[HF_OP_TEXT_MAX];
+
+    HF_TRY(hf_call_unlocked(call->service, op));
+    if (ask_policy(call, op, call->action).code == HF_OK) {
+        return HF_SUCCESS;
+    }
+    memcpy(rule, op->text, sizeof rule);
+    hf_call_event(call, op, hf_code_name(HF_DENIED), &event);
+    event.detail = rule;
+    hf_call_count(call, op, HF_DENIED);
+    /* With or without its line the answer is no; the trail counts what it could not take. */
+    if (hf_audit_append(call->service->audit, op, &event).code != HF_OK) {
+        hf_op_clear(op);
+    }
+    return hf_fail(op, HF_DENIED, "%s", hf_code_sentence(HF_DENIED));
+}
+
+bool hf_call_may(const struct hf_call *call, struct hf_op *op, enum hf_action action)
+{
+    struct failure before;
+    bool may;
+
+    keep_failure(op, &before);
+    may = ask_policy(call, op, action).code == HF_OK;
+    bring_back(op, &before);
+    return may;
+}
+
+/* --- after --- */
+
+static struct hf_status record(const struct hf_call *call, struct hf_op *op,
+                               struct hf_status status)
+{
+    struct hf_audit_event event;
+    char text[HF_OP_TEXT_MAX];
+
+    hf_call_event(call, op, status.code == HF_OK ? "ok" : hf_code_name(status.code), &event);
+    if (status.code != HF_OK) {
+        memcpy(text, op->text, sizeof text);
+        event.detail = text;
+        event.cause = op->cause != HF_CAUSE_NONE ? hf_cause_name(op->cause) : NULL;
+    }
+    return hf_audit_append(call->service->audit, op, &event);
+}
+
+struct hf_status hf_call_end(const struct hf_call *call, struct hf_op *op, struct hf_status status)
+{
+    struct failure failure;
+    struct hf_status recorded;
+
+    /* Nothing has happened yet: the call comes again where it may wait. */
+    if (status.code == HF_LATER) {
+        return status;
+    }
+    hf_call_count(call, op, status.code);
+    keep_failure(op, &failure);
+    recorded = record(call, op, status);
+    /* A lost line is told to the thread that appended it; a loop's turn ends with a write of its
+     * own. */
+    if (recorded.code == HF_OK && op->may_wait) {
+        recorded = hf_audit_write(call->service->audit, op);
+    }
+    if (status.code == HF_OK) {
+        return recorded;
+    }
+    bring_back(op, &failure);
+    return status;
+}
+
+struct hf_status hf_call_end_synced(const struct hf_call *call, struct hf_op *op,
+                                    struct hf_status status)
+{
+    HF_TRY(hf_call_end(call, op, status));
+    return hf_audit_sync(call->service->audit, op);
+}
+
+void hf_service_unauthenticated(struct hf_service *service, struct hf_op *op, const char *door,
+                                const char *address)
+{
+    hf_audit_unauthenticated(service->audit, op, door, address);
+}

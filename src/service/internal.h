@@ -1,0 +1,135 @@
+/*
+ * What the operations share: a call as policy and audit see it, the shape of control operations,
+ * approvals and the memory of repeats.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/metrics.h"
+#include "service/service.h"
+
+struct hf_repeats;
+
+#define HF_OUTCOMES 3 /* ok, denied, failed */
+
+struct hf_service {
+    struct hf_seal *seal;
+    struct hf_keys *keys;
+    struct hf_policy *policy;
+    struct hf_audit *audit;
+    char *node;
+    bool shared_store;
+    pthread_mutex_t feeder; /* guards the next two; one at a time brings notes into the trail */
+    uint64_t fed;           /* the commit up to which there is nothing more to bring */
+    uint64_t fed_note;      /* as long as this is the last note of the trail */
+    struct hf_repeats *repeats;
+    struct hf_metric *_Atomic metrics[HF_ACTION_COUNT][HF_OUTCOMES];
+};
+
+/* --- call.c --- */
+
+/* One call: who is in op, what and on which key is here. Strings are the caller's. */
+struct hf_call {
+    struct hf_service *service;
+    enum hf_action action;
+    const char *keyring; /* NULL: none */
+    const char *key;
+    bool has_version;
+    uint32_t version;
+    uint64_t count; /* of a batch; 0: no batch */
+    const char *detail;
+};
+
+/* HF_WRONG_STATE while locked. */
+HF_STATUS hf_call_unlocked(struct hf_service *service, struct hf_op *op);
+/*
+ * The node is unlocked and policy allows the call. A denial is audited with the rule that denied,
+ * and op keeps only the sentence that every denied caller gets.
+ */
+HF_STATUS hf_call_allow(const struct hf_call *call, struct hf_op *op);
+/* The same question without a record: for what an answer may also hold. */
+bool hf_call_may(const struct hf_call *call, struct hf_op *op, enum hf_action action);
+/* Records how a call that was allowed ended; a success that cannot be recorded becomes a failure.
+ */
+HF_STATUS hf_call_end(const struct hf_call *call, struct hf_op *op, struct hf_status status);
+/* The same, and the record is on disk before it returns. */
+HF_STATUS hf_call_end_synced(const struct hf_call *call, struct hf_op *op, struct hf_status status);
+/* Counts in the metrics only. */
+void hf_call_count(const struct hf_call *call, struct hf_op *op, enum hf_code code);
+void hf_call_event(const struct hf_call *call, const struct hf_op *op, const char *outcome,
+                   struct hf_audit_event *out);
+
+/* --- control.c --- */
+
+/*
+ * A change: staged by stage() (again, when somebody else was first), committed with its note, and
+ * answered with number: a version, or how many. The caller has asked policy before.
+ */
+struct hf_control {
+    struct hf_call call;
+    struct hf_status (*stage)(struct hf_control *control, struct hf_op *op, struct hf_txn *txn);
+    void *context;
+    struct hf_buf *asked; /* what tells this request from others, besides action, keyring and key */
+    bool gives_version;   /* number is a version, and the record names it */
+    uint32_t number;      /* set by stage(), or remembered from the first time */
+    bool repeated;
+};
+/* Takes the call through; failures are audited. HF_LATER where op may not wait. */
+HF_STATUS hf_control_run(struct hf_control *control, struct hf_op *op);
+/*
+ * Whether the request under op's id went through before; number is set then. Asked first by those
+ * who look at the state of things before they change it. Waits.
+ */
+bool hf_control_has_happened(struct hf_control *control, struct hf_op *op);
+/* Records that the first result was given again: its note tells of the first time only. */
+HF_STATUS hf_control_end_repeated(const struct hf_control *control, struct hf_op *op);
+/* From stage(): what the change answers. */
+void hf_control_answer(struct hf_control *control, uint32_t number);
+/* Puts a secret into what was asked, as a value that tells nothing about it. */
+HF_STATUS hf_control_ask_secret(struct hf_control *control, struct hf_op *op,
+                                const struct hf_secret *secret);
+
+/* --- approval.c --- */
+
+/* What needs two people, exactly as it was asked. */
+struct hf_ask {
+    const char *operation; /* the action's name */
+    const char *keyring;   /* "" where there is none */
+    const char *key;
+    uint32_t version;
+    uint8_t digest[HF_DIGEST_LEN]; /* of everything else that was asked */
+};
+#define HF_APPROVAL_ID 33 /* hex and terminator */
+/* The parts, unambiguously, into ask->digest. */
+HF_STATUS hf_ask_digest(struct hf_service *service, struct hf_op *op, struct hf_ask *ask,
+                        struct hf_bytes parts);
+/* Gives the id of an approval of exactly this for the caller that can be used now, or "". */
+HF_STATUS hf_approval_find(struct hf_service *service, struct hf_op *op, const struct hf_ask *ask,
+                           char out_id[HF_APPROVAL_ID]);
+/* Stages that the approval is used up. HF_WRONG_STATE when somebody was quicker. */
+HF_STATUS hf_approval_use(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
+                          const char *id);
+/* Asks for an approval, or finds the one that waits. Never succeeds: code, and the id in the text.
+ */
+HF_STATUS hf_approval_wait(const struct hf_call *call, struct hf_op *op, const struct hf_ask *ask,
+                           enum hf_code code);
+
+/* --- export.c --- */
+
+/*
+ * The material of a version that the caller of call has just made: recorded on disk as an export
+ * before *out is set. HF_DENIED where the keyring asks for two people.
+ */
+HF_STATUS hf_export_made(const struct hf_call *call, struct hf_op *op, uint32_t version,
+                         struct hf_secret **out);
+
+/* --- repeat.c --- */
+
+/* max: how many requests are remembered at most. */
+struct hf_repeats *hf_repeats_new(size_t max);
+void hf_repeats_free(struct hf_repeats *repeats);
+/* The digest of what was asked under this id, if a door has begun it as repeatable. */
+bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id,
+                      uint8_t out[HF_CHECK_VALUE_LEN]);

@@ -1,0 +1,208 @@
+/* Changes to keys that make no material: primary, rewrap, states, soft delete and recovery. */
+#include <stdio.h>
+
+#include "base/codec.h"
+#include "service/internal.h"
+
+/* --- primary --- */
+
+static struct hf_status stage_primary(struct hf_control *control, struct hf_op *op,
+                                      struct hf_txn *txn)
+{
+    return hf_key_set_primary(control->call.service->keys, op, txn, control->call.keyring,
+                              control->call.key, control->call.version);
+}
+
+struct hf_status hf_service_key_set_primary(struct hf_service *service, struct hf_op *op,
+                                            const char *keyring, const char *name, uint32_t version)
+{
+    HF_AUTO(buf) asked = hf_buf_new();
+    struct hf_control control = {
+        /* It decides what encrypts from now on, as a rotation does. */
+        .call = { .service = service,
+                  .action = HF_ACT_KEY_ROTATE,
+                  .keyring = keyring,
+                  .key = name,
+                  .has_version = true,
+                  .version = version,
+                  .detail = "made primary" },
+        .stage = stage_primary,
+        .asked = asked,
+    };
+
+    HF_TRY(hf_call_allow(&control.call, op));
+    hf_put_text(asked, "primary");
+    hf_put_u32(asked, version);
+    return hf_control_run(&control, op);
+}
+
+/* --- rewrap --- */
+
+static struct hf_status stage_rewrap(struct hf_control *control, struct hf_op *op,
+                                     struct hf_txn *txn)
+{
+    uint32_t moved = 0;
+
+    HF_TRY(hf_key_rewrap(control->call.service->keys, op, txn, control->call.keyring,
+                         control->call.key, &moved));
+    hf_control_answer(control, moved);
+    control->call.count = moved;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_service_key_rewrap(struct hf_service *service, struct hf_op *op,
+                                       const char *keyring, const char *name, uint32_t *out_moved)
+{
+    struct hf_control control = {
+        .call = { .service = service,
+                  .action = HF_ACT_KEY_REWRAP,
+                  .keyring = keyring,
+                  .key = name },
+        .stage = stage_rewrap,
+    };
+
+    HF_TRY(hf_call_allow(&control.call, op));
+    HF_TRY(hf_control_run(&control, op));
+    *out_moved = control.number;
+    return HF_SUCCESS;
+}
+
+/* --- states --- */
+
+struct state_change {
+    enum hf_key_event event;
+    const char *reason;
+};
+
+static struct hf_status stage_state(struct hf_control *control, struct hf_op *op,
+                                    struct hf_txn *txn)
+{
+    const struct state_change *change = control->context;
+
+    return hf_key_change_state(control->call.service->keys, op, txn, control->call.keyring,
+                               control->call.key, control->call.version, change->event,
+                               change->reason);
+}
+
+static const char *event_name(enum hf_key_event event)
+{
+    static const char *const names[] = {
+        [HF_KEY_ACTIVATE] = "activate",     [HF_KEY_SUSPEND] = "suspend",
+        [HF_KEY_RESUME] = "resume",         [HF_KEY_DEACTIVATE] = "deactivate",
+        [HF_KEY_COMPROMISE] = "compromise", [HF_KEY_DESTROY] = "destroy",
+    };
+
+    return names[event];
+}
+
+struct hf_status hf_service_key_state(struct hf_service *service, struct hf_op *op,
+                                      const char *keyring, const char *name, uint32_t version,
+                                      enum hf_key_event event, const char *reason)
+{
+    HF_AUTO(buf) asked = hf_buf_new();
+    char detail[HF_OP_TEXT_MAX];
+    struct state_change change = { event, reason != NULL ? reason : "" };
+    struct hf_control control = {
+        .call = { .service = service,
+                  .action = HF_ACT_KEY_STATE,
+                  .keyring = keyring,
+                  .key = name,
+                  .has_version = true,
+                  .version = version,
+                  .detail = detail },
+        .stage = stage_state,
+        .context = &change,
+        .asked = asked,
+    };
+
+    (void)snprintf(detail, sizeof detail, "%s: %s", event_name(event), change.reason);
+    HF_TRY(hf_call_allow(&control.call, op));
+    if (event == HF_KEY_DESTROY) {
+        return hf_call_end(&control.call, op,
+                           hf_fail(op, HF_INVALID, "destruction has an operation of its own"));
+    }
+    hf_put_u32(asked, version);
+    hf_put_u32(asked, (uint32_t)event);
+    hf_put_text(asked, change.reason);
+    return hf_control_run(&control, op);
+}
+
+/* --- soft delete and recovery --- */
+
+static struct hf_status stage_delete(struct hf_control *control, struct hf_op *op,
+                                     struct hf_txn *txn)
+{
+    return hf_key_delete(control->call.service->keys, op, txn, control->call.keyring,
+                         control->call.key, control->call.detail);
+}
+
+struct hf_status hf_service_key_delete(struct hf_service *service, struct hf_op *op,
+                                       const char *keyring, const char *name, const char *reason)
+{
+    HF_AUTO(buf) asked = hf_buf_new();
+    struct hf_control control = {
+        .call = { .service = service,
+                  .action = HF_ACT_KEY_DELETE,
+                  .keyring = keyring,
+                  .key = name,
+                  .detail = reason != NULL ? reason : "" },
+        .stage = stage_delete,
+        .asked = asked,
+    };
+
+    HF_TRY(hf_call_allow(&control.call, op));
+    hf_put_text(asked, control.call.detail);
+    return hf_control_run(&control, op);
+}
+
+/* --- taking destruction back --- */
+
+static struct hf_status stage_keep(struct hf_control *control, struct hf_op *op, struct hf_txn *txn)
+{
+    return hf_key_keep(control->call.service->keys, op, txn, control->call.keyring,
+                       control->call.key, control->call.version);
+}
+
+struct hf_status hf_service_key_keep(struct hf_service *service, struct hf_op *op,
+                                     const char *keyring, const char *name, uint32_t version)
+{
+    HF_AUTO(buf) asked = hf_buf_new();
+    struct hf_control control = {
+        .call = { .service = service,
+                  .action = HF_ACT_KEY_RECOVER,
+                  .keyring = keyring,
+                  .key = name,
+                  .has_version = true,
+                  .version = version,
+                  .detail = "kept: its destruction is taken back" },
+        .stage = stage_keep,
+        .asked = asked,
+    };
+
+    HF_TRY(hf_call_allow(&control.call, op));
+    hf_put_text(asked, "keep");
+    hf_put_u32(asked, version);
+    return hf_control_run(&control, op);
+}
+
+static struct hf_status stage_recover(struct hf_control *control, struct hf_op *op,
+                                      struct hf_txn *txn)
+{
+    return hf_key_recover(control->call.service->keys, op, txn, control->call.keyring,
+                          control->call.key);
+}
+
+struct hf_status hf_service_key_recover(struct hf_service *service, struct hf_op *op,
+                                        const char *keyring, const char *name)
+{
+    struct hf_control control = {
+        .call = { .service = service,
+                  .action = HF_ACT_KEY_RECOVER,
+                  .keyring = keyring,
+                  .key = name },
+        .stage = stage_recover,
+    };
+
+    HF_TRY(hf_call_allow(&control.call, op));
+    return hf_control_run(&control, op);
+}

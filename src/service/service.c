@@ -1,0 +1,34 @@
+/* The service itself: its parts, and what lives as long as it does. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "service/internal.h"
+
+/* Some hundred bytes each. In a node's first seconds every change is one. */
+#define REPEATS_MAX 1000000
+
+struct hf_service *hf_service_new(const struct hf_service_parts *parts)
+{
+    struct hf_service *service = hf_alloc(sizeof *service);
+
+    service->seal = parts->seal;
+    service->keys = parts->keys;
+    service->policy = parts->policy;
+    service->audit = parts->audit;
+    service->shared_store = parts->shared_store;
+    service->node = hf_strdup(parts->node != NULL ? parts->node : "");
+    pthread_mutex_init(&service->feeder, NULL);
+    service->repeats = hf_repeats_new(REPEATS_MAX);
+    return service;
+}
+
+void hf_service_free(struct hf_service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    hf_repeats_free(service->repeats);
+    pthread_mutex_destroy(&service->feeder);
+    free(service->node);
+    free(service);
+}

@@ -1,0 +1,268 @@
+/*
+ * The service: what Holdfast does, one file per operation: authorise, do, audit. Doors decode, call
+ * one of these, encode. Takes and gives plain values only.
+ *
+ * The caller is op->caller. Every call is audited, denials too: control operations by a note that
+ * commits with their effect, data operations by a line written before the answer leaves. Control
+ * operations wait; data operations answer HF_LATER when they would have to and op may not wait.
+ *
+ * Threads: every function may be called from any thread.
+ */
+#pragma once
+
+#include "audit/audit.h"
+#include "identity/caller.h"
+#include "keys/keys.h"
+#include "policy/policy.h"
+
+struct hf_service;
+
+struct hf_service_parts { /* all borrowed */
+    struct hf_seal *seal;
+    struct hf_keys *keys;
+    struct hf_policy *policy;
+    struct hf_audit *audit;
+    const char *node;
+    bool shared_store; /* other nodes commit to the same store */
+};
+struct hf_service *hf_service_new(const struct hf_service_parts *parts);
+void hf_service_free(struct hf_service *service);
+HF_DEFINE_CLEANUP(service)
+
+/* --- the audit feeder: brings control notes from the store's log into the trail --- */
+
+/* Appends all notes the trail does not have yet. After unlock, and then by the daemon's feeder. */
+HF_STATUS hf_service_feed_audit(struct hf_service *service, struct hf_op *op);
+
+/* --- requests that may be repeated without an id (Hadoop's client) --- */
+
+/*
+ * The request id for a write that its client may repeat: derived from what was asked. If the same
+ * was asked before and its answer was not written in full, or another node (or this one before its
+ * restart) committed it within window_ms, that id; else a new one. Sets op->request_id and keeps
+ * the request's digest for the commit.
+ */
+struct hf_repeat;
+HF_STATUS hf_service_repeat_begin(struct hf_service *service, struct hf_op *op,
+                                  const struct hf_bytes *asked, size_t count, uint64_t window_ms,
+                                  struct hf_repeat **out);
+/* The answer's fate; frees repeat. written: in full, to a live socket. */
+void hf_service_repeat_end(struct hf_repeat *repeat, bool written);
+
+/* A caller who proved nothing: aggregated in the trail by address and door, never refused here. */
+void hf_service_unauthenticated(struct hf_service *service, struct hf_op *op, const char *door,
+                                const char *address);
+
+/* --- keyrings --- */
+
+HF_STATUS hf_service_keyring_create(struct hf_service *service, struct hf_op *op, const char *name,
+                                    const struct hf_keyring_settings *settings);
+HF_STATUS hf_service_keyring_change(struct hf_service *service, struct hf_op *op, const char *name,
+                                    const struct hf_keyring_settings *settings);
+HF_STATUS hf_service_keyring_rotate(struct hf_service *service, struct hf_op *op, const char *name,
+                                    uint32_t *out_version);
+HF_STATUS hf_service_keyring_get(struct hf_service *service, struct hf_op *op, const char *name,
+                                 struct hf_keyring_info *out);
+HF_STATUS hf_service_keyring_list(struct hf_service *service, struct hf_op *op,
+                                  void (*visit)(void *context, const struct hf_keyring_info *info),
+                                  void *context);
+
+/* --- keys: control --- */
+
+/*
+ * plan->material set: also needs key.import. want_material: also answers the material where the key
+ * is exportable and the caller has key.export (with an export record on disk before), else
+ * *out_material is NULL. out_material may be NULL.
+ */
+HF_STATUS hf_service_key_create(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, const struct hf_key_plan *plan,
+                                uint32_t *out_version, struct hf_secret **out_material);
+HF_STATUS hf_service_key_rotate(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, const struct hf_secret *material,
+                                uint32_t *out_version, struct hf_secret **out_material);
+HF_STATUS hf_service_key_set_primary(struct hf_service *service, struct hf_op *op,
+                                     const char *keyring, const char *name, uint32_t version);
+HF_STATUS hf_service_key_rewrap(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, uint32_t *out_moved);
+HF_STATUS hf_service_key_state(struct hf_service *service, struct hf_op *op, const char *keyring,
+                               const char *name, uint32_t version, enum hf_key_event event,
+                               const char *reason);
+HF_STATUS hf_service_key_delete(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, const char *reason);
+HF_STATUS hf_service_key_recover(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                 const char *name);
+/* Where the keyring asks for two people: HF_WRONG_STATE with the approval's id in the text until
+ * another caller with "approve" has approved it. force always asks for two. */
+HF_STATUS hf_service_key_destroy(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                 const char *name, uint32_t version, bool force,
+                                 const char *reason);
+/* Takes the scheduled destruction of one version back. */
+HF_STATUS hf_service_key_keep(struct hf_service *service, struct hf_op *op, const char *keyring,
+                              const char *name, uint32_t version);
+/*
+ * Destroys what is due, for the daemon's job: op has no caller. Whole keys of keyrings that ask for
+ * two people wait for them; a version was approved when its destruction was scheduled.
+ */
+HF_STATUS hf_service_purge(struct hf_service *service, struct hf_op *op, size_t *out_destroyed);
+HF_STATUS hf_service_key_export(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, uint32_t version, struct hf_secret **out,
+                                uint32_t *out_version);
+
+/* --- keys: reading --- */
+
+HF_STATUS hf_service_key_get(struct hf_service *service, struct hf_op *op, const char *keyring,
+                             const char *name, struct hf_key_info **out);
+HF_STATUS hf_service_key_versions(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                  const char *name,
+                                  void (*visit)(void *context, const struct hf_version_info *info),
+                                  void *context);
+HF_STATUS hf_service_key_names(struct hf_service *service, struct hf_op *op, const char *keyring,
+                               bool deleted, const char *after, size_t limit,
+                               void (*visit)(void *context, const char *name), void *context);
+HF_STATUS hf_service_key_usage(struct hf_service *service, struct hf_op *op, const char *keyring,
+                               const char *name, uint32_t version, struct hf_usage *out);
+
+/*
+ * Whether a live key of that name is there: only for reading an ambiguous name (Hadoop's '+');
+ * tells nothing to the caller, so it asks no policy.
+ */
+bool hf_service_key_exists(struct hf_service *service, const char *keyring, const char *name);
+/* Hadoop's cache invalidation: only the right to roll or to delete is checked, and audited. */
+HF_STATUS hf_service_hadoop_invalidate(struct hf_service *service, struct hf_op *op,
+                                       const char *keyring, const char *name);
+
+/* --- data keys --- */
+
+/* count new data keys under the primary version; as long as the key. */
+HF_STATUS hf_service_hadoop_generate(struct hf_service *service, struct hf_op *op,
+                                     const char *keyring, const char *name, size_t count,
+                                     struct hf_edek *out);
+/* Writes edek->len bytes of plaintext into secret memory. */
+HF_STATUS hf_service_hadoop_decrypt(struct hf_service *service, struct hf_op *op,
+                                    const char *keyring, const char *name,
+                                    const struct hf_edek *edek, struct hf_secret **out);
+/* Same data key and iv under the primary version, in place; those already there stay. All or none.
+ */
+HF_STATUS hf_service_hadoop_reencrypt(struct hf_service *service, struct hf_op *op,
+                                      const char *keyring, const char *name, struct hf_edek *edeks,
+                                      size_t count);
+
+/*
+ * Data keys in our own form: plain (NULL: not wanted, or without key.unwrap) and wrapped, a
+ * ciphertext of docs/formats/ciphertext.md with aad bound.
+ */
+HF_STATUS hf_service_data_key_generate(struct hf_service *service, struct hf_op *op,
+                                       const char *keyring, const char *name, size_t len,
+                                       struct hf_bytes aad, struct hf_secret **out_plain,
+                                       struct hf_buf *out_wrapped);
+HF_STATUS hf_service_encrypt(struct hf_service *service, struct hf_op *op, const char *keyring,
+                             const char *name, uint32_t version, struct hf_bytes aad,
+                             const struct hf_secret *plain, struct hf_buf *out);
+HF_STATUS hf_service_decrypt(struct hf_service *service, struct hf_op *op, const char *keyring,
+                             const char *name, struct hf_bytes aad, struct hf_bytes ciphertext,
+                             struct hf_secret **out);
+HF_STATUS hf_service_reencrypt(struct hf_service *service, struct hf_op *op, const char *keyring,
+                               const char *name, struct hf_bytes aad, struct hf_bytes ciphertext,
+                               struct hf_buf *out, uint32_t *out_version);
+
+/* --- signatures, MACs, random --- */
+
+HF_STATUS hf_service_sign(struct hf_service *service, struct hf_op *op, const char *keyring,
+                          const char *name, uint32_t version, enum hf_signature scheme,
+                          enum hf_hash hash, struct hf_bytes message, struct hf_buf *out,
+                          uint32_t *out_version);
+HF_STATUS hf_service_verify(struct hf_service *service, struct hf_op *op, const char *keyring,
+                            const char *name, uint32_t version, enum hf_signature scheme,
+                            enum hf_hash hash, struct hf_bytes message, struct hf_bytes signature,
+                            bool *out_valid);
+HF_STATUS hf_service_mac(struct hf_service *service, struct hf_op *op, const char *keyring,
+                         const char *name, uint32_t version, enum hf_hash hash,
+                         struct hf_bytes message, struct hf_buf *out, uint32_t *out_version);
+HF_STATUS hf_service_mac_verify(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, uint32_t version, enum hf_hash hash,
+                                struct hf_bytes message, struct hf_bytes mac, bool *out_valid);
+HF_STATUS hf_service_random(struct hf_service *service, struct hf_op *op, size_t len,
+                            struct hf_secret **out);
+
+/* --- policy and approvals --- */
+
+HF_STATUS hf_service_policy_put(struct hf_service *service, struct hf_op *op, const char *name,
+                                struct hf_bytes document);
+HF_STATUS hf_service_policy_remove(struct hf_service *service, struct hf_op *op, const char *name);
+/*
+ * The first policy, for init: operator and key-admin, and so no use of keys, for these identities
+ * ("unix:root", "cert:admin"). HF_WRONG_STATE once there has been any policy.
+ */
+HF_STATUS hf_service_bootstrap_policy(struct hf_service *service, struct hf_op *op,
+                                      const char *const *identities, size_t count);
+HF_STATUS hf_service_policy_get(struct hf_service *service, struct hf_op *op, const char *name,
+                                struct hf_buf *out);
+HF_STATUS hf_service_policy_list(struct hf_service *service, struct hf_op *op,
+                                 void (*visit)(void *context, const char *name), void *context);
+HF_STATUS hf_service_policy_explain(struct hf_service *service, struct hf_op *op,
+                                    const char *caller, const char *action, const char *keyring,
+                                    const char *key, struct hf_buf *out);
+
+struct hf_approval_info {
+    char id[33];
+    char operation[64];
+    char keyring[64];
+    char *key;
+    char *requester;
+    char *approver; /* NULL: not yet */
+    uint64_t created_ms, expires_ms;
+};
+HF_STATUS hf_service_approval_list(struct hf_service *service, struct hf_op *op,
+                                   void (*visit)(void *context,
+                                                 const struct hf_approval_info *info),
+                                   void *context);
+/* HF_DENIED for the one who asked. */
+HF_STATUS hf_service_approve(struct hf_service *service, struct hf_op *op, const char *id);
+
+/* --- why: the protection chain --- */
+
+enum hf_link_health { HF_LINK_OPEN, HF_LINK_CLOSED, HF_LINK_BROKEN };
+struct hf_why_link {
+    const char *level; /* "ciphertext", "key" (a deleted one), "key version", "keyring key", "main
+                          key", "root key", "slot" */
+    char name[512];
+    char state[64];   /* "active", "open", "needs a human", ... */
+    char detail[256]; /* check value, algorithm, custody, when last proved */
+    enum hf_link_health health;
+};
+/*
+ * The chain from a key (its primary), a version or a Hadoop EDEK down to the slots, each link
+ * checked by opening it now. what: "keyring/name", "keyring/name@3", or the EDEK as JSON (then
+ * keyring is given apart).
+ */
+HF_STATUS hf_service_why(struct hf_service *service, struct hf_op *op, const char *keyring,
+                         const char *what,
+                         void (*visit)(void *context, const struct hf_why_link *link),
+                         void *context);
+
+/* --- the node --- */
+
+enum hf_light { HF_GREEN, HF_AMBER, HF_RED };
+struct hf_status_item {
+    enum hf_light light;
+    char name[48];  /* "seal", "slots", "audit", "memory" */
+    char text[256]; /* what is so, and what to do about it */
+};
+/* The daemon adds its own items (listeners, certificates). Anyone with node.status. */
+HF_STATUS hf_service_status(struct hf_service *service, struct hf_op *op,
+                            void (*visit)(void *context, const struct hf_status_item *item),
+                            void *context);
+HF_STATUS hf_service_slots(struct hf_service *service, struct hf_op *op,
+                           void (*visit)(void *context, const struct hf_slot_info *slot),
+                           void *context);
+/* A new way to open the root, proven before it counts. */
+HF_STATUS hf_service_slot_add(struct hf_service *service, struct hf_op *op, const char *name,
+                              bool offline, const struct hf_protector_settings *protector,
+                              struct hf_slot_info *out);
+/* While locked there is no policy: the daemon lets only the unix user that owns the node in. */
+HF_STATUS hf_service_unlock(struct hf_service *service, struct hf_op *op,
+                            const struct hf_protector_settings *protector,
+                            struct hf_slot_info *out_slot);
+HF_STATUS hf_service_lock(struct hf_service *service, struct hf_op *op);
+/* Opens one canary per keyring through the whole chain: what /health/ready stands on. */
+HF_STATUS hf_service_ready(struct hf_service *service, struct hf_op *op);

@@ -1,0 +1,184 @@
+/* The state of the node, item by item, each with what to do about it. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "service/canary.h"
+
+struct report {
+    struct hf_service *service;
+    void (*visit)(void *context, const struct hf_status_item *item);
+    void *context;
+};
+
+static void tell(const struct report *report, enum hf_light light, const char *name,
+                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void tell(const struct report *report, enum hf_light light, const char *name,
+                 const char *format, ...)
+{
+    struct hf_status_item item = { .light = light };
+    va_list arguments;
+
+    (void)snprintf(item.name, sizeof item.name, "%s", name);
+    va_start(arguments, format);
+    (void)vsnprintf(item.text, sizeof item.text, format, arguments);
+    va_end(arguments);
+    report->visit(report->context, &item);
+}
+
+/* --- the seal --- */
+
+static void report_seal(const struct report *report)
+{
+    struct hf_seal *seal = report->service->seal;
+    uint64_t damaged;
+
+    if (!hf_seal_is_unlocked(seal)) {
+        tell(report, HF_RED, "seal", "locked: nothing is served; 'holdfast unlock' opens it");
+        return;
+    }
+    damaged = hf_seal_damage(seal, NULL, NULL);
+    if (damaged > 0) {
+        tell(report, HF_RED, "seal",
+             "unlocked, but %" PRIu64 " records of the store do not open; the log names them; "
+             "restore them from a backup",
+             damaged);
+    } else {
+        tell(report, HF_GREEN, "seal", "unlocked, root generation %" PRIu32 ", commit %" PRIu64,
+             hf_seal_root_generation(seal), hf_seal_seq(seal));
+    }
+}
+
+static void report_policy(const struct report *report)
+{
+    struct hf_policy *policy = report->service->policy;
+
+    if (!hf_policy_is_whole(policy)) {
+        tell(report, HF_RED, "policy",
+             "a policy is damaged, so nothing is allowed on keys; put it again or remove it");
+    } else if (hf_policy_is_empty(policy)) {
+        tell(report, HF_AMBER, "policy", "there is none, so nobody may do anything");
+    } else {
+        tell(report, HF_GREEN, "policy", "in force");
+    }
+}
+
+/* --- slots --- */
+
+struct slot_counts {
+    unsigned all, proven, unattended, false_ones;
+};
+
+static void count_slot(void *context, const struct hf_slot_info *slot)
+{
+    struct slot_counts *counts = context;
+
+    counts->all++;
+    counts->proven += slot->proven_ms != 0;
+    counts->unattended += !slot->needs_human;
+    counts->false_ones += !slot->verified;
+}
+
+static struct hf_status report_slots(const struct report *report, struct hf_op *op)
+{
+    struct slot_counts counts = { 0, 0, 0, 0 };
+
+    HF_TRY(hf_seal_slots(report->service->seal, op, count_slot, &counts));
+    if (hf_seal_is_unlocked(report->service->seal) && counts.false_ones > 0) {
+        tell(report, HF_RED, "slots", "%u of %u slot records were changed outside; make new slots",
+             counts.false_ones, counts.all);
+    } else if (counts.all < 2) {
+        tell(report, HF_AMBER, "slots",
+             "only one slot opens the root; if it is lost, everything is: add another");
+    } else if (counts.proven < counts.all) {
+        tell(report, HF_AMBER, "slots",
+             "%u of %u slots have never been seen to open the root; unlock once with each",
+             counts.all - counts.proven, counts.all);
+    } else {
+        tell(report, HF_GREEN, "slots", "%u slots, all proven, %u open without a person",
+             counts.all, counts.unattended);
+    }
+    return HF_SUCCESS;
+}
+
+/* --- memory and audit --- */
+
+static void report_memory(const struct report *report)
+{
+    size_t used, max;
+    enum hf_secret_backing backing = hf_secret_backing();
+
+    hf_secret_usage(&used, &max);
+    if (backing == HF_SECRET_UNLOCKED) {
+        tell(report, HF_AMBER, "memory",
+             "key memory is not locked: keys can reach swap; raise the limit of locked memory and "
+             "drop 'allow_unlocked'");
+    } else if (used > max / 10 * 9) {
+        tell(report, HF_AMBER, "memory", "%zu of %zu bytes of key memory are in use", used, max);
+    } else {
+        tell(report, HF_GREEN, "memory", "%s, %zu of %zu bytes in use",
+             backing == HF_SECRET_MEMFD ? "hidden from the kernel" : "locked", used, max);
+    }
+}
+
+static void report_audit(const struct report *report)
+{
+    uint64_t lost = 0;
+    bool full = false;
+
+    hf_audit_health(report->service->audit, &lost, &full);
+    if (full) {
+        tell(report, HF_RED, "audit", "the disk of the audit trail is full; make room");
+    } else if (lost > 0) {
+        tell(report, HF_AMBER, "audit", "%" PRIu64 " lines were lost while the disk was full",
+             lost);
+    } else {
+        tell(report, HF_GREEN, "audit", "every line is written");
+    }
+}
+
+/* --- keyrings --- */
+
+static void report_canary(void *context, const char *keyring, struct hf_status status,
+                          const char *text)
+{
+    const struct report *report = context;
+    char name[sizeof((struct hf_status_item *)0)->name];
+
+    (void)snprintf(name, sizeof name, "keyring %.39s", keyring);
+    if (status.code == HF_OK) {
+        tell(report, HF_GREEN, name, "its canary opens");
+    } else {
+        tell(report, HF_RED, name, "its canary does not open: %.200s", text);
+    }
+}
+
+static struct hf_status report_all(struct report *report, struct hf_op *op)
+{
+    report_seal(report);
+    HF_TRY(report_slots(report, op));
+    report_memory(report);
+    report_audit(report);
+    if (!hf_seal_is_unlocked(report->service->seal)) {
+        return HF_SUCCESS;
+    }
+    report_policy(report);
+    return hf_canary_each(report->service, op, report_canary, report);
+}
+
+struct hf_status hf_service_status(struct hf_service *service, struct hf_op *op,
+                                   void (*visit)(void *context, const struct hf_status_item *item),
+                                   void *context)
+{
+    struct hf_call call = { .service = service, .action = HF_ACT_STATUS };
+    struct report report = { service, visit, context };
+
+    if (!op->may_wait) {
+        return hf_fail(op, HF_LATER, "status opens a canary of every keyring");
+    }
+    /* While locked there is no policy to ask; the daemon has let in only who owns the node. */
+    if (hf_seal_is_unlocked(service->seal)) {
+        HF_TRY(hf_call_allow(&call, op));
+    }
+    return hf_call_end(&call, op, report_all(&report, op));
+}

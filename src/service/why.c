@@ -1,0 +1,391 @@
+/* Why a key opens, or why not: each link of its chain, opened now. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "service/target.h"
+
+struct chain {
+    struct hf_call call;
+    const struct hf_target *target;
+    void (*visit)(void *context, const struct hf_why_link *link);
+    void *context;
+};
+
+static struct hf_why_link link_of(const char *level, enum hf_link_health health)
+{
+    return (struct hf_why_link){ .level = level, .health = health };
+}
+
+static void add_date(char *to, size_t size, const char *before, uint64_t realtime_ms)
+{
+    HF_AUTO(buf) date = hf_buf_new();
+    size_t len = strnlen(to, size);
+
+    if (realtime_ms == 0) {
+        hf_buf_add_text(date, "never");
+    } else {
+        hf_date_add(date, realtime_ms);
+    }
+    (void)snprintf(to + len, size - len, "%s%s", before, hf_buf_text(date));
+}
+
+/* Health of something that was just opened, or not. */
+static enum hf_link_health health_of(struct hf_status status)
+{
+    if (status.code == HF_OK) {
+        return HF_LINK_OPEN;
+    }
+    return status.code == HF_CORRUPT || status.code == HF_NOT_FOUND ? HF_LINK_BROKEN
+                                                                    : HF_LINK_CLOSED;
+}
+
+/* --- the version --- */
+
+struct version_search {
+    uint32_t wanted;
+    bool found;
+    struct hf_version_info info;
+};
+
+static void match_version(void *context, const struct hf_version_info *info)
+{
+    struct version_search *search = context;
+
+    if (info->version == search->wanted) {
+        search->found = true;
+        search->info = *info;
+    }
+}
+
+/*
+ * The version that stands for a key: as the index has it, because a rotation that is just being
+ * committed is in the store before it is in force; else, when there is no primary one, the last.
+ */
+static uint32_t settle_version(const struct chain *chain, struct hf_op *op,
+                               const struct hf_key_info *key)
+{
+    const struct hf_target *target = chain->target;
+    uint32_t version = target->version;
+
+    if (version == HF_LATEST &&
+        hf_key_primary(chain->call.service->keys, op, target->keyring, target->name, &version)
+                .code != HF_OK) {
+        hf_op_clear(op);
+        version = key->last_version;
+    }
+    return version;
+}
+
+static struct hf_status find_version(struct chain *chain, struct hf_op *op,
+                                     const struct hf_key_info *key, struct hf_version_info *out)
+{
+    const struct hf_target *target = chain->target;
+    struct hf_keys *keys = chain->call.service->keys;
+    struct version_search search = { .wanted = settle_version(chain, op, key) };
+
+    HF_TRY(hf_key_versions(keys, op, target->keyring, target->name, match_version, &search));
+    if (!search.found) {
+        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
+                             "'%.100s' has no version %" PRIu32, target->name, search.wanted);
+    }
+    chain->call.has_version = true;
+    chain->call.version = search.wanted;
+    *out = search.info;
+    return HF_SUCCESS;
+}
+
+static bool is_destroyed(const struct hf_version_info *info)
+{
+    return info->state == HF_KEY_DESTROYED || info->state == HF_KEY_DESTROYED_COMPROMISED;
+}
+
+static void describe_destroyed(const struct hf_version_info *info, struct hf_why_link *link)
+{
+    link->health = HF_LINK_BROKEN;
+    add_date(link->detail, sizeof link->detail, "destroyed ", info->destroyed_ms);
+    (void)snprintf(link->detail + strlen(link->detail), sizeof link->detail - strlen(link->detail),
+                   ": %.150s", info->reason);
+}
+
+static void describe_version(const struct hf_version_info *info, struct hf_status proven,
+                             const struct hf_op *op, struct hf_why_link *link)
+{
+    HF_AUTO(buf) check = hf_buf_new();
+
+    link->health = health_of(proven);
+    if (proven.code != HF_OK) {
+        (void)snprintf(link->detail, sizeof link->detail, "does not open: %.200s", op->text);
+        return;
+    }
+    hf_hex_add(check, hf_bytes_of(info->check_value, sizeof info->check_value));
+    (void)snprintf(link->detail, sizeof link->detail, "opened now, check value %s%s",
+                   hf_buf_text(check), info->imported ? ", imported" : "");
+    if (!hf_key_state_allows(info->state, HF_USE_PROCESS)) {
+        link->health = HF_LINK_CLOSED;
+        (void)snprintf(link->detail, sizeof link->detail,
+                       "opened now, but its state refuses every use");
+    }
+}
+
+static struct hf_why_link prove_version(struct chain *chain, struct hf_op *op,
+                                        const struct hf_version_info *info)
+{
+    const struct hf_target *target = chain->target;
+    struct hf_why_link link = link_of("key version", HF_LINK_BROKEN);
+
+    (void)snprintf(link.name, sizeof link.name, "%s/%s@%" PRIu32, target->keyring, target->name,
+                   info->version);
+    (void)snprintf(link.state, sizeof link.state, "%s", hf_key_state_name(info->state));
+    if (is_destroyed(info)) {
+        describe_destroyed(info, &link);
+        return link;
+    }
+    describe_version(
+        info,
+        hf_key_prove(chain->call.service->keys, op, target->keyring, target->name, info->version),
+        op, &link);
+    hf_op_clear(op);
+    return link;
+}
+
+/* Hadoop's form has no tag by its nature: nobody can prove the text itself (promise P7). */
+static void visit_edek(const struct chain *chain, const struct hf_why_link *version)
+{
+    struct hf_why_link link = link_of("ciphertext", version->health);
+
+    (void)snprintf(link.name, sizeof link.name, "wrapped data key (Hadoop)");
+    (void)snprintf(link.state, sizeof link.state, "carries no tag");
+    (void)snprintf(
+        link.detail, sizeof link.detail,
+        "names %.150s, which is proven below; whether these bytes were changed cannot be "
+        "told",
+        version->name);
+    chain->visit(chain->context, &link);
+}
+
+/* --- keyring key and main key --- */
+
+static void visit_keyring_key(const struct chain *chain, struct hf_status opened,
+                              const struct hf_op *op, const struct hf_keyring_key_info *info)
+{
+    struct hf_why_link link = link_of("keyring key", health_of(opened));
+
+    (void)snprintf(link.name, sizeof link.name, "%s, version %" PRIu32, chain->target->keyring,
+                   info->version);
+    (void)snprintf(link.state, sizeof link.state, "%s",
+                   opened.code == HF_OK ? "open" : "does not open");
+    if (opened.code == HF_OK) {
+        add_date(link.detail, sizeof link.detail, "aes-256, made ", info->created_ms);
+    } else {
+        (void)snprintf(link.detail, sizeof link.detail, "%.250s", op->text);
+    }
+    chain->visit(chain->context, &link);
+}
+
+struct main_search {
+    const struct hf_keyring_key_info *parent_of;
+    bool found;
+    struct hf_main_key_info info;
+};
+
+static void match_main(void *context, const struct hf_main_key_info *info)
+{
+    struct main_search *search = context;
+
+    if (strcmp(info->name, search->parent_of->main_key) == 0 &&
+        (!search->found || info->version == search->parent_of->main_version)) {
+        search->found = true;
+        search->info = *info;
+    }
+}
+
+static const char *kind_name(enum hf_pkey_kind kind)
+{
+    switch (kind) {
+    case HF_PKEY_RSA_2048:
+        return "rsa-2048";
+    case HF_PKEY_RSA_3072:
+        return "rsa-3072";
+    case HF_PKEY_RSA_4096:
+        return "rsa-4096";
+    case HF_PKEY_P256:
+    case HF_PKEY_P384:
+    case HF_PKEY_P521:
+    case HF_PKEY_ED25519:
+        break;
+    }
+    return "no key that wraps";
+}
+
+/* Its health is that of what it opened: the keyring key. */
+static struct hf_status visit_main_key(const struct chain *chain, struct hf_op *op,
+                                       const struct hf_keyring_key_info *keyring_key,
+                                       enum hf_link_health health)
+{
+    struct main_search search = { .parent_of = keyring_key };
+    struct hf_why_link link = link_of("main key", health);
+
+    HF_TRY(hf_seal_main_keys(chain->call.service->seal, op, match_main, &search));
+    (void)snprintf(link.name, sizeof link.name, "%s, version %" PRIu32, keyring_key->main_key,
+                   keyring_key->main_version);
+    if (!search.found) {
+        link.health = HF_LINK_BROKEN;
+        (void)snprintf(link.state, sizeof link.state, "not there");
+    } else {
+        (void)snprintf(link.state, sizeof link.state, "%s",
+                       search.info.customer_managed ? "customer-managed" : "system-managed");
+        (void)snprintf(link.detail, sizeof link.detail, "%s, version %" PRIu32 " in force, made ",
+                       kind_name(search.info.kind), search.info.version);
+        add_date(link.detail, sizeof link.detail, "", search.info.created_ms);
+    }
+    chain->visit(chain->context, &link);
+    return HF_SUCCESS;
+}
+
+/* --- root and slots --- */
+
+static void visit_root(const struct chain *chain)
+{
+    struct hf_seal *seal = chain->call.service->seal;
+    struct hf_why_link link = link_of("root key", HF_LINK_OPEN);
+
+    (void)snprintf(link.name, sizeof link.name, "generation %" PRIu32,
+                   hf_seal_root_generation(seal));
+    (void)snprintf(link.state, sizeof link.state, "unlocked");
+    (void)snprintf(link.detail, sizeof link.detail, "in locked memory since the node was unlocked");
+    chain->visit(chain->context, &link);
+}
+
+/* Green only for what has opened this root and needs nobody: others are a hope. */
+static void visit_slot(void *context, const struct hf_slot_info *slot)
+{
+    const struct chain *chain = context;
+    struct hf_why_link link = link_of("slot", HF_LINK_CLOSED);
+    const char *state = "needs a person";
+
+    (void)snprintf(link.name, sizeof link.name, "%s (%s)", slot->name, slot->protector);
+    if (!slot->verified) {
+        link.health = HF_LINK_BROKEN;
+        state = "its record was changed";
+    } else if (slot->root_generation < hf_seal_root_generation(chain->call.service->seal)) {
+        state = "not proven since the root rotated";
+    } else if (slot->proven_ms == 0) {
+        state = slot->needs_human ? "needs a person, never proven" : "never proven";
+    } else if (!slot->needs_human) {
+        link.health = HF_LINK_OPEN;
+        state = "proven";
+    }
+    (void)snprintf(link.state, sizeof link.state, "%s", state);
+    (void)snprintf(link.detail, sizeof link.detail, "%s", slot->offline ? "kept apart, " : "");
+    add_date(link.detail, sizeof link.detail, "last proven ", slot->proven_ms);
+    chain->visit(chain->context, &link);
+}
+
+/* --- the chain --- */
+
+/* A record that is not what was written ends the chain: what is above it cannot be opened. */
+static struct hf_status visit_altered(const struct chain *chain, struct hf_op *op,
+                                      const char *level)
+{
+    const struct hf_target *target = chain->target;
+    struct hf_why_link link = link_of(level, HF_LINK_BROKEN);
+
+    (void)snprintf(link.name, sizeof link.name, "%s/%s", target->keyring, target->name);
+    (void)snprintf(link.state, sizeof link.state, "altered");
+    (void)snprintf(link.detail, sizeof link.detail, "%.250s", op->text);
+    hf_op_clear(op);
+    chain->visit(chain->context, &link);
+    return HF_SUCCESS;
+}
+
+static struct hf_status walk_parents(struct chain *chain, struct hf_op *op, uint32_t keyring_key)
+{
+    struct hf_seal *seal = chain->call.service->seal;
+    struct hf_keyring_key_info info;
+    struct hf_status opened =
+        hf_seal_keyring_key_info(seal, op, chain->target->keyring, keyring_key, &info);
+
+    if (opened.code == HF_CORRUPT) {
+        return visit_altered(chain, op, "keyring key");
+    }
+    HF_TRY(opened);
+    opened = hf_seal_keyring_key_open(seal, op, chain->target->keyring, keyring_key);
+    visit_keyring_key(chain, opened, op, &info);
+    hf_op_clear(op);
+    HF_TRY(visit_main_key(chain, op, &info, health_of(opened)));
+    visit_root(chain);
+    return hf_seal_slots(seal, op, visit_slot, chain);
+}
+
+/* What is deleted opens nothing, but can come back. */
+static void visit_deleted(const struct chain *chain, const struct hf_key_info *key)
+{
+    struct hf_why_link link = link_of("key", HF_LINK_CLOSED);
+
+    (void)snprintf(link.name, sizeof link.name, "%s/%s", key->keyring, key->name);
+    (void)snprintf(link.state, sizeof link.state, "deleted");
+    add_date(link.detail, sizeof link.detail, "refused everywhere; can be recovered until ",
+             key->destroy_at_ms);
+    chain->visit(chain->context, &link);
+}
+
+/* From a version that is there, down. */
+static struct hf_status walk_version(struct chain *chain, struct hf_op *op,
+                                     const struct hf_version_info *info)
+{
+    struct hf_why_link version = prove_version(chain, op, info);
+
+    if (chain->target->is_edek) {
+        visit_edek(chain, &version);
+    }
+    chain->visit(chain->context, &version);
+    return is_destroyed(info) ? HF_SUCCESS : walk_parents(chain, op, info->keyring_key);
+}
+
+static struct hf_status walk(struct chain *chain, struct hf_op *op)
+{
+    const struct hf_target *target = chain->target;
+    HF_AUTO(key_info) key = NULL;
+    struct hf_version_info info = { 0 };
+    struct hf_status status =
+        hf_key_get(chain->call.service->keys, op, target->keyring, target->name, true, &key);
+
+    if (status.code == HF_OK && key->deleted) {
+        visit_deleted(chain, key);
+        return HF_SUCCESS;
+    }
+    if (status.code == HF_OK) {
+        status = find_version(chain, op, key, &info);
+    }
+    if (status.code == HF_CORRUPT) {
+        return visit_altered(chain, op, key != NULL ? "key version" : "key");
+    }
+    HF_TRY(status);
+    return walk_version(chain, op, &info);
+}
+
+struct hf_status hf_service_why(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *what,
+                                void (*visit)(void *context, const struct hf_why_link *link),
+                                void *context)
+{
+    struct hf_target target;
+    struct chain chain = {
+        .call = { .service = service, .action = HF_ACT_WHY },
+        .target = &target,
+        .visit = visit,
+        .context = context,
+    };
+
+    if (!op->may_wait) {
+        return hf_fail(op, HF_LATER, "every link is opened now, which takes a while");
+    }
+    HF_TRY(hf_call_unlocked(service, op));
+    HF_TRY(hf_target_read(service, op, keyring, what, &target));
+    chain.call.keyring = target.keyring;
+    chain.call.key = target.name;
+    HF_TRY(hf_call_allow(&chain.call, op));
+    return hf_call_end(&chain.call, op, walk(&chain, op));
+}

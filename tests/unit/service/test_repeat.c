@@ -1,0 +1,360 @@
+/* Requests repeated without an id: one change for one request, whatever the connection did. */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "world.h"
+
+#define WINDOW_MS 10000U
+#define BODY      hf_bytes_of_text("{}")
+
+/* One POST of a door: begins, rotates "k", ends as told. Gives the version. */
+struct post {
+    const char *who;
+    struct hf_bytes body;
+    unsigned lane;
+    uint32_t version;
+    struct hf_repeat *repeat;
+    struct hf_status status;
+};
+
+static struct hf_status begin(struct hf_op *op, struct hf_service *service, struct post *post)
+{
+    struct hf_bytes asked[] = { hf_bytes_of_text("POST"), hf_bytes_of_text("/kms/v1/key/k"),
+                                post->body };
+
+    return hf_service_repeat_begin(service, op, asked, HF_COUNT(asked), WINDOW_MS, &post->repeat);
+}
+
+static struct hf_status rotate(struct hf_op *op, struct post *post)
+{
+    return hf_service_key_rotate(world.service, op, RING, "k", NULL, &post->version, NULL);
+}
+
+static uint32_t post_by(const char *who, struct hf_bytes body, bool written)
+{
+    struct post post = { .who = who, .body = body };
+    struct hf_op op = world_as(who);
+
+    assert_ok(&op, begin(&op, world.service, &post));
+    assert_true(hf_request_id_is_set(&op.request_id));
+    assert_ok(&op, rotate(&op, &post));
+    hf_service_repeat_end(post.repeat, written);
+    return post.version;
+}
+
+static uint32_t versions_now(void)
+{
+    struct hf_key_info *info = NULL;
+    struct hf_op op = small_world_op(0);
+    uint32_t last;
+
+    assert_ok(&op, hf_key_get(world.keys, &op, RING, "k", false, &info));
+    last = info->last_version;
+    hf_key_info_free(info);
+    return last;
+}
+
+static int setup(void **unused)
+{
+    assert_int_equal(world_open(unused), 0);
+    (void)world_key("k", HF_ALG_AES_128);
+    return 0;
+}
+
+static void an_answer_that_went_out_is_not_repeated(void **unused)
+{
+    (void)unused;
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+    assert_int_equal(post_by(ROOT, BODY, true), 3);
+    assert_int_equal(post_by(ROOT, BODY, true), 4);
+    assert_int_equal(versions_now(), 4);
+}
+
+static void an_answer_that_was_lost_is_given_again(void **unused)
+{
+    (void)unused;
+    assert_int_equal(post_by(ROOT, BODY, false), 2);
+    assert_int_equal(post_by(ROOT, BODY, false), 2);
+    small_world_pass(60000);
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+    assert_int_equal(post_by(ROOT, BODY, true), 3);
+    assert_int_equal(versions_now(), 3);
+}
+
+static void an_answer_lost_long_ago_is_not_given_again(void **unused)
+{
+    (void)unused;
+    assert_int_equal(post_by(ROOT, BODY, false), 2);
+    small_world_pass(300001);
+    assert_int_equal(post_by(ROOT, BODY, true), 3);
+}
+
+static void only_the_same_request_of_the_same_person_is_a_repeat(void **unused)
+{
+    (void)unused;
+    assert_int_equal(post_by(ROOT, BODY, false), 2);
+    assert_int_equal(post_by(ADMIN, BODY, false), 3);
+    assert_int_equal(post_by(ROOT, hf_bytes_of_text("{ }"), false), 4);
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+    assert_int_equal(post_by(ADMIN, BODY, true), 3);
+}
+
+static void a_repeat_after_a_restart_is_found_in_the_store(void **unused)
+{
+    (void)unused;
+    assert_int_equal(post_by(ROOT, BODY, false), 2);
+    world_restart();
+    small_world_pass(WINDOW_MS - 1);
+    assert_int_equal(post_by(ROOT, BODY, false), 2);
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+    /* Now its answer went out here. */
+    assert_int_equal(post_by(ROOT, BODY, true), 3);
+    assert_int_equal(post_by(ROOT, BODY, true), 4);
+}
+
+static void a_repeat_after_the_window_is_a_new_request(void **unused)
+{
+    (void)unused;
+    assert_int_equal(post_by(ROOT, BODY, false), 2);
+    world_restart();
+    small_world_pass(WINDOW_MS + 1);
+    assert_int_equal(post_by(ROOT, BODY, true), 3);
+}
+
+static void what_failed_can_be_asked_again(void **unused)
+{
+    struct post post = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    assert_ok(&op, begin(&op, world.service, &post));
+    hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, 1);
+    assert_fails(&op, rotate(&op, &post), HF_UNAVAILABLE);
+    hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
+    hf_service_repeat_end(post.repeat, true);
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+}
+
+static void a_creation_whose_answer_was_lost_gives_the_first_version(void **unused)
+{
+    struct hf_key_plan plan = { .algorithm = HF_ALG_AES_128 };
+
+    (void)unused;
+    for (unsigned i = 0; i < 2; i++) {
+        struct hf_bytes asked = hf_bytes_of_text("create");
+        struct hf_op op = world_as(ROOT);
+        struct hf_repeat *repeat = NULL;
+        uint32_t version = 9;
+
+        assert_ok(&op, hf_service_repeat_begin(world.service, &op, &asked, 1, WINDOW_MS, &repeat));
+        assert_ok(&op,
+                  hf_service_key_create(world.service, &op, RING, "new", &plan, &version, NULL));
+        assert_int_equal(version, 0);
+        hf_service_repeat_end(repeat, false);
+    }
+}
+
+static void parts_do_not_run_into_each_other(void **unused)
+{
+    struct hf_bytes one[] = { hf_bytes_of_text("ab"), hf_bytes_of_text("c") };
+    struct hf_bytes other[] = { hf_bytes_of_text("a"), hf_bytes_of_text("bc") };
+    struct hf_op op = world_as(ROOT);
+    struct hf_repeat *first = NULL, *second = NULL;
+    struct hf_request_id id;
+
+    (void)unused;
+    assert_ok(&op, hf_service_repeat_begin(world.service, &op, one, 2, 0, &first));
+    id = op.request_id;
+    assert_ok(&op, hf_service_repeat_begin(world.service, &op, other, 2, 0, &second));
+    assert_memory_not_equal(&id, &op.request_id, sizeof id);
+    hf_service_repeat_end(first, true);
+    hf_service_repeat_end(second, true);
+}
+
+/* --- another node on the same store --- */
+
+static struct hf_service *other_node(void)
+{
+    struct hf_service_parts parts = { .seal = small_world.seal,
+                                      .keys = world.keys,
+                                      .policy = world.policy,
+                                      .audit = world.audit,
+                                      .node = "node-2",
+                                      .shared_store = true };
+
+    return hf_service_new(&parts);
+}
+
+static uint32_t post_to(struct hf_service *service, bool written)
+{
+    struct post post = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    assert_ok(&op, begin(&op, service, &post));
+    assert_ok(&op, hf_service_key_rotate(service, &op, RING, "k", NULL, &post.version, NULL));
+    hf_service_repeat_end(post.repeat, written);
+    return post.version;
+}
+
+static void a_repeat_at_another_node_within_the_window_gives_the_first_result(void **unused)
+{
+    struct hf_service *a = other_node(), *b = other_node();
+
+    (void)unused;
+    /* Time enough that neither has only just started. */
+    assert_int_equal(post_to(b, true), 2);
+    small_world_pass(2 * WINDOW_MS);
+    assert_int_equal(post_to(a, true), 3);
+    assert_int_equal(post_to(b, true), 3);
+    small_world_pass(WINDOW_MS + 1);
+    assert_int_equal(post_to(b, true), 4);
+    /* At the node that answered it, it is a new request at once. */
+    assert_int_equal(post_to(b, false), 5);
+    assert_int_equal(post_to(a, true), 5);
+    hf_service_free(a);
+    hf_service_free(b);
+}
+
+/* --- at the same time --- */
+
+static void *post_in_thread(void *context)
+{
+    struct post *post = context;
+    struct hf_op op = world_as(post->who);
+
+    op.lane = post->lane;
+    post->status = begin(&op, world.service, post);
+    if (post->status.code == HF_OK) {
+        post->status = rotate(&op, post);
+        hf_service_repeat_end(post->repeat, true);
+    }
+    return NULL;
+}
+
+static void a_duplicate_waits_for_the_first_and_gets_its_id(void **unused)
+{
+    struct post first = { .who = ROOT, .body = BODY };
+    struct post duplicates[4];
+    pthread_t threads[HF_COUNT(duplicates)];
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    assert_ok(&op, begin(&op, world.service, &first));
+    for (unsigned i = 0; i < HF_COUNT(duplicates); i++) {
+        duplicates[i] = (struct post){ .who = ROOT, .body = BODY, .lane = i + 1 };
+        assert_int_equal(pthread_create(&threads[i], NULL, post_in_thread, &duplicates[i]), 0);
+    }
+    assert_ok(&op, rotate(&op, &first));
+    assert_int_equal(first.version, 2);
+    hf_service_repeat_end(first.repeat, true);
+    for (unsigned i = 0; i < HF_COUNT(duplicates); i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(duplicates[i].status.code, HF_OK);
+    }
+    /*
+     * Those that came while the first was at work share its version. One that was slow to start may
+     * have come after its answer, and is a request of its own then.
+     */
+    for (unsigned i = 0; i < HF_COUNT(duplicates); i++) {
+        assert_true(duplicates[i].version >= 2 && duplicates[i].version <= versions_now());
+    }
+}
+
+static void a_duplicate_gives_up_at_its_deadline(void **unused)
+{
+    struct post first = { .body = BODY }, second = { .body = BODY };
+    struct hf_op op = world_as(ROOT), late = world_as(ROOT);
+
+    (void)unused;
+    assert_ok(&op, begin(&op, world.service, &first));
+    late.deadline_ms = small_world.boot_ms + 20;
+    assert_fails(&late, begin(&late, world.service, &second), HF_UNAVAILABLE);
+    hf_service_repeat_end(first.repeat, true);
+}
+
+static void a_store_that_cannot_be_asked_is_no_answer(void **unused)
+{
+    struct post post = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, 1);
+    assert_fails(&op, begin(&op, world.service, &post), HF_UNAVAILABLE);
+    hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+}
+
+static void what_is_remembered_is_bounded(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    struct hf_repeat *repeat = NULL;
+    unsigned taken = 0;
+
+    (void)unused;
+    hf_repeats_free(world.service->repeats);
+    world.service->repeats = hf_repeats_new(64);
+    for (unsigned i = 0; i < 100; i++) {
+        struct hf_bytes asked = hf_bytes_of(&i, sizeof i);
+
+        if (hf_service_repeat_begin(world.service, &op, &asked, 1, 0, &repeat).code == HF_OK) {
+            hf_service_repeat_end(repeat, false);
+            taken++;
+        }
+    }
+    assert_int_equal(taken, 64);
+    assert_int_equal(op.code, HF_LIMITED);
+    hf_op_clear(&op);
+    small_world_pass(300001);
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+}
+
+static void answers_that_went_out_are_not_kept_for_long(void **unused)
+{
+    (void)unused;
+    hf_repeats_free(world.service->repeats);
+    world.service->repeats = hf_repeats_new(4);
+    /* In the first seconds each takes a place; then none does. */
+    assert_int_equal(post_by(ROOT, BODY, true), 2);
+    small_world_pass(WINDOW_MS);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(post_by(ROOT, hf_bytes_of(&i, sizeof i), true), 3 + i);
+    }
+}
+
+static void a_thread_that_may_not_wait_asks_later(void **unused)
+{
+    struct post post = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    op.may_wait = false;
+    assert_fails(&op, begin(&op, world.service, &post), HF_LATER);
+    hf_service_repeat_end(NULL, true);
+}
+
+#define test_of(function) cmocka_unit_test_setup_teardown(function, setup, world_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_of(an_answer_that_went_out_is_not_repeated),
+        test_of(an_answer_that_was_lost_is_given_again),
+        test_of(an_answer_lost_long_ago_is_not_given_again),
+        test_of(only_the_same_request_of_the_same_person_is_a_repeat),
+        test_of(a_repeat_after_a_restart_is_found_in_the_store),
+        test_of(a_repeat_after_the_window_is_a_new_request),
+        test_of(what_failed_can_be_asked_again),
+        test_of(a_creation_whose_answer_was_lost_gives_the_first_version),
+        test_of(parts_do_not_run_into_each_other),
+        test_of(a_repeat_at_another_node_within_the_window_gives_the_first_result),
+        test_of(a_duplicate_waits_for_the_first_and_gets_its_id),
+        test_of(a_duplicate_gives_up_at_its_deadline),
+        test_of(a_store_that_cannot_be_asked_is_no_answer),
+        test_of(what_is_remembered_is_bounded),
+        test_of(answers_that_went_out_are_not_kept_for_long),
+        test_of(a_thread_that_may_not_wait_asks_later),
+    };
+
+    return cmocka_run_group_tests_name("service repeat", tests, world_start, world_stop);
+}
