@@ -1,0 +1,93 @@
+/*
+ * What the files of the admin door share.
+ */
+#pragma once
+
+#include "admin/admin.h"
+#include "base/json.h"
+
+struct hf_admin {
+    struct hf_admin_settings settings;
+    struct hf_door door;
+};
+
+struct hf_service *service_of(const struct hf_exchange *exchange);
+
+/* --- form.c --- */
+
+/* Starts a 200 answer that is one JSON object; the caller fills and closes it. */
+void start_object(struct hf_reply *reply, struct hf_json_writer *writer);
+/* 200 and {}. */
+struct hf_status put_done(struct hf_reply *reply);
+/* The body as JSON with only these members; an absent body is an empty object. */
+struct hf_status take_body(struct hf_op *op, const struct hf_request *request,
+                           const char *const *members, struct hf_json **out);
+/* "version" of the body, HF_LATEST when absent. */
+struct hf_status take_version(struct hf_op *op, const struct hf_json *body, uint32_t *out);
+/* The same for calls that change one version, which must be named. */
+struct hf_status take_one_version(struct hf_op *op, const struct hf_json *body, uint32_t *out);
+/* A base64 member, standard or URL-safe, into memory that is wiped. */
+struct hf_status take_needed_bytes(struct hf_op *op, const struct hf_json *body, const char *name,
+                                   struct hf_secret **out);
+/* The same for one that may be absent: then *out stays as it is. */
+struct hf_status take_bytes(struct hf_op *op, const struct hf_json *body, const char *name,
+                            struct hf_secret **out);
+struct hf_bytes bytes_or_none(const struct hf_secret *secret);
+struct hf_status take_query(struct hf_op *op, const struct hf_request *request, const char *name,
+                            struct hf_buf *out, bool *out_given);
+const char *ring_of(const struct hf_request *request);
+const char *key_of(const struct hf_request *request);
+/* Base64 of secret bytes into the reply, which is wiped when sent. */
+void put_secret(struct hf_json_writer *writer, const char *name, const struct hf_secret *secret);
+
+void hf_admin_fail(struct hf_op *op, struct hf_status status, struct hf_exchange *exchange,
+                   const struct hf_request *request, struct hf_reply *reply);
+
+/* Handlers: one declaration each, in the order of the route table in door.c. */
+#define HANDLER(name)                                                                              \
+    struct hf_status hf_admin_##name(struct hf_op *op, struct hf_exchange *exchange,               \
+                                     const struct hf_request *request, struct hf_reply *reply)
+
+/* node.c */
+HANDLER(status);
+HANDLER(unlock);
+HANDLER(lock);
+HANDLER(slots);
+HANDLER(why);
+/* keyrings.c */
+HANDLER(keyring_list);
+HANDLER(keyring_create);
+HANDLER(keyring_get);
+HANDLER(keyring_change);
+HANDLER(keyring_rotate);
+/* keys.c */
+HANDLER(key_list);
+HANDLER(key_create);
+HANDLER(key_get);
+HANDLER(key_delete);
+HANDLER(key_rotate);
+HANDLER(key_primary);
+HANDLER(key_rewrap);
+HANDLER(key_state);
+HANDLER(key_recover);
+HANDLER(key_destroy);
+HANDLER(key_export);
+HANDLER(key_usage);
+/* use.c */
+HANDLER(data_key);
+HANDLER(encrypt);
+HANDLER(decrypt);
+HANDLER(reencrypt);
+HANDLER(sign);
+HANDLER(verify);
+HANDLER(mac);
+HANDLER(mac_verify);
+HANDLER(random);
+/* policy.c */
+HANDLER(policy_list);
+HANDLER(policy_get);
+HANDLER(policy_put);
+HANDLER(policy_remove);
+HANDLER(policy_explain);
+HANDLER(approval_list);
+HANDLER(approve);

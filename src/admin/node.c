@@ -1,0 +1,173 @@
+/* Status, unlock, lock, slots, why. */
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin_internal.h"
+
+static const char *light_name(enum hf_light light)
+{
+    static const char *const names[] = {
+        [HF_GREEN] = "green", [HF_AMBER] = "amber", [HF_RED] = "red"
+    };
+
+    return names[light];
+}
+
+struct status_list {
+    struct hf_json_writer *writer;
+    enum hf_light worst;
+};
+
+static void add_item(void *context, const struct hf_status_item *item)
+{
+    struct status_list *list = context;
+
+    list->worst = item->light > list->worst ? item->light : list->worst;
+    hf_json_open_object(list->writer, NULL);
+    hf_json_put_text(list->writer, "item", item->name);
+    hf_json_put_text(list->writer, "light", light_name(item->light));
+    hf_json_put_text(list->writer, "text", item->text);
+    hf_json_close_object(list->writer);
+}
+
+HANDLER(status)
+{
+    const struct hf_admin *admin = hf_exchange_context(exchange);
+    struct hf_json_writer writer;
+    struct status_list list = { &writer, HF_GREEN };
+
+    (void)request;
+    start_object(reply, &writer);
+    hf_json_open_array(&writer, "items");
+    HF_TRY(hf_service_status(admin->settings.service, op, add_item, &list));
+    admin->settings.status(admin->settings.context, add_item, &list);
+    hf_json_close_array(&writer);
+    hf_json_put_text(&writer, "light", light_name(list.worst));
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
+
+/*
+ * While the node is locked there is no policy to ask, so only its owner and root may try, over the
+ * unix socket.
+ */
+static struct hf_status check_owner(struct hf_op *op, const struct hf_admin *admin)
+{
+    HF_AUTO(caller) owner = NULL;
+    HF_AUTO(caller) root = NULL;
+
+    HF_TRY(hf_caller_from_uid(op, admin->settings.owner_uid, &owner));
+    HF_TRY(hf_caller_from_uid(op, 0, &root));
+    if (strcmp(op->caller->id, owner->id) != 0 && strcmp(op->caller->id, root->id) != 0) {
+        return hf_fail(op, HF_DENIED,
+                       "a locked node is opened by its owner over the unix socket only");
+    }
+    return HF_SUCCESS;
+}
+
+HANDLER(unlock)
+{
+    static const char *const members[] = { "protector", "passphrase", "file", NULL };
+    const struct hf_admin *admin = hf_exchange_context(exchange);
+    struct hf_protector_settings protector = { 0 };
+    HF_AUTO(json) body = NULL;
+    HF_AUTO(secret) passphrase = NULL;
+    struct hf_slot_info slot = { 0 };
+    struct hf_json_writer writer;
+    const char *text = NULL;
+
+    HF_TRY(check_owner(op, admin));
+    HF_TRY(take_body(op, request, members, &body));
+    HF_TRY(hf_json_text_or(op, body, "protector", "passphrase", &protector.kind));
+    HF_TRY(hf_json_text_or(op, body, "file", NULL, &protector.file));
+    HF_TRY(hf_json_text_or(op, body, "passphrase", NULL, &text));
+    if (text != NULL) {
+        HF_TRY(hf_secret_copy(op, hf_bytes_of_text(text), &passphrase));
+        protector.passphrase = passphrase;
+    }
+    HF_TRY(hf_service_unlock(admin->settings.service, op, &protector, &slot));
+    admin->settings.unlocked(admin->settings.context);
+    start_object(reply, &writer);
+    hf_json_put_text(&writer, "slot", slot.name);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
+
+HANDLER(lock)
+{
+    const struct hf_admin *admin = hf_exchange_context(exchange);
+
+    (void)request;
+    HF_TRY(hf_service_lock(admin->settings.service, op));
+    admin->settings.locked(admin->settings.context);
+    return put_done(reply);
+}
+
+static void add_slot(void *context, const struct hf_slot_info *slot)
+{
+    struct hf_json_writer *writer = context;
+
+    hf_json_open_object(writer, NULL);
+    hf_json_put_text(writer, "id", slot->id);
+    hf_json_put_text(writer, "name", slot->name);
+    hf_json_put_text(writer, "protector", slot->protector);
+    hf_json_put_bool(writer, "offline", slot->offline);
+    hf_json_put_bool(writer, "needs_human", slot->needs_human);
+    hf_json_put_bool(writer, "verified", slot->verified);
+    hf_json_put_u64(writer, "root_generation", slot->root_generation);
+    hf_json_put_date(writer, "created", slot->created_ms);
+    if (slot->proven_ms != 0) {
+        hf_json_put_date(writer, "proven", slot->proven_ms);
+    } else {
+        hf_json_put_null(writer, "proven");
+    }
+    hf_json_close_object(writer);
+}
+
+HANDLER(slots)
+{
+    struct hf_json_writer writer;
+
+    (void)request;
+    start_object(reply, &writer);
+    hf_json_open_array(&writer, "slots");
+    HF_TRY(hf_service_slots(service_of(exchange), op, add_slot, &writer));
+    hf_json_close_array(&writer);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
+
+static void add_link(void *context, const struct hf_why_link *link)
+{
+    static const char *const health[] = {
+        [HF_LINK_OPEN] = "open", [HF_LINK_CLOSED] = "closed", [HF_LINK_BROKEN] = "broken"
+    };
+    struct hf_json_writer *writer = context;
+
+    hf_json_open_object(writer, NULL);
+    hf_json_put_text(writer, "level", link->level);
+    hf_json_put_text(writer, "name", link->name);
+    hf_json_put_text(writer, "state", link->state);
+    hf_json_put_text(writer, "health", health[link->health]);
+    hf_json_put_text(writer, "detail", link->detail);
+    hf_json_close_object(writer);
+}
+
+HANDLER(why)
+{
+    static const char *const members[] = { "keyring", "what", NULL };
+    HF_AUTO(json) body = NULL;
+    struct hf_json_writer writer;
+    const char *keyring = NULL;
+    const char *what = NULL;
+
+    HF_TRY(take_body(op, request, members, &body));
+    HF_TRY(hf_json_text_or(op, body, "keyring", NULL, &keyring));
+    HF_TRY(hf_json_text(op, body, "what", &what));
+    start_object(reply, &writer);
+    hf_json_open_array(&writer, "chain");
+    HF_TRY(hf_service_why(service_of(exchange), op, keyring, what, add_link, &writer));
+    hf_json_close_array(&writer);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
