@@ -1,0 +1,431 @@
+/* holdfast init: the flow, from an empty directory to a node that can start. */
+#include "cli/init.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "cli/init_files.h"
+#include "service/service.h"
+
+#define YEAR_MS (365ULL * 24 * 3600 * 1000)
+
+/* One init under way; everything is below the temporary directory until the end. */
+struct making {
+    const struct hf_init_settings *settings;
+    char *directory; /* where it is built */
+    struct hf_crypto *crypto;
+    struct hf_engine *engine;
+    struct hf_seal *seal;
+    struct hf_pkey *audit_signer;
+};
+
+static char *below(const struct making *making, const char *name)
+{
+    return hf_format("%s/%s", making->directory, name);
+}
+
+/* --- slots --- */
+
+static struct hf_status open_key_file(struct hf_op *op, const struct making *making,
+                                      struct hf_protector **out)
+{
+    HF_AUTO_STRING path = below(making, "secrets/node.key");
+    const struct hf_protector_settings settings = { .kind = "keyfile", .file = path };
+
+    HF_TRY(hf_keyfile_create(making->crypto, op, path));
+    return hf_protector_open(making->crypto, op, &settings, out);
+}
+
+static struct hf_status open_passphrase(struct hf_op *op, const struct making *making,
+                                        struct hf_protector **out)
+{
+    HF_AUTO_STRING path = making->settings->passphrase_file != NULL
+                              ? hf_strdup(making->settings->passphrase_file)
+                              : below(making, "offline/passphrase");
+    const struct hf_protector_settings settings = { .kind = "passphrase", .file = path };
+
+    if (making->settings->passphrase_file == NULL) {
+        HF_TRY(hf_init_write_passphrase(making->crypto, op, path));
+    }
+    return hf_protector_open(making->crypto, op, &settings, out);
+}
+
+static enum hf_pkey_kind main_key_kind(unsigned bits)
+{
+    if (bits == 2048) {
+        return HF_PKEY_RSA_2048;
+    }
+    return bits == 4096 ? HF_PKEY_RSA_4096 : HF_PKEY_RSA_3072;
+}
+
+static struct hf_status make_store(struct hf_op *op, struct making *making)
+{
+    HF_AUTO(protector) key_file = NULL;
+    HF_AUTO(protector) passphrase = NULL;
+    HF_AUTO_STRING store = below(making, "store");
+    HF_AUTO_STRING pin = below(making, "state/pin");
+    struct hf_store_settings settings = { .engine = "sqlite", .directory = store, .create = true };
+    struct hf_slot_plan slots[2];
+    struct hf_init_plan plan = { 0 };
+
+    HF_TRY(open_key_file(op, making, &key_file));
+    HF_TRY(open_passphrase(op, making, &passphrase));
+    HF_TRY(hf_random_public(making->crypto, op, settings.store_id, sizeof settings.store_id));
+    HF_TRY(hf_engine_open(op, &settings, &making->engine));
+    slots[0] = (struct hf_slot_plan){ making->settings->node, key_file, false };
+    slots[1] = (struct hf_slot_plan){ "offline", passphrase, true };
+    plan.slots = slots;
+    plan.slot_count = HF_COUNT(slots);
+    plan.main_key_kind = main_key_kind(making->settings->main_key_bits);
+    return hf_seal_create(making->crypto, op, making->engine, pin, &plan, &making->seal);
+}
+
+/* --- authority and certificates --- */
+
+struct certificate {
+    const char *name; /* of the files: secrets/<name>.crt and .key */
+    const char *common_name;
+    bool is_client;
+};
+
+static bool is_address(const char *host)
+{
+    return strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL;
+}
+
+/* Splits the hosts into names and addresses; both lists end with NULL and are freed by the caller.
+ */
+static void split_hosts(const struct hf_init_settings *settings, const char ***out_names,
+                        const char ***out_addresses)
+{
+    const char **names = hf_alloc_array(settings->host_count + 2, sizeof *names);
+    const char **addresses = hf_alloc_array(settings->host_count + 3, sizeof *addresses);
+    size_t name_count = 0;
+    size_t address_count = 0;
+
+    names[name_count++] = "localhost";
+    addresses[address_count++] = "127.0.0.1";
+    addresses[address_count++] = "::1";
+    for (size_t i = 0; i < settings->host_count; i++) {
+        if (is_address(settings->hosts[i])) {
+            addresses[address_count++] = settings->hosts[i];
+        } else {
+            names[name_count++] = settings->hosts[i];
+        }
+    }
+    *out_names = names;
+    *out_addresses = addresses;
+}
+
+static struct hf_status write_key_pair(struct hf_op *op, const struct making *making,
+                                       const struct certificate *certificate,
+                                       const struct hf_pkey *key, struct hf_bytes pem)
+{
+    HF_AUTO(secret) key_pem = NULL;
+    HF_AUTO_STRING key_name = hf_format("secrets/%s.key", certificate->name);
+    HF_AUTO_STRING pem_name = hf_format("secrets/%s.crt", certificate->name);
+    HF_AUTO_STRING key_path = below(making, key_name);
+    HF_AUTO_STRING pem_path = below(making, pem_name);
+
+    HF_TRY(hf_pkey_private_pem(key, op, &key_pem));
+    HF_TRY(hf_init_write_file(op, key_path, 0600, hf_secret_bytes(key_pem)));
+    return hf_init_write_file(op, pem_path, 0644, pem);
+}
+
+static struct hf_status make_certificate(struct hf_op *op, const struct making *making,
+                                         const struct certificate *certificate,
+                                         const struct hf_pkey *authority, struct hf_bytes issuer)
+{
+    HF_AUTO(pkey) key = NULL;
+    HF_AUTO(buf) pem = hf_buf_new();
+    uint64_t now_ms = hf_env_realtime_ms(op->env);
+    struct hf_certificate_settings settings = {
+        .common_name = certificate->common_name,
+        .is_client = certificate->is_client,
+        .not_before_ms = now_ms - 3600000,
+        .not_after_ms = now_ms + 2 * YEAR_MS,
+    };
+    const char **names = NULL;
+    const char **addresses = NULL;
+    struct hf_status status;
+
+    split_hosts(making->settings, &names, &addresses);
+    if (!certificate->is_client) {
+        settings.dns_names = names;
+        settings.addresses = addresses;
+    }
+    status = hf_pkey_generate(making->crypto, op, HF_PKEY_P256, &key);
+    if (status.code == HF_OK) {
+        status = hf_certificate_make(making->crypto, op, &settings, key, authority, issuer, pem);
+    }
+    free(names);
+    free(addresses);
+    HF_TRY(status);
+    return write_key_pair(op, making, certificate, key, hf_buf_bytes(pem));
+}
+
+/* The authority's private key exists as a sealed record only. */
+static struct hf_status make_authority(struct hf_op *op, const struct making *making)
+{
+    static const struct certificate certificates[] = {
+        { "server", "holdfast", false },
+        { "admin", "admin", true },
+    };
+    HF_AUTO(pkey) authority = NULL;
+    HF_AUTO(secret) pkcs8 = NULL;
+    HF_AUTO(buf) pem = hf_buf_new();
+    HF_AUTO_STRING path = below(making, "ca.crt");
+    uint64_t now_ms = hf_env_realtime_ms(op->env);
+    const struct hf_certificate_settings settings = {
+        .common_name = "Holdfast authority",
+        .is_ca = true,
+        .not_before_ms = now_ms - 3600000,
+        .not_after_ms = now_ms + 20 * YEAR_MS,
+    };
+
+    HF_TRY(hf_pkey_generate(making->crypto, op, HF_PKEY_P256, &authority));
+    HF_TRY(hf_certificate_make(making->crypto, op, &settings, authority, authority, HF_BYTES_NONE,
+                               pem));
+    HF_TRY(hf_pkey_private(authority, op, &pkcs8));
+    HF_TRY(hf_seal_secret_put(making->seal, op, "authority-key", hf_secret_bytes(pkcs8)));
+    HF_TRY(hf_seal_secret_put(making->seal, op, "authority-certificate", hf_buf_bytes(pem)));
+    HF_TRY(hf_init_write_file(op, path, 0644, hf_buf_bytes(pem)));
+    for (size_t i = 0; i < HF_COUNT(certificates); i++) {
+        HF_TRY(make_certificate(op, making, &certificates[i], authority, hf_buf_bytes(pem)));
+    }
+    return HF_SUCCESS;
+}
+
+/*
+ * The trail must be signed while the node is locked too, so its key is a file like the TLS keys,
+ * not a sealed record.
+ */
+static struct hf_status make_audit_signer(struct hf_op *op, struct making *making)
+{
+    HF_AUTO(secret) pkcs8 = NULL;
+    HF_AUTO(buf) spki = hf_buf_new();
+    HF_AUTO_STRING public_path = below(making, "audit.pub");
+    HF_AUTO_STRING private_path = below(making, "secrets/audit.key");
+
+    HF_TRY(hf_pkey_generate(making->crypto, op, HF_PKEY_ED25519, &making->audit_signer));
+    HF_TRY(hf_pkey_private(making->audit_signer, op, &pkcs8));
+    HF_TRY(hf_pkey_public(making->audit_signer, op, spki));
+    HF_TRY(hf_init_write_file(op, private_path, 0600, hf_secret_bytes(pkcs8)));
+    return hf_init_write_file(op, public_path, 0644, hf_buf_bytes(spki));
+}
+
+/* --- first keyring and policy --- */
+
+static struct hf_status fill(struct hf_op *op, const struct making *making,
+                             struct hf_service *service)
+{
+    HF_AUTO(caller) caller = NULL;
+    const char *identities[] = { NULL, "cert:admin" };
+    /* The certificate counts only where there is a listener to show it to. */
+    size_t count = making->settings->listen_admin != NULL ? 2 : 1;
+    struct hf_keyring_settings settings;
+    struct hf_status status;
+
+    HF_TRY(hf_caller_from_uid(op, (uint32_t)getuid(), &caller));
+    identities[0] = caller->id;
+    op->caller = caller;
+    op->door = "init";
+    hf_keyring_settings_default(&settings);
+    status = hf_service_bootstrap_policy(service, op, identities, count);
+    if (status.code == HF_OK) {
+        status = hf_service_keyring_create(service, op, making->settings->keyring, &settings);
+    }
+    op->caller = NULL;
+    return status;
+}
+
+static struct hf_status make_keyring_and_policy(struct hf_op *op, struct making *making)
+{
+    HF_AUTO(keys) keys = NULL;
+    HF_AUTO(policy) policy = NULL;
+    HF_AUTO(audit) audit = NULL;
+    HF_AUTO(service) service = NULL;
+    HF_AUTO_STRING directory = below(making, "audit");
+    const struct hf_audit_settings settings = { .directory = directory,
+                                                .node = making->settings->node,
+                                                .signer = making->audit_signer };
+    struct hf_service_parts parts = { .seal = making->seal, .node = making->settings->node };
+    struct hf_status status;
+
+    HF_TRY(hf_audit_open(making->crypto, op, &settings, &audit));
+    keys = hf_keys_new(making->seal, 1);
+    policy = hf_policy_new(making->seal);
+    parts.keys = keys;
+    parts.policy = policy;
+    parts.audit = audit;
+    service = hf_service_new(&parts);
+    status = fill(op, making, service);
+    if (status.code == HF_OK) {
+        status = hf_seal_pin(making->seal, op);
+    }
+    /* Locked before what it feeds goes away. */
+    hf_seal_lock(making->seal);
+    return status;
+}
+
+/* --- the whole --- */
+
+static struct hf_status make_directories(struct hf_op *op, const struct making *making)
+{
+    static const char *const names[] = { "store", "secrets", "offline", "state", "audit" };
+
+    for (size_t i = 0; i < HF_COUNT(names); i++) {
+        HF_AUTO_STRING path = below(making, names[i]);
+
+        if (mkdir(path, 0700) != 0) {
+            return hf_fail(op, HF_UNAVAILABLE, "cannot make %s: %s", path, strerror(errno));
+        }
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status make_everything(struct hf_op *op, struct making *making)
+{
+    HF_TRY(hf_crypto_new(op, &making->crypto));
+    HF_TRY(make_directories(op, making));
+    HF_TRY(hf_init_write_config(op, making->directory, making->settings));
+    HF_TRY(make_store(op, making));
+    HF_TRY(make_authority(op, making));
+    HF_TRY(make_audit_signer(op, making));
+    return make_keyring_and_policy(op, making);
+}
+
+static void close_making(struct making *making)
+{
+    hf_pkey_free(making->audit_signer);
+    hf_seal_free(making->seal);
+    hf_engine_free(making->engine);
+    hf_crypto_free(making->crypto);
+    making->audit_signer = NULL;
+    making->seal = NULL;
+    making->engine = NULL;
+    making->crypto = NULL;
+}
+
+static void tell(const struct hf_init_settings *settings, struct hf_buf *out)
+{
+    const char *d = settings->directory;
+
+    hf_buf_add_format(out, "The node %s is made in %s.\n\n", settings->node, d);
+    if (settings->passphrase_file == NULL) {
+        hf_buf_add_format(
+            out,
+            "The offline slot opens with the passphrase in\n    %s/offline/passphrase\n"
+            "It alone can open all keys when this machine is lost: move it to a safe place\n"
+            "away from here. Until then, status is amber.\n\n",
+            d);
+    } else {
+        hf_buf_add_format(
+            out,
+            "The offline slot opens with the passphrase of %s: keep it in a safe place\n"
+            "away from here. It opens all keys when this machine is lost.\n\n",
+            settings->passphrase_file);
+    }
+    hf_buf_add_format(
+        out,
+        "Serve it:          holdfastd --dir %s\n"
+        "Look at it:        holdfast --dir %s status\n"
+        "Let a user in:     holdfast --dir %s policy grant --who pseudo:alice --role key-user\n"
+        "Hadoop's property: hadoop.security.key.provider.path = kms://https@%s/kms\n"
+        "Clients trust:     %s/ca.crt\n",
+        d, d, d, settings->listen_hadoop, d);
+}
+
+/* "D/" and "." as what they stand for: the node is built beside D. */
+static char *plain_path(const char *directory)
+{
+    char *path = realpath(directory, NULL);
+    size_t len = strlen(directory);
+
+    if (path != NULL) {
+        return path;
+    }
+    while (len > 1 && directory[len - 1] == '/') {
+        len--;
+    }
+    return hf_strndup(directory, len);
+}
+
+static struct hf_status make_beside(struct hf_op *op, struct making *making)
+{
+    const char *directory = making->settings->directory;
+
+    making->directory = hf_format("%s.init-XXXXXX", directory);
+    if (mkdtemp(making->directory) != NULL) {
+        return HF_SUCCESS;
+    }
+    if (errno == ENOENT) {
+        return hf_fail(op, HF_UNAVAILABLE, "the directory above %s is not there: make it first",
+                       directory);
+    }
+    return hf_fail(op, HF_UNAVAILABLE, "cannot make %s: %s", making->directory, strerror(errno));
+}
+
+static struct hf_status put_in_place(struct hf_op *op, const struct making *making)
+{
+    const char *directory = making->settings->directory;
+
+    /* Replaces an empty directory, and nothing else. */
+    if (rename(making->directory, directory) == 0) {
+        return hf_init_sync_parent(op, directory);
+    }
+    if (errno == EBUSY || errno == EXDEV) {
+        return hf_fail(op, HF_UNAVAILABLE,
+                       "%s is in use as a mount point: name a directory below it", directory);
+    }
+    return hf_fail(op, errno == ENOTEMPTY || errno == EEXIST ? HF_EXISTS : HF_UNAVAILABLE,
+                   "cannot put the node at %s: %s", directory, strerror(errno));
+}
+
+static void fill_in_defaults(struct hf_init_settings *settings)
+{
+    settings->node = settings->node != NULL ? settings->node : "node-1";
+    settings->listen_hadoop =
+        settings->listen_hadoop != NULL ? settings->listen_hadoop : "127.0.0.1:9600";
+    settings->keyring = settings->keyring != NULL ? settings->keyring : "hadoop";
+    settings->main_key_bits = settings->main_key_bits != 0 ? settings->main_key_bits : 3072;
+}
+
+static struct hf_status make_node(struct hf_op *op, struct making *making)
+{
+    struct hf_status status;
+
+    HF_TRY(hf_init_check_directory(op, making->settings->directory));
+    HF_TRY(make_beside(op, making));
+    status = make_everything(op, making);
+    close_making(making);
+    if (status.code == HF_OK) {
+        status = put_in_place(op, making);
+    }
+    if (status.code != HF_OK) {
+        hf_init_remove_tree(making->directory);
+    }
+    return status;
+}
+
+struct hf_status hf_init_node(struct hf_op *op, const struct hf_init_settings *given,
+                              struct hf_buf *out)
+{
+    HF_AUTO_STRING directory = plain_path(given->directory);
+    struct hf_init_settings settings = *given;
+    struct making making = { .settings = &settings };
+    struct hf_status status;
+
+    fill_in_defaults(&settings);
+    settings.directory = directory;
+    status = make_node(op, &making);
+    free(making.directory);
+    HF_TRY(status);
+    tell(&settings, out);
+    return HF_SUCCESS;
+}

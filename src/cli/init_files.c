@@ -1,0 +1,234 @@
+/* The files that holdfast init writes: each synced, none written over. */
+#include "cli/init_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "config/config.h"
+
+struct hf_status hf_init_check_directory(struct hf_op *op, const char *directory)
+{
+    DIR *stream = opendir(directory);
+    const struct dirent *entry;
+    bool empty = true;
+
+    if (stream == NULL && errno == ENOENT) {
+        return HF_SUCCESS;
+    }
+    if (stream == NULL) {
+        return hf_fail(op, HF_UNAVAILABLE, "cannot look into %s: %s", directory, strerror(errno));
+    }
+    while ((entry = readdir(stream)) != NULL) {
+        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+    }
+    (void)closedir(stream);
+    if (!empty) {
+        return hf_fail(op, HF_EXISTS,
+                       "%s is not empty: init makes a new node and never touches an old one",
+                       directory);
+    }
+    return HF_SUCCESS;
+}
+
+static bool write_all(int fd, struct hf_bytes content)
+{
+    while (content.len > 0) {
+        ssize_t written = write(fd, content.data, content.len);
+
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            return false;
+        }
+        content.data += written;
+        content.len -= (size_t)written;
+    }
+    return true;
+}
+
+struct hf_status hf_init_write_file(struct hf_op *op, const char *path, unsigned mode,
+                                    struct hf_bytes content)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
+    bool done;
+
+    if (fd < 0) {
+        return hf_fail(op, errno == EEXIST ? HF_EXISTS : HF_UNAVAILABLE, "cannot make %s: %s", path,
+                       strerror(errno));
+    }
+    done = fchmod(fd, (mode_t)mode) == 0 && write_all(fd, content) && fsync(fd) == 0;
+    if (close(fd) != 0 || !done) {
+        return hf_fail(op, errno == ENOSPC ? HF_NO_SPACE : HF_UNAVAILABLE, "cannot write %s: %s",
+                       path, strerror(errno));
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_init_write_passphrase(struct hf_crypto *crypto, struct hf_op *op,
+                                          const char *path)
+{
+    /* 32 signs that are not mistaken for each other: 5 bits each. */
+    static const char signs[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    HF_AUTO(secret) random = NULL;
+    HF_AUTO(secret) text = NULL;
+    char *at;
+
+    HF_TRY(hf_random_secret(crypto, op, 32, &random));
+    HF_TRY(hf_secret_new(op, 32 + 7 + 1, &text));
+    at = (char *)hf_secret_data(text);
+    for (size_t i = 0; i < 32; i++) {
+        if (i > 0 && i % 4 == 0) {
+            *at++ = '-';
+        }
+        *at++ = signs[hf_secret_data(random)[i] & 31];
+    }
+    *at = '\n';
+    return hf_init_write_file(op, path, 0600, hf_secret_bytes(text));
+}
+
+static void add_admin_listener(const struct hf_init_settings *settings, struct hf_buf *out)
+{
+    hf_buf_add_text(out, "\nlistener \"admin\" {\n"
+                         "    address = \"unix:admin.sock\"\n"
+                         "    doors = { \"admin\", \"health\" }\n"
+                         "}\n");
+    if (settings->listen_admin != NULL) {
+        hf_buf_add_format(out,
+                          "\nlistener \"admin-tls\" {\n"
+                          "    address = \"%s\"\n"
+                          "    doors = { \"admin\", \"health\" }\n"
+                          "    client_ca = \"ca.crt\"\n"
+                          "    require_client_certificate = yes\n"
+                          "}\n",
+                          settings->listen_admin);
+    }
+}
+
+/* Inside quotes of the configuration these would not stand for themselves. */
+static struct hf_status check_text(struct hf_op *op, const char *option, const char *text)
+{
+    if (text == NULL) {
+        return HF_SUCCESS;
+    }
+    for (const char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f || strchr("\"\\$", *c) != NULL) {
+            return hf_fail(op, HF_INVALID, "--%s has a sign that a configuration cannot hold: %s",
+                           option, text);
+        }
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status check_texts(struct hf_op *op, const struct hf_init_settings *settings)
+{
+    HF_TRY(check_text(op, "node", settings->node));
+    HF_TRY(check_text(op, "keyring", settings->keyring));
+    HF_TRY(check_text(op, "listen-hadoop", settings->listen_hadoop));
+    return check_text(op, "listen-admin", settings->listen_admin);
+}
+
+static void add_top(const struct hf_init_settings *settings, struct hf_buf *out)
+{
+    hf_buf_add_text(out, "# Made by holdfast init. Every setting: holdfastd --settings\n"
+                         "# Relative paths are below the node's directory.\n\n");
+    hf_buf_add_format(out, "node = \"%s\"\n", settings->node);
+    if (settings->owner != NULL) {
+        hf_buf_add_format(out, "owner = \"%s\"\n", settings->owner);
+    }
+    hf_buf_add_text(out, "\n");
+    if (settings->allow_unlocked_memory) {
+        hf_buf_add_text(out, "memory {\n    allow_unlocked = yes\n}\n\n");
+    }
+}
+
+static void add_hadoop_listener(const struct hf_init_settings *settings, struct hf_buf *out)
+{
+    hf_buf_add_format(out,
+                      "# Tried at start. The offline slot is not named here: a person opens it.\n"
+                      "slot \"%s\" {\n"
+                      "    protector = \"keyfile\"\n"
+                      "    file = \"secrets/node.key\"\n"
+                      "}\n\n"
+                      "listener \"hadoop\" {\n"
+                      "    address = \"%s\"\n"
+                      "    doors = { \"hadoop\", \"health\" }\n"
+                      "    client_ca = \"ca.crt\"\n"
+                      "    hadoop_keyring = \"%s\"\n",
+                      settings->node, settings->listen_hadoop, settings->keyring);
+    if (settings->pseudo) {
+        hf_buf_add_text(out, "    # Believes the user name that a client claims: loopback only.\n"
+                             "    pseudo = yes\n");
+    }
+    hf_buf_add_text(out, "}\n");
+}
+
+/* What the server would refuse is told now, while nothing is in place, without the passing path. */
+static struct hf_status check_config(struct hf_op *op, const char *directory, const char *path)
+{
+    HF_AUTO(config) config = NULL;
+    char text[HF_OP_TEXT_MAX];
+    const char *words = text;
+
+    if (hf_config_load(op, directory, path, &config).code == HF_OK) {
+        return HF_SUCCESS;
+    }
+    memcpy(text, op->text, sizeof text);
+    if (strncmp(text, path, strlen(path)) == 0) {
+        words += strlen(path);
+        words += strspn(words, ":0123456789 ");
+    }
+    return hf_fail(op, HF_INVALID, "holdfastd would refuse this: %.300s", words);
+}
+
+struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
+                                      const struct hf_init_settings *settings)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+    HF_AUTO_STRING path = hf_format("%s/holdfast.conf", directory);
+
+    HF_TRY(check_texts(op, settings));
+    add_top(settings, out);
+    add_hadoop_listener(settings, out);
+    add_admin_listener(settings, out);
+    HF_TRY(hf_init_write_file(op, path, 0600, hf_buf_bytes(out)));
+    return check_config(op, directory, path);
+}
+
+struct hf_status hf_init_sync_parent(struct hf_op *op, const char *path)
+{
+    HF_AUTO_STRING copy = hf_strdup(path);
+    const char *parent = dirname(copy);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = fd >= 0 && fsync(fd) == 0;
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (!done) {
+        return hf_fail(op, HF_UNAVAILABLE, "cannot sync %s: %s", parent, strerror(errno));
+    }
+    return HF_SUCCESS;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+void hf_init_remove_tree(const char *directory)
+{
+    (void)nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}

@@ -1,0 +1,484 @@
+/* Reads holdfast.conf through libConfuse, by the rows of schema.c. */
+#include "config/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "config/schema.h"
+
+/* One load: libConfuse gives its callbacks no context, so the first complaint is kept here. */
+struct loading {
+    struct hf_op *op;
+    const char *directory;
+    const char *file;
+    char complaint[HF_OP_TEXT_MAX];
+};
+
+static _Thread_local struct loading *loading;
+
+static void complain(cfg_t *cfg, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+static void complain(cfg_t *cfg, const char *format, va_list arguments)
+{
+    char text[200];
+
+    if (loading->complaint[0] != '\0') {
+        return;
+    }
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    (void)snprintf(loading->complaint, sizeof loading->complaint, "%.100s:%d: %s", loading->file,
+                   cfg->line, text);
+}
+
+static const struct row *row_of(const char *section, const char *name)
+{
+    for (const struct row *row = hf_config_rows; row->name != NULL; row++) {
+        if (strcmp(row->section, section) == 0 && strcmp(row->name, name) == 0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t len = strlen(value);
+
+    while (choices != NULL) {
+        const char *end = strchrnul(choices, '|');
+
+        if ((size_t)(end - choices) == len && memcmp(choices, value, len) == 0) {
+            return true;
+        }
+        choices = *end != '\0' ? end + 1 : NULL;
+    }
+    return false;
+}
+
+static int check_text(cfg_t *cfg, const struct row *row, const char *value)
+{
+    if (row->choices != NULL && !is_choice(row->choices, value)) {
+        cfg_error(cfg, "%s = \"%s\": it must be one of %s", row->name, value, row->choices);
+        return -1;
+    }
+    if (value[0] == '\0') {
+        cfg_error(cfg, "%s is empty", row->name);
+        return -1;
+    }
+    return 0;
+}
+
+/* Called for each value as it is read, so that the complaint has its line. */
+static int check_value(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *section = cfg_name(cfg);
+    const struct row *row = row_of(strcmp(section, "root") == 0 ? "" : section, opt->name);
+    unsigned last = cfg_opt_size(opt) - 1;
+
+    if (row == NULL || cfg_opt_size(opt) == 0) {
+        return 0;
+    }
+    if (row->type == ROW_NUMBER) {
+        long value = cfg_opt_getnint(opt, last);
+
+        if (value < row->least || value > row->most) {
+            cfg_error(cfg, "%s = %ld: it must be from %ld to %ld", row->name, value, row->least,
+                      row->most);
+            return -1;
+        }
+        return 0;
+    }
+    return row->type == ROW_BOOL ? 0 : check_text(cfg, row, cfg_opt_getnstr(opt, last));
+}
+
+static cfg_opt_t option_of(const struct row *row)
+{
+    switch (row->type) {
+    case ROW_BOOL: {
+        cfg_opt_t option =
+            CFG_BOOL(row->name, strcmp(row->absent, "yes") == 0 ? cfg_true : cfg_false, CFGF_NONE);
+        return option;
+    }
+    case ROW_NUMBER: {
+        cfg_opt_t option = CFG_INT(row->name, strtol(row->absent, NULL, 10), CFGF_NONE);
+        return option;
+    }
+    case ROW_TEXTS: {
+        cfg_opt_t option = CFG_STR_LIST(row->name, NULL, CFGF_NONE);
+        return option;
+    }
+    case ROW_TEXT:
+    case ROW_PATH:
+        break;
+    }
+    cfg_opt_t option = CFG_STR(row->name, row->absent, CFGF_NONE);
+    return option;
+}
+
+static cfg_opt_t *options_of(const char *section, size_t room)
+{
+    static const cfg_opt_t end = CFG_END();
+    cfg_opt_t *options;
+    size_t count = 0;
+
+    for (const struct row *row = hf_config_rows; row->name != NULL; row++) {
+        count += strcmp(row->section, section) == 0;
+    }
+    options = hf_alloc_array(count + room + 1, sizeof *options);
+    count = 0;
+    for (const struct row *row = hf_config_rows; row->name != NULL; row++) {
+        if (strcmp(row->section, section) == 0) {
+            options[count++] = option_of(row);
+        }
+    }
+    options[count] = end;
+    return options;
+}
+
+static cfg_t *make_parser(void)
+{
+    static const cfg_opt_t end = CFG_END();
+    const size_t sections = 16;
+    cfg_opt_t *top = options_of("", sections);
+    size_t count = 0;
+    cfg_t *cfg;
+
+    while (top[count].name != NULL) {
+        count++;
+    }
+    for (const struct section *section = hf_config_sections; section->name != NULL; section++) {
+        cfg_opt_t *inner = options_of(section->name, 0);
+        cfg_opt_t option =
+            CFG_SEC(section->name, inner,
+                    section->titled ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE);
+
+        top[count++] = option;
+        top[count] = end;
+    }
+    /* libConfuse copies the tables. */
+    cfg = cfg_init(top, CFGF_NONE);
+    for (size_t i = 0; top[i].name != NULL; i++) {
+        free(top[i].subopts);
+    }
+    free(top);
+    return cfg;
+}
+
+static void watch_values(cfg_t *cfg)
+{
+    char path[128];
+
+    for (const struct row *row = hf_config_rows; row->name != NULL; row++) {
+        (void)snprintf(path, sizeof path, "%s%s%s", row->section, row->section[0] ? "|" : "",
+                       row->name);
+        (void)cfg_set_validate_func(cfg, path, check_value);
+    }
+    (void)cfg_set_error_function(cfg, complain);
+}
+
+/* --- from libConfuse's values to ours --- */
+
+static char *path_below(const char *directory, const char *path)
+{
+    if (path == NULL) {
+        return NULL;
+    }
+    return path[0] == '/' ? hf_strdup(path) : hf_format("%s/%s", directory, path);
+}
+
+static char *text_or_null(const char *text)
+{
+    return text != NULL ? hf_strdup(text) : NULL;
+}
+
+static bool text_is(cfg_t *cfg, const char *path, const char *value)
+{
+    return strcmp(cfg_getstr(cfg, path), value) == 0;
+}
+
+static struct hf_status take_slot(struct hf_op *op, cfg_t *cfg, const char *directory,
+                                  struct hf_config_slot *slot)
+{
+    slot->name = hf_strdup(cfg_title(cfg));
+    slot->protector = hf_strdup(cfg_getstr(cfg, "protector"));
+    slot->file = path_below(directory, cfg_getstr(cfg, "file"));
+    if (slot->file == NULL) {
+        return hf_fail(op, HF_INVALID, "%s:%d: slot \"%s\" needs a file", loading->file, cfg->line,
+                       slot->name);
+    }
+    return HF_SUCCESS;
+}
+
+static void take_doors(cfg_t *cfg, struct hf_config_listener *listener)
+{
+    unsigned count = cfg_size(cfg, "doors");
+
+    listener->doors = hf_alloc_array(count + 1, sizeof *listener->doors);
+    for (unsigned i = 0; i < count; i++) {
+        listener->doors[i] = hf_strdup(cfg_getnstr(cfg, "doors", i));
+    }
+}
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 ||
+           strncmp(address, "unix:", 5) == 0;
+}
+
+/* "127.0.0.1:9600", "[::1]:9600" or "unix:/path": names could mean another place tomorrow. */
+static bool is_address(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    size_t len = colon != NULL ? (size_t)(colon - address) : 0;
+    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
+    uint8_t number[16];
+    char host[64];
+
+    if (strncmp(address, "unix:", 5) == 0) {
+        return address[5] != '\0';
+    }
+    if (len == 0 || len >= sizeof host || digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
+        strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
+        return false;
+    }
+    memcpy(host, address, len);
+    host[len] = '\0';
+    if (host[0] == '[' && host[len - 1] == ']') {
+        host[len - 1] = '\0';
+        return inet_pton(AF_INET6, host + 1, number) == 1;
+    }
+    return inet_pton(AF_INET, host, number) == 1;
+}
+
+/* What single values cannot say: settings that do not fit together. */
+static struct hf_status check_listener(struct hf_op *op, cfg_t *cfg,
+                                       const struct hf_config_listener *listener)
+{
+    const char *wrong = NULL;
+
+    if (listener->address == NULL || !is_address(listener->address)) {
+        wrong = "needs an address, such as \"127.0.0.1:9600\" or \"unix:admin.sock\"";
+    } else if (listener->doors[0] == NULL) {
+        wrong = "serves nothing: name its doors, such as { \"hadoop\", \"health\" }";
+    } else if (listener->pseudo && !listener->pseudo_insecure && !is_loopback(listener->address)) {
+        wrong = "pseudo believes any name a client claims, so it binds to loopback addresses only; "
+                "set pseudo_insecure = yes if everyone who reaches this address may be anyone";
+    } else if (listener->require_client_certificate && listener->client_ca == NULL) {
+        wrong = "require_client_certificate needs client_ca";
+    } else if (listener->hadoop_default_bits % 64 != 0) {
+        wrong = "hadoop_default_length must be 128, 192 or 256";
+    }
+    if (wrong != NULL) {
+        return hf_fail(op, HF_INVALID, "%s:%d: listener \"%s\": %s", loading->file, cfg->line,
+                       listener->name, wrong);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status take_listener(struct hf_op *op, cfg_t *cfg, const char *directory,
+                                      struct hf_config_listener *listener)
+{
+    const char *address = cfg_getstr(cfg, "address");
+    bool is_unix = address != NULL && strncmp(address, "unix:", 5) == 0;
+
+    listener->name = hf_strdup(cfg_title(cfg));
+    if (is_unix) {
+        HF_AUTO_STRING path = path_below(directory, address + 5);
+
+        listener->address = hf_format("unix:%s", path);
+    } else {
+        listener->address = text_or_null(address);
+    }
+    listener->tls = !is_unix && cfg_getbool(cfg, "tls");
+    listener->certificate = path_below(directory, cfg_getstr(cfg, "certificate"));
+    listener->key = path_below(directory, cfg_getstr(cfg, "key"));
+    listener->client_ca = path_below(directory, cfg_getstr(cfg, "client_ca"));
+    listener->require_client_certificate = cfg_getbool(cfg, "require_client_certificate");
+    take_doors(cfg, listener);
+    listener->group = text_or_null(cfg_getstr(cfg, "group"));
+    listener->max_body_bytes = (size_t)cfg_getint(cfg, "max_body_kib") * 1024;
+    listener->idle_timeout_ms = (uint64_t)cfg_getint(cfg, "idle_timeout") * 1000;
+    listener->request_timeout_ms = (uint64_t)cfg_getint(cfg, "request_timeout") * 1000;
+    listener->hadoop_keyring = hf_strdup(cfg_getstr(cfg, "hadoop_keyring"));
+    listener->pseudo = cfg_getbool(cfg, "pseudo");
+    listener->pseudo_insecure = cfg_getbool(cfg, "pseudo_insecure");
+    listener->hadoop_export_by_policy = text_is(cfg, "hadoop_export", "acl");
+    listener->hadoop_default_bits = (unsigned)cfg_getint(cfg, "hadoop_default_length");
+    listener->hadoop_retry_window_ms = (uint64_t)cfg_getint(cfg, "hadoop_retry_window") * 1000;
+    return check_listener(op, cfg, listener);
+}
+
+static enum hf_log_level level_of(const char *name)
+{
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+
+    for (size_t i = 0; i < HF_COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return (enum hf_log_level)i;
+        }
+    }
+    return HF_LOG_INFO;
+}
+
+static void take_plain(cfg_t *cfg, struct hf_config *config)
+{
+    config->node = hf_strdup(cfg_getstr(cfg, "node"));
+    config->owner = hf_strdup(cfg_getstr(cfg, "owner"));
+    config->cookie_validity_ms = (uint64_t)cfg_getint(cfg, "cookie_validity") * 1000;
+    config->store_engine = hf_strdup(cfg_getstr(cfg, "store|engine"));
+    config->store_directory = path_below(config->directory, cfg_getstr(cfg, "store|directory"));
+    config->pin_file = path_below(config->directory, cfg_getstr(cfg, "store|pin"));
+    config->audit_directory = path_below(config->directory, cfg_getstr(cfg, "audit|directory"));
+    config->audit_key_file = path_below(config->directory, cfg_getstr(cfg, "audit|key"));
+    config->audit_go_on_when_full = text_is(cfg, "audit|when_full", "go-on");
+    config->audit_max_file_bytes = (uint64_t)cfg_getint(cfg, "audit|max_file_mib") << 20;
+    config->log_form = text_is(cfg, "log|form", "json") ? HF_LOG_JSON : HF_LOG_TEXT;
+    config->log_level = level_of(cfg_getstr(cfg, "log|level"));
+    config->secret_bytes = (size_t)cfg_getint(cfg, "memory|secret_mib") << 20;
+    config->allow_unlocked_memory = cfg_getbool(cfg, "memory|allow_unlocked");
+    config->loops = (unsigned)cfg_getint(cfg, "threads|loops");
+    config->workers = (unsigned)cfg_getint(cfg, "threads|workers");
+    config->max_connections = (size_t)cfg_getint(cfg, "threads|max_connections");
+}
+
+static struct hf_status take_all(struct hf_op *op, cfg_t *cfg, struct hf_config *config)
+{
+    take_plain(cfg, config);
+    config->slot_count = cfg_size(cfg, "slot");
+    config->slots = hf_alloc_array(config->slot_count, sizeof *config->slots);
+    for (unsigned i = 0; i < config->slot_count; i++) {
+        HF_TRY(take_slot(op, cfg_getnsec(cfg, "slot", i), config->directory, &config->slots[i]));
+    }
+    config->listener_count = cfg_size(cfg, "listener");
+    config->listeners = hf_alloc_array(config->listener_count, sizeof *config->listeners);
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        HF_TRY(take_listener(op, cfg_getnsec(cfg, "listener", i), config->directory,
+                             &config->listeners[i]));
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status parse(struct hf_op *op, cfg_t *cfg, const char *file)
+{
+    FILE *stream = fopen(file, "re");
+    int result;
+
+    if (stream == NULL) {
+        return hf_fail(op, HF_UNAVAILABLE, "cannot read %s: %s", file, strerror(errno));
+    }
+    result = cfg_parse_fp(cfg, stream);
+    (void)fclose(stream);
+    if (result != CFG_SUCCESS) {
+        return hf_fail(op, HF_INVALID, "%s",
+                       loading->complaint[0] != '\0' ? loading->complaint : "not a configuration");
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_config_load(struct hf_op *op, const char *directory, const char *file,
+                                struct hf_config **out)
+{
+    HF_AUTO(config) config = hf_alloc(sizeof *config);
+    struct loading now = { .op = op, .directory = directory, .file = file };
+    cfg_t *cfg = make_parser();
+    struct hf_status status;
+
+    loading = &now;
+    config->directory = hf_strdup(directory);
+    watch_values(cfg);
+    status = parse(op, cfg, file);
+    if (status.code == HF_OK) {
+        status = take_all(op, cfg, config);
+    }
+    cfg_free(cfg);
+    loading = NULL;
+    HF_TRY(status);
+    *out = HF_TAKE(config);
+    return HF_SUCCESS;
+}
+
+static void free_listener(struct hf_config_listener *listener)
+{
+    for (size_t i = 0; listener->doors != NULL && listener->doors[i] != NULL; i++) {
+        free(listener->doors[i]);
+    }
+    free(listener->doors);
+    free(listener->name);
+    free(listener->address);
+    free(listener->certificate);
+    free(listener->key);
+    free(listener->client_ca);
+    free(listener->group);
+    free(listener->hadoop_keyring);
+}
+
+void hf_config_free(struct hf_config *config)
+{
+    if (config == NULL) {
+        return;
+    }
+    for (size_t i = 0; config->slots != NULL && i < config->slot_count; i++) {
+        free(config->slots[i].name);
+        free(config->slots[i].protector);
+        free(config->slots[i].file);
+    }
+    for (size_t i = 0; config->listeners != NULL && i < config->listener_count; i++) {
+        free_listener(&config->listeners[i]);
+    }
+    free(config->slots);
+    free(config->listeners);
+    free(config->directory);
+    free(config->node);
+    free(config->owner);
+    free(config->store_engine);
+    free(config->store_directory);
+    free(config->pin_file);
+    free(config->audit_directory);
+    free(config->audit_key_file);
+    free(config);
+}
+
+/* "(number, default 32, from 1 to 1024)" */
+static void describe_type(const struct row *row, struct hf_buf *out)
+{
+    static const char *const types[] = { "text", "path", "yes or no", "number", "list of texts" };
+
+    hf_buf_add_format(out, "(%s", types[row->type]);
+    if (row->absent != NULL) {
+        hf_buf_add_format(out, ", default %s", row->absent);
+    }
+    if (row->choices != NULL) {
+        hf_buf_add_format(out, ", of %s", row->choices);
+    }
+    if (row->type == ROW_NUMBER) {
+        hf_buf_add_format(out, ", from %ld to %ld", row->least, row->most);
+    }
+    hf_buf_add_text(out, ")");
+}
+
+static void describe_section(const char *section, struct hf_buf *out)
+{
+    for (const struct row *row = hf_config_rows; row->name != NULL; row++) {
+        if (strcmp(row->section, section) == 0) {
+            hf_buf_add_format(out, "  %s ", row->name);
+            describe_type(row, out);
+            hf_buf_add_format(out, "\n      %s\n", row->means);
+        }
+    }
+}
+
+void hf_config_describe(struct hf_buf *out)
+{
+    hf_buf_add_text(out, "top level\n");
+    describe_section("", out);
+    for (const struct section *section = hf_config_sections; section->name != NULL; section++) {
+        hf_buf_add_format(out, "%s%s { }: %s\n", section->name, section->titled ? " \"name\"" : "",
+                          section->means);
+        describe_section(section->name, out);
+    }
+}

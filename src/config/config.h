@@ -1,0 +1,72 @@
+/*
+ * holdfast.conf: one table row per setting (schema.c), read by libConfuse, checked before use.
+ *
+ * Threads: a configuration does not change once loaded.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/op.h"
+
+struct hf_config_slot {
+    char *name;
+    char *protector; /* "keyfile", "passphrase" */
+    char *file;
+};
+
+struct hf_config_listener {
+    char *name;
+    char *address;
+    bool tls;
+    char *certificate, *key, *client_ca; /* client_ca NULL: no client certificates */
+    bool require_client_certificate;
+    char **doors; /* "hadoop", "admin", "health"; NULL-terminated */
+    char *group;  /* of a unix socket: mode 0660 for it; NULL: 0600 */
+    size_t max_body_bytes;
+    uint64_t idle_timeout_ms;
+    uint64_t request_timeout_ms;
+    /* the Hadoop door */
+    char *hadoop_keyring;
+    bool pseudo;          /* believe user.name */
+    bool pseudo_insecure; /* also on addresses other than loopback */
+    bool hadoop_export_by_policy;
+    unsigned hadoop_default_bits;
+    uint64_t hadoop_retry_window_ms;
+};
+
+struct hf_config {
+    char *directory; /* relative paths are below it */
+    char *node;
+    char *store_engine, *store_directory, *pin_file;
+    char *audit_directory, *audit_key_file;
+    bool audit_go_on_when_full;
+    uint64_t audit_max_file_bytes;
+    enum hf_log_form log_form;
+    enum hf_log_level log_level;
+    size_t secret_bytes;
+    bool allow_unlocked_memory;
+    unsigned loops, workers;
+    size_t max_connections;
+    uint64_t cookie_validity_ms;
+    char *owner; /* the unix user who may always unlock, besides root: "root" */
+    struct hf_config_slot *slots;
+    size_t slot_count;
+    struct hf_config_listener *listeners;
+    size_t listener_count;
+};
+
+/*
+ * Reads the file; every complaint names file and line: HF_INVALID for an unknown name, a bad value,
+ * or settings that do not fit together; HF_UNAVAILABLE when it cannot be read. Paths in the result
+ * are absolute or below directory.
+ */
+HF_STATUS hf_config_load(struct hf_op *op, const char *directory, const char *file,
+                         struct hf_config **out);
+void hf_config_free(struct hf_config *config);
+HF_DEFINE_CLEANUP(config)
+
+/* Every setting with its section, type, default and meaning, as the manual prints it. */
+void hf_config_describe(struct hf_buf *out);

@@ -1,0 +1,92 @@
+/* Every setting of holdfast.conf: the table is the documentation. */
+#include "config/schema.h"
+
+#include <limits.h>
+#include <stddef.h>
+
+#define HOUR_MS (60L * 60 * 1000)
+
+const struct section hf_config_sections[] = {
+    { "store", false, "Where sealed records are kept." },
+    { "audit", false, "The audit trail." },
+    { "log", false, "The log on standard error." },
+    { "memory", false, "Locked memory for keys." },
+    { "threads", false, "Event loops and workers." },
+    { "slot", true, "A slot to try at start, in order; the title is its name." },
+    { "listener", true, "An address that is served; the title names it in log and metrics." },
+    { NULL, false, NULL },
+};
+
+const struct row hf_config_rows[] = {
+    { "", "node", ROW_TEXT, "node-1", NULL, 0, 0, "This node's name in audit lines and status." },
+    { "", "owner", ROW_TEXT, "root", NULL, 0, 0,
+      "The unix user who, besides root, may unlock this node over its unix socket." },
+    { "", "cookie_validity", ROW_NUMBER, "36000", NULL, 1, 30L * 24 * 3600,
+      "Seconds for which a hadoop.auth cookie is good." },
+
+    { "store", "engine", ROW_TEXT, "sqlite", "sqlite", 0, 0, "The storage engine." },
+    { "store", "directory", ROW_PATH, "store", NULL, 0, 0, "Its files." },
+    { "store", "pin", ROW_PATH, "state/pin", NULL, 0, 0,
+      "What this node remembers of the store, outside of it: id, root commitment, highest head." },
+
+    { "audit", "directory", ROW_PATH, "audit", NULL, 0, 0, "The trail's files." },
+    { "audit", "key", ROW_PATH, "secrets/audit.key", NULL, 0, 0,
+      "The Ed25519 key that signs checkpoints (PKCS#8 DER, mode 0600)." },
+    { "audit", "when_full", ROW_TEXT, "stop", "stop|go-on", 0, 0,
+      "When the disk is full: refuse what cannot be recorded, or serve and count what is lost." },
+    { "audit", "max_file_mib", ROW_NUMBER, "256", NULL, 1, 1L << 20, "A new file beyond this." },
+
+    { "log", "form", ROW_TEXT, "text", "text|json", 0, 0, "For people or for programs." },
+    { "log", "level", ROW_TEXT, "info", "error|warning|info|debug", 0, 0, "The least to write." },
+
+    { "memory", "secret_mib", ROW_NUMBER, "64", NULL, 1, 1L << 16,
+      "Most locked memory for keys and cipher contexts." },
+    { "memory", "allow_unlocked", ROW_BOOL, "no", NULL, 0, 0,
+      "Start even if memory cannot be locked, or swap is on; status then shows amber." },
+
+    { "threads", "loops", ROW_NUMBER, "0", NULL, 0, 1024, "Event loops; 0: one per processor." },
+    { "threads", "workers", ROW_NUMBER, "32", NULL, 1, 1024,
+      "Threads for what waits: durable writes and RSA." },
+    { "threads", "max_connections", ROW_NUMBER, "20000", NULL, 1, 1L << 22,
+      "Open connections; beyond it new ones wait." },
+
+    { "slot", "protector", ROW_TEXT, "keyfile", "keyfile|passphrase", 0, 0, "How it opens." },
+    { "slot", "file", ROW_PATH, NULL, NULL, 0, 0,
+      "The key file, or the file with the passphrase." },
+
+    { "listener", "address", ROW_TEXT, NULL, NULL, 0, 0,
+      "\"127.0.0.1:9600\", \"[::]:9600\" or \"unix:admin.sock\"." },
+    { "listener", "doors", ROW_TEXTS, NULL, "hadoop|admin|health", 0, 0,
+      "What is served here: hadoop, admin, health." },
+    { "listener", "group", ROW_TEXT, NULL, NULL, 0, 0,
+      "A unix group that may use the unix socket too (mode 0660)." },
+    { "listener", "tls", ROW_BOOL, "yes", NULL, 0, 0, "TLS 1.2 and 1.3; never on unix sockets." },
+    { "listener", "certificate", ROW_PATH, "secrets/server.crt", NULL, 0, 0,
+      "PEM, with intermediate certificates." },
+    { "listener", "key", ROW_PATH, "secrets/server.key", NULL, 0, 0, "PEM, mode 0600." },
+    { "listener", "client_ca", ROW_PATH, NULL, NULL, 0, 0,
+      "Whom client certificates must be signed by; without it none are asked for." },
+    { "listener", "require_client_certificate", ROW_BOOL, "no", NULL, 0, 0,
+      "Refuse connections without a client certificate." },
+    { "listener", "max_body_kib", ROW_NUMBER, "8192", NULL, 64, 1L << 20, "The largest body." },
+    { "listener", "idle_timeout", ROW_NUMBER, "75", NULL, 1, 86400,
+      "Seconds an idle connection is kept." },
+    { "listener", "request_timeout", ROW_NUMBER, "20", NULL, 1, 3600,
+      "Seconds from a request's first byte to its last." },
+    { "listener", "hadoop_keyring", ROW_TEXT, "hadoop", NULL, 0, 0,
+      "The keyring whose keys the Hadoop door shows." },
+    { "listener", "pseudo", ROW_BOOL, "no", NULL, 0, 0,
+      "Believe the user.name of Hadoop's simple authentication; on loopback addresses only." },
+    { "listener", "pseudo_insecure", ROW_BOOL, "no", NULL, 0, 0,
+      "Believe it on other addresses too: anyone who reaches them can be anyone. Status is "
+      "amber." },
+    { "listener", "hadoop_export", ROW_TEXT, "never", "never|acl", 0, 0,
+      "acl: keys made through this door are exportable, to callers whom policy grants "
+      "key.export." },
+    { "listener", "hadoop_default_length", ROW_NUMBER, "128", NULL, 128, 256,
+      "Bits of a key whose creator names no length: 128, 192 or 256." },
+    { "listener", "hadoop_retry_window", ROW_NUMBER, "10", NULL, 0, 3600,
+      "Seconds in which a repeated create or roll whose answer may be lost gets the first "
+      "result." },
+    { 0 },
+};

@@ -1,0 +1,28 @@
+/*
+ * The rows of the configuration: what may stand in which section, and what it means.
+ */
+#pragma once
+
+#include <confuse.h>
+#include <stdbool.h>
+
+enum row_type { ROW_TEXT, ROW_PATH, ROW_BOOL, ROW_NUMBER, ROW_TEXTS };
+
+struct row {
+    const char *section; /* "" for the top level */
+    const char *name;
+    enum row_type type;
+    const char *absent;  /* the default as text; NULL: not set */
+    const char *choices; /* "a|b|c"; NULL: anything */
+    long least, most;    /* ROW_NUMBER */
+    const char *means;
+};
+
+extern const struct row hf_config_rows[]; /* ends with a NULL name */
+
+struct section {
+    const char *name;
+    bool titled; /* section "title" { } may stand many times */
+    const char *means;
+};
+extern const struct section hf_config_sections[];

@@ -1,0 +1,141 @@
+/*
+ * What happens once a second or once a minute: audit feed, pin, cookie secrets, usage, destruction
+ * of what is due, signatures of the trail.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/node_internal.h"
+
+#define SECOND_MS          1000
+#define MINUTE_MS          60000
+#define SIGN_EVERY_MINUTES 10
+
+static void report(struct hf_node *node, struct hf_op *op, struct hf_status status,
+                   const char *what)
+{
+    if (status.code != HF_OK && hf_seal_is_unlocked(node->seal)) {
+        HF_WARNING(node->env, "%s: %s", what, op->text);
+    }
+    hf_op_clear(op);
+}
+
+void hf_node_unlocked(void *context)
+{
+    struct hf_node *node = context;
+    struct hf_op op;
+
+    hf_op_init(&op, node->env);
+    report(node, &op, hf_cookies_refresh(node->cookies, &op), "cookie secrets");
+    report(node, &op, hf_service_feed_audit(node->service, &op), "audit feed");
+    report(node, &op, hf_seal_pin(node->seal, &op), "pin");
+}
+
+void hf_node_locked(void *context)
+{
+    struct hf_node *node = context;
+
+    hf_cookies_clear(node->cookies);
+}
+
+static void each_second(struct hf_node *node, struct hf_op *op)
+{
+    report(node, op, hf_service_feed_audit(node->service, op), "audit feed");
+    report(node, op, hf_seal_pin(node->seal, op), "pin");
+}
+
+/* What waited to be destroyed, and nobody took back (promise P8). */
+static void purge(struct hf_node *node, struct hf_op *op)
+{
+    size_t destroyed = 0;
+
+    report(node, op, hf_service_purge(node->service, op, &destroyed), "destruction of what is due");
+    if (destroyed > 0) {
+        HF_INFO(node->env, "%zu keys or versions were destroyed: their waiting time has ended",
+                destroyed);
+    }
+}
+
+/* So that the lines which no signature covers yet are some minutes old at most. */
+static void sign_trail(struct hf_node *node, struct hf_op *op)
+{
+    HF_AUTO(buf) line = hf_buf_new();
+
+    report(node, op, hf_audit_checkpoint(node->audit, op, line), "checkpoint of the audit trail");
+}
+
+static void each_minute(struct hf_node *node, struct hf_op *op, unsigned minute)
+{
+    report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
+    report(node, op, hf_usage_merge(node->keys, op), "usage counts");
+    purge(node, op);
+    if (minute % SIGN_EVERY_MINUTES == 0) {
+        sign_trail(node, op);
+    }
+}
+
+static bool wait_unless_stopping(struct hf_node *node)
+{
+    struct timespec until;
+    bool stopping;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SECOND_MS / 1000;
+    pthread_mutex_lock(&node->lock);
+    while (!node->stopping &&
+           pthread_cond_clockwait(&node->wake, &node->lock, CLOCK_MONOTONIC, &until) == 0) {
+    }
+    stopping = node->stopping;
+    pthread_mutex_unlock(&node->lock);
+    return !stopping;
+}
+
+static void *run(void *context)
+{
+    struct hf_node *node = context;
+    uint64_t due_ms = 0; /* the first time after each unlock, then every minute */
+    unsigned minute = 0;
+    struct hf_op op;
+
+    hf_op_init(&op, node->env);
+    op.lane = hf_net_lanes(node->net);
+    while (wait_unless_stopping(node)) {
+        if (!hf_seal_is_unlocked(node->seal)) {
+            /* Again, for a refresh that was under way when the node was locked. */
+            hf_cookies_clear(node->cookies);
+            due_ms = 0;
+            continue;
+        }
+        each_second(node, &op);
+        if (hf_env_boottime_ms(node->env) >= due_ms) {
+            due_ms = hf_env_boottime_ms(node->env) + MINUTE_MS;
+            each_minute(node, &op, minute++);
+        }
+    }
+    return NULL;
+}
+
+struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op)
+{
+    int error = pthread_create(&node->background, NULL, run, node);
+
+    if (error != 0) {
+        return hf_fail(op, HF_UNAVAILABLE, "cannot start a thread: %s", strerror(error));
+    }
+    node->background_runs = true;
+    return HF_SUCCESS;
+}
+
+void hf_node_stop_background(struct hf_node *node)
+{
+    if (!node->background_runs) {
+        return;
+    }
+    pthread_mutex_lock(&node->lock);
+    node->stopping = true;
+    pthread_cond_signal(&node->wake);
+    pthread_mutex_unlock(&node->lock);
+    pthread_join(node->background, NULL);
+    node->background_runs = false;
+}

@@ -1,0 +1,116 @@
+/* /health/live, /health/ready and /health/metrics: for load balancers and Prometheus, without a
+ * caller. */
+#include "base/metrics.h"
+#include "daemon/node_internal.h"
+
+static void put_plain(struct hf_reply *reply, int status, const char *text)
+{
+    reply->status = status;
+    reply->content_type = "text/plain; charset=utf-8";
+    hf_buf_add_text(&reply->body, text);
+    hf_buf_add_text(&reply->body, "\n");
+}
+
+static struct hf_status live(struct hf_op *op, struct hf_exchange *exchange,
+                             const struct hf_request *request, struct hf_reply *reply)
+{
+    (void)op;
+    (void)exchange;
+    (void)request;
+    put_plain(reply, 200, "live");
+    return HF_SUCCESS;
+}
+
+/* Green only if this node opens a canary of every keyring now. The reason is in the log. */
+static struct hf_status ready(struct hf_op *op, struct hf_exchange *exchange,
+                              const struct hf_request *request, struct hf_reply *reply)
+{
+    struct hf_node *node = hf_exchange_context(exchange);
+    struct hf_status status = hf_service_ready(node->service, op);
+
+    (void)request;
+    if (status.code == HF_LATER) {
+        return status;
+    }
+    if (status.code != HF_OK) {
+        HF_WARNING(node->env, "not ready: %s", op->text);
+        put_plain(reply, 503, "not ready");
+    } else {
+        put_plain(reply, 200, "ready");
+    }
+    return HF_SUCCESS;
+}
+
+static void count_memory(struct hf_node *node)
+{
+    size_t used;
+    size_t max;
+
+    hf_secret_usage(&used, &max);
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_secret_bytes",
+                                    NULL, "Locked memory in use."),
+                  (int64_t)used);
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE,
+                                    "holdfast_secret_bytes_max", NULL, "Locked memory allowed."),
+                  (int64_t)max);
+}
+
+/* 0 green, 1 amber, 2 red, for each item of the status. */
+static void count_item(void *context, const struct hf_status_item *item)
+{
+    struct hf_node *node = context;
+    HF_AUTO(buf) labels = hf_buf_new();
+
+    hf_buf_add_format(labels, "item=\"%s\"", item->name);
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_status",
+                                    hf_buf_text(labels), "0 green, 1 amber, 2 red."),
+                  (int64_t)item->light);
+}
+
+static struct hf_status metrics(struct hf_op *op, struct hf_exchange *exchange,
+                                const struct hf_request *request, struct hf_reply *reply)
+{
+    struct hf_node *node = hf_exchange_context(exchange);
+
+    (void)op;
+    (void)request;
+    count_memory(node);
+    hf_node_status(node, count_item, node);
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_unlocked", NULL,
+                                    "1 while the root key is open."),
+                  hf_seal_is_unlocked(node->seal) ? 1 : 0);
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_connections",
+                                    NULL, "Open connections."),
+                  (int64_t)hf_net_connections(node->net));
+    reply->status = 200;
+    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    hf_metrics_write(node->env->metrics, &reply->body);
+    return HF_SUCCESS;
+}
+
+static const struct hf_route routes[] = {
+    { HF_GET, "/health/live", 0, HF_INLINE, live },
+    { HF_GET, "/health/ready", 0, HF_WORKER, ready },
+    { HF_GET, "/health/metrics", 0, HF_WORKER, metrics },
+    { 0 },
+};
+
+static void fail(struct hf_op *op, struct hf_status status, struct hf_exchange *exchange,
+                 const struct hf_request *request, struct hf_reply *reply)
+{
+    (void)op;
+    (void)exchange;
+    (void)request;
+    put_plain(reply, status.code == HF_NOT_FOUND ? 404 : 503, hf_code_sentence(status.code));
+}
+
+void hf_node_make_health(struct hf_node *node)
+{
+    node->health = (struct hf_door){
+        .name = "health",
+        .prefix = "/health/",
+        .routes = routes,
+        .context = node,
+        .fail = fail,
+    };
+}

@@ -1,0 +1,167 @@
+/* From the listeners of the configuration to doors on sockets. */
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "daemon/node_internal.h"
+
+static struct hf_status open_tls(struct hf_op *op, struct listener *listener)
+{
+    const struct hf_config_listener *config = listener->config;
+    struct hf_tls_settings settings = {
+        .certificate_file = config->certificate,
+        .key_file = config->key,
+        .ca_file = config->client_ca,
+        .clients = HF_TLS_CLIENTS_NONE,
+    };
+
+    if (!config->tls) {
+        return HF_SUCCESS;
+    }
+    if (config->client_ca != NULL) {
+        settings.clients =
+            config->require_client_certificate ? HF_TLS_CLIENTS_REQUIRED : HF_TLS_CLIENTS_OPTIONAL;
+    }
+    return hf_tls_new(op, &settings, &listener->tls);
+}
+
+static void open_hadoop(struct hf_node *node, struct listener *listener)
+{
+    const struct hf_config_listener *config = listener->config;
+    const struct hf_hadoop_settings settings = {
+        .service = node->service,
+        .cookies = node->cookies,
+        .keyring = config->hadoop_keyring,
+        .allow_pseudo = config->pseudo,
+        .export_by_policy = config->hadoop_export_by_policy,
+        .default_bits = config->hadoop_default_bits,
+        .retry_window_ms = config->hadoop_retry_window_ms,
+        .secure = config->tls,
+    };
+
+    listener->hadoop = hf_hadoop_new(&settings);
+}
+
+static void open_doors(struct hf_node *node, struct listener *listener)
+{
+    size_t count = 0;
+
+    for (char **door = listener->config->doors; *door != NULL && count < MAX_DOORS - 1; door++) {
+        if (strcmp(*door, "hadoop") == 0) {
+            open_hadoop(node, listener);
+            listener->doors[count++] = hf_hadoop_door(listener->hadoop);
+        } else if (strcmp(*door, "admin") == 0) {
+            listener->doors[count++] = hf_admin_door(node->admin);
+        } else {
+            listener->doors[count++] = &node->health;
+        }
+    }
+    hf_http_limits_default(&listener->http.limits);
+    listener->http.limits.max_body = listener->config->max_body_bytes;
+    listener->http.doors = listener->doors;
+    listener->protocol = hf_http_protocol(&listener->http);
+}
+
+static struct hf_status give_to_group(struct hf_op *op, const struct hf_config_listener *config)
+{
+    const struct group *group;
+
+    if (config->group == NULL) {
+        return HF_SUCCESS;
+    }
+    group = getgrnam(config->group);
+    if (group == NULL) {
+        return hf_fail(op, HF_INVALID, "listener \"%s\": there is no group \"%s\"", config->name,
+                       config->group);
+    }
+    if (chown(config->address + strlen("unix:"), (uid_t)-1, group->gr_gid) != 0) {
+        return hf_fail(op, HF_UNAVAILABLE, "listener \"%s\": cannot give %s to group %s",
+                       config->name, config->address, config->group);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status bind_listener(struct hf_node *node, struct hf_op *op,
+                                      struct listener *listener)
+{
+    const struct hf_config_listener *config = listener->config;
+    const struct hf_listener_settings settings = {
+        .name = config->name,
+        .address = config->address,
+        .unix_mode = config->group != NULL ? 0660 : 0600,
+        .tls = listener->tls,
+        .idle_timeout_ms = config->idle_timeout_ms,
+        .request_timeout_ms = config->request_timeout_ms,
+    };
+
+    HF_TRY(hf_net_listen(node->net, op, &settings, &listener->protocol));
+    HF_TRY(give_to_group(op, config));
+    if (config->pseudo && config->pseudo_insecure) {
+        HF_WARNING(node->env, "listener %s believes any user name that a client claims",
+                   config->name);
+    }
+    if (strncmp(config->address, "unix:", 5) == 0) {
+        HF_INFO(node->env, "listener %s serves on %s", config->name, config->address);
+    } else {
+        HF_INFO(node->env, "listener %s serves on %s (port %u)%s", config->name, config->address,
+                (unsigned)hf_net_port(node->net, config->name), config->tls ? " with TLS" : "");
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_node_listen(struct hf_node *node, struct hf_op *op)
+{
+    const struct hf_config *config = node->config;
+
+    node->listeners = hf_alloc_array(config->listener_count, sizeof *node->listeners);
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct listener *listener = &node->listeners[i];
+
+        listener->config = &config->listeners[i];
+        HF_TRY(open_tls(op, listener));
+        open_doors(node, listener);
+        HF_TRY(bind_listener(node, op, listener));
+    }
+    return HF_SUCCESS;
+}
+
+/* Each listener swaps what it could load; the first failure is the answer, the others are logged.
+ */
+struct hf_status hf_node_reload_certificates(struct hf_node *node, struct hf_op *op)
+{
+    struct hf_status result = HF_SUCCESS;
+
+    for (size_t i = 0; i < node->config->listener_count; i++) {
+        const struct listener *listener = &node->listeners[i];
+        struct hf_op each = *op;
+        struct hf_status status;
+
+        if (listener->tls == NULL) {
+            continue;
+        }
+        status = hf_tls_reload(listener->tls, &each);
+        if (status.code == HF_OK) {
+            HF_INFO(node->env, "listener %s uses %s as it is now", listener->config->name,
+                    listener->config->certificate);
+            continue;
+        }
+        HF_ERROR(node->env, "listener %s keeps its old certificate: %s", listener->config->name,
+                 each.text);
+        if (result.code == HF_OK) {
+            *op = each;
+            result = status;
+        }
+    }
+    return result;
+}
+
+void hf_node_free_listeners(struct hf_node *node)
+{
+    for (size_t i = 0; node->listeners != NULL && i < node->config->listener_count; i++) {
+        hf_hadoop_free(node->listeners[i].hadoop);
+        hf_tls_free(node->listeners[i].tls);
+    }
+    free(node->listeners);
+}

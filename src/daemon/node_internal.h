@@ -1,0 +1,67 @@
+/*
+ * What the files of the daemon share.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "admin/admin.h"
+#include "daemon/node.h"
+#include "hadoop/hadoop.h"
+#include "http/door.h"
+#include "identity/cookie.h"
+
+#define MAX_DOORS 4
+
+struct listener {
+    const struct hf_config_listener *config;
+    struct hf_tls *tls; /* NULL: plain */
+    struct hf_hadoop *hadoop;
+    const struct hf_door *doors[MAX_DOORS];
+    struct hf_http_listener http;
+    struct hf_protocol protocol;
+};
+
+struct hf_node {
+    struct hf_env *env;
+    const struct hf_config *config;
+    struct hf_crypto *crypto;
+    struct hf_engine *engine;
+    struct hf_seal *seal;
+    struct hf_keys *keys;
+    struct hf_policy *policy;
+    struct hf_audit *audit;
+    struct hf_service *service;
+    struct hf_cookies *cookies;
+    struct hf_admin *admin;
+    struct hf_pkey *audit_signer;
+    struct hf_net *net;
+    struct hf_door health;
+    struct listener *listeners;
+
+    pthread_t background;
+    bool background_runs;
+    pthread_mutex_t lock; /* guards stopping */
+    pthread_cond_t wake;
+    bool stopping;
+};
+
+/* --- listeners.c --- */
+struct hf_status hf_node_listen(struct hf_node *node, struct hf_op *op);
+struct hf_status hf_node_reload_certificates(struct hf_node *node, struct hf_op *op);
+void hf_node_free_listeners(struct hf_node *node);
+
+/* --- health.c --- */
+void hf_node_make_health(struct hf_node *node);
+
+/* --- status.c: what only the daemon knows --- */
+void hf_node_status(void *context, void (*visit)(void *context, const struct hf_status_item *item),
+                    void *visit_context);
+
+/* --- background.c --- */
+/* After each unlock: cookie secrets, notes that the trail lacks, the pin. */
+void hf_node_unlocked(void *node);
+/* After each lock: cookie secrets go. */
+void hf_node_locked(void *node);
+struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op);
+void hf_node_stop_background(struct hf_node *node);

@@ -1,0 +1,119 @@
+/* The status items that only the daemon can tell: certificates, offline secrets, listeners. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "daemon/node_internal.h"
+
+#define DAY_MS         (24ULL * 3600 * 1000)
+#define WARN_BEFORE_MS (30 * DAY_MS)
+
+struct telling {
+    void (*visit)(void *context, const struct hf_status_item *item);
+    void *context;
+};
+
+static void tell(const struct telling *telling, enum hf_light light, const char *name,
+                 const char *text)
+{
+    struct hf_status_item item = { .light = light };
+
+    (void)snprintf(item.name, sizeof item.name, "%s", name);
+    (void)snprintf(item.text, sizeof item.text, "%s", text);
+    telling->visit(telling->context, &item);
+}
+
+static void tell_certificate(struct hf_node *node, const struct listener *listener,
+                             const struct telling *telling)
+{
+    uint64_t expires_ms = hf_tls_expires_ms(listener->tls);
+    uint64_t now_ms = hf_env_realtime_ms(node->env);
+    HF_AUTO_STRING name = hf_format("certificate:%s", listener->config->name);
+    HF_AUTO_STRING text = NULL;
+    enum hf_light light = HF_GREEN;
+
+    if (expires_ms <= now_ms) {
+        light = HF_RED;
+        text = hf_format("%s has ended; replace it and send SIGHUP", listener->config->certificate);
+    } else {
+        light = expires_ms - now_ms < WARN_BEFORE_MS ? HF_AMBER : HF_GREEN;
+        text = hf_format("%s is good for %llu days", listener->config->certificate,
+                         (unsigned long long)((expires_ms - now_ms) / DAY_MS));
+    }
+    tell(telling, light, name, text);
+}
+
+static void tell_listener(struct hf_node *node, const struct listener *listener,
+                          const struct telling *telling)
+{
+    if (listener->tls != NULL) {
+        tell_certificate(node, listener, telling);
+    }
+    if (listener->config->pseudo && listener->config->pseudo_insecure) {
+        HF_AUTO_STRING name = hf_format("listener:%s", listener->config->name);
+
+        tell(telling, HF_AMBER, name,
+             "pseudo_insecure: whoever reaches this address may claim any user name");
+    }
+}
+
+/* The offline slot's secret must leave this machine: amber while D/offline holds a file. */
+static void tell_offline(struct hf_node *node, const struct telling *telling)
+{
+    HF_AUTO_STRING path = hf_format("%s/offline", node->config->directory);
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+
+    if (directory == NULL) {
+        return;
+    }
+    while ((entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            HF_AUTO_STRING text =
+                hf_format("%s/%s opens the root key: move it to a safe place away from here", path,
+                          entry->d_name);
+
+            tell(telling, HF_AMBER, "offline", text);
+            break;
+        }
+    }
+    (void)closedir(directory);
+}
+
+/* A key file beside the store opens whatever copy takes both: say what it is good for. */
+static void tell_key_files(struct hf_node *node, const struct telling *telling)
+{
+    struct stat store;
+
+    if (stat(node->config->store_directory, &store) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < node->config->slot_count; i++) {
+        const struct hf_config_slot *slot = &node->config->slots[i];
+        struct stat file;
+
+        if (strcmp(slot->protector, "keyfile") == 0 && stat(slot->file, &file) == 0 &&
+            file.st_dev == store.st_dev) {
+            HF_AUTO_STRING name = hf_format("slot:%s", slot->name);
+
+            tell(
+                telling, HF_GREEN, name,
+                "its key file is on the store's file system: it protects copies of the store only");
+        }
+    }
+}
+
+void hf_node_status(void *context, void (*visit)(void *context, const struct hf_status_item *item),
+                    void *visit_context)
+{
+    struct hf_node *node = context;
+    const struct telling telling = { visit, visit_context };
+
+    for (size_t i = 0; i < node->config->listener_count; i++) {
+        tell_listener(node, &node->listeners[i], &telling);
+    }
+    tell_offline(node, &telling);
+    tell_key_files(node, &telling);
+}

@@ -1,0 +1,190 @@
+/* holdfast.conf: what is read, and what each mistake is told. */
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+
+static struct hf_env env;
+static char directory[] = "/tmp/hf-config-XXXXXX";
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *stream = fopen(path, "w");
+
+    assert_non_null(stream);
+    assert_true(fputs(text, stream) >= 0);
+    assert_int_equal(fclose(stream), 0);
+}
+
+static struct hf_status load(struct hf_op *op, const char *text, struct hf_config **out)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "%s/c", directory);
+    write_file(path, text);
+    hf_op_init(op, &env);
+    return hf_config_load(op, directory, path, out);
+}
+
+static void an_empty_file_has_the_defaults(void **unused)
+{
+    HF_AUTO(config) config = NULL;
+    struct hf_op op;
+    char path[64];
+
+    (void)unused;
+    assert_ok(&op, load(&op, "", &config));
+    assert_string_equal(config->node, "node-1");
+    assert_string_equal(config->store_engine, "sqlite");
+    (void)snprintf(path, sizeof path, "%s/store", directory);
+    assert_string_equal(config->store_directory, path);
+    assert_false(config->audit_go_on_when_full);
+    assert_int_equal(config->secret_bytes, 64 << 20);
+    assert_int_equal(config->listener_count, 0);
+}
+
+static void everything_said_is_read(void **unused)
+{
+    HF_AUTO(config) config = NULL;
+    struct hf_op op;
+
+    (void)unused;
+    assert_ok(
+        &op,
+        load(&op,
+             "node = \"n7\"\n"
+             "audit { when_full = \"go-on\" }\n"
+             "log { form = \"json\" level = \"debug\" }\n"
+             "slot \"a\" { protector = \"keyfile\" file = \"/k\" }\n"
+             "slot \"b\" { protector = \"passphrase\" file = \"p\" }\n"
+             "listener \"h\" { address = \"127.0.0.1:9600\" doors = { \"hadoop\", \"health\" }\n"
+             "  pseudo = yes hadoop_export = \"acl\" hadoop_default_length = 256 }\n"
+             "listener \"u\" { address = \"unix:admin.sock\" doors = { \"admin\" } }\n",
+             &config));
+    assert_string_equal(config->node, "n7");
+    assert_true(config->audit_go_on_when_full);
+    assert_int_equal(config->log_form, HF_LOG_JSON);
+    assert_int_equal(config->log_level, HF_LOG_DEBUG);
+    assert_int_equal(config->slot_count, 2);
+    assert_string_equal(config->slots[0].file, "/k");
+    assert_string_equal(config->slots[1].protector, "passphrase");
+    assert_int_equal(config->listener_count, 2);
+    assert_string_equal(config->listeners[0].doors[1], "health");
+    assert_null(config->listeners[0].doors[2]);
+    assert_true(config->listeners[0].pseudo);
+    assert_true(config->listeners[0].tls);
+    assert_true(config->listeners[0].hadoop_export_by_policy);
+    assert_int_equal(config->listeners[0].hadoop_default_bits, 256);
+    assert_false(config->listeners[1].tls);
+    assert_non_null(strstr(config->listeners[1].address, "unix:/tmp/"));
+}
+
+static const struct {
+    const char *says;
+    const char *text;
+    const char *line; /* must stand in the complaint */
+    const char *word;
+} mistakes[] = {
+    { "an unknown name", "node = \"a\"\nnoode = \"b\"\n", ":2:", "noode" },
+    { "an unknown section", "\nstor { }\n", ":2:", "stor" },
+    { "an unknown name in a section", "store {\n engin = \"x\"\n}\n", ":2:", "engin" },
+    { "a value that is none of the choices", "store {\n\n engine = \"mysql\"\n}\n",
+      ":3:", "mysql" },
+    { "a number out of range", "threads { workers = 0 }\n", ":1:", "workers" },
+    { "a number that is none", "threads { workers = many }\n", ":1:", "workers" },
+    { "a boolean that is none", "memory { allow_unlocked = perhaps }\n", ":1:", "allow_unlocked" },
+    { "a listener without an address", "listener \"x\" { doors = { \"admin\" } }\n",
+      ":1:", "address" },
+    { "a listener without doors", "listener \"x\" { address = \"127.0.0.1:1\" }\n",
+      ":1:", "doors" },
+    { "a door there is not",
+      "listener \"x\" {\n address = \"127.0.0.1:1\"\n doors = { \"kmip\" }\n}\n", ":3:", "kmip" },
+    { "pseudo on a foreign address",
+      "listener \"x\" { address = \"0.0.0.0:1\" doors = { \"hadoop\" } pseudo = yes }\n",
+      ":1:", "pseudo_insecure" },
+    { "client certificates without an authority",
+      "listener \"x\" { address = \"127.0.0.1:1\" doors = { \"admin\" }\n"
+      "  require_client_certificate = yes }\n",
+      ":2:", "client_ca" },
+    { "a key length that is none",
+      "listener \"x\" { address = \"127.0.0.1:1\" doors = { \"hadoop\" }\n"
+      "  hadoop_default_length = 130 }\n",
+      ":2:", "hadoop_default_length" },
+    { "a slot without a file", "slot \"x\" { }\n", ":1:", "file" },
+    { "two listeners of one name",
+      "listener \"x\" { address = \"127.0.0.1:1\" doors = { \"admin\" } }\n"
+      "listener \"x\" { address = \"127.0.0.1:2\" doors = { \"admin\" } }\n",
+      ":2:", "x" },
+};
+
+static void every_mistake_is_told_with_file_and_line(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(mistakes); i++) {
+        HF_AUTO(config) config = NULL;
+        struct hf_op op;
+        struct hf_status status = load(&op, mistakes[i].text, &config);
+
+        if (status.code != HF_INVALID || strstr(op.text, mistakes[i].line) == NULL ||
+            strstr(op.text, mistakes[i].word) == NULL || strstr(op.text, directory) == NULL) {
+            fail_msg("%s: got %s: %s", mistakes[i].says, hf_code_name(status.code), op.text);
+        }
+    }
+}
+
+static void pseudo_on_a_foreign_address_needs_a_second_word(void **unused)
+{
+    HF_AUTO(config) config = NULL;
+    struct hf_op op;
+
+    (void)unused;
+    assert_ok(&op, load(&op,
+                        "listener \"x\" { address = \"0.0.0.0:1\" doors = { \"hadoop\" }\n"
+                        " pseudo = yes pseudo_insecure = yes }\n",
+                        &config));
+    assert_true(config->listeners[0].pseudo_insecure);
+}
+
+static void a_missing_file_is_named(void **unused)
+{
+    HF_AUTO(config) config = NULL;
+    struct hf_op op;
+
+    (void)unused;
+    hf_op_init(&op, &env);
+    assert_fails(&op, hf_config_load(&op, directory, "/nowhere/holdfast.conf", &config),
+                 HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "/nowhere/holdfast.conf"));
+}
+
+static void the_description_has_every_row(void **unused)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+
+    (void)unused;
+    hf_config_describe(out);
+    assert_non_null(strstr(hf_buf_text(out), "hadoop_retry_window"));
+    assert_non_null(strstr(hf_buf_text(out), "allow_unlocked"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_file_has_the_defaults),
+        cmocka_unit_test(everything_said_is_read),
+        cmocka_unit_test(every_mistake_is_told_with_file_and_line),
+        cmocka_unit_test(pseudo_on_a_foreign_address_needs_a_second_word),
+        cmocka_unit_test(a_missing_file_is_named),
+        cmocka_unit_test(the_description_has_every_row),
+    };
+
+    hf_env_system(&env);
+    if (mkdtemp(directory) == NULL) {
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
