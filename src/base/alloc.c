@@ -7,6 +7,9 @@
 
 #include "base/assert.h"
 
+/* What the C library's malloc() keeps ready for each thread; its calloc() passes that store by. */
+#define SMALL_LEN 1024
+
 void *hf_alloc(size_t len)
 {
     return hf_alloc_array(1, len);
@@ -14,10 +17,19 @@ void *hf_alloc(size_t len)
 
 void *hf_alloc_array(size_t count, size_t len)
 {
-    void *memory = calloc(count > 0 ? count : 1, len > 0 ? len : 1);
+    size_t total = 0;
+    void *memory;
 
+    hf_assert(!__builtin_mul_overflow(count, len, &total));
+    total = total > 0 ? total : 1;
+    if (total > SMALL_LEN) {
+        memory = calloc(1, total);
+        hf_assert(memory != NULL);
+        return memory;
+    }
+    memory = malloc(total);
     hf_assert(memory != NULL);
-    return memory;
+    return memset(memory, 0, total);
 }
 
 void *hf_realloc_array(void *old, size_t count, size_t len)

@@ -58,7 +58,9 @@ void hf_buf_done(struct hf_buf *buf)
 /* Apart from hf_buf_reserve(), so that the way that is nearly always taken stays short. */
 __attribute__((noinline)) static void grow(struct hf_buf *buf, size_t len)
 {
-    size_t capacity = buf->capacity < 64 ? 64 : buf->capacity;
+    /* The first time just what is asked for: who knows how much it will be says so at once. */
+    size_t first = len < 64 ? 64 : len;
+    size_t capacity = buf->capacity == 0 ? first : buf->capacity;
     uint8_t *data;
 
     hf_assert(len < SIZE_MAX / 4 && buf->len < SIZE_MAX / 4);

@@ -63,5 +63,29 @@ HF_STATUS hf_scan_array_next_object(struct hf_op *op, struct hf_scan_array *arra
                                     struct hf_scan_member *members, size_t count,
                                     struct hf_scan_value *out);
 
+/*
+ * A short cut for arrays of many elements alike. A likeness is an object that was scanned whole and
+ * the places of those of its strings that may differ, added in the order of the text; one that has
+ * escapes, or is out of order, makes it like nothing.
+ */
+#define HF_SCAN_VALUES_MAX 4
+struct hf_scan_likeness {
+    struct hf_bytes element;
+    struct {
+        size_t at;
+        size_t end;
+    } values[HF_SCAN_VALUES_MAX];
+    size_t count;
+};
+void hf_scan_likeness_init(struct hf_scan_likeness *likeness, struct hf_bytes element);
+void hf_scan_likeness_add(struct hf_scan_likeness *likeness, const struct hf_scan_value *value);
+/*
+ * Steps over the next element if it differs from the likeness in nothing but the characters of its
+ * values, which are as long, valid, without escapes, and come back as raw views. False: the walk
+ * has not moved, and hf_scan_array_next() says what is there.
+ */
+bool hf_scan_array_next_alike(struct hf_scan_array *array, const struct hf_scan_likeness *likeness,
+                              struct hf_bytes values[HF_SCAN_VALUES_MAX]);
+
 /* The string with its escapes resolved, as UTF-8 appended to out; HF_INVALID if not a string. */
 HF_STATUS hf_scan_text(struct hf_op *op, const struct hf_scan_value *value, struct hf_buf *out);

@@ -1,6 +1,9 @@
 /*
- * AES-GCM and AES-CTR under one key: the key schedule is made once, each call sets only the nonce.
+ * AES-GCM and AES-CTR under one key: the key schedule is made once. A GCM call sets only the nonce;
+ * CTR is the block cipher over counters of our own, since OpenSSL takes longer to set a counter
+ * than to encrypt the two blocks that a data key needs.
  */
+#include <endian.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -16,8 +19,12 @@ struct hf_aead {
     EVP_CIPHER_CTX *open;
 };
 
+/* Counter blocks at a time: those of most data keys. */
+#define STREAM_BLOCKS 4
+
 struct hf_ctr {
-    EVP_CIPHER_CTX *context;
+    EVP_CIPHER_CTX *context;  /* AES-ECB without padding */
+    struct hf_secret *stream; /* STREAM_BLOCKS blocks, while they are added to the text */
 };
 
 static struct hf_status wrong_key_length(struct hf_op *op, size_t len)
@@ -147,8 +154,9 @@ struct hf_status hf_ctr_new(struct hf_crypto *crypto, struct hf_op *op, struct h
         return wrong_key_length(op, key.len);
     }
     ctr = hf_alloc(sizeof *ctr);
-    ctr->context = keyed(crypto->ctr[index], key, 1);
-    if (ctr->context == NULL) {
+    HF_TRY(hf_secret_new(op, (size_t)STREAM_BLOCKS * HF_AES_BLOCK_LEN, &ctr->stream));
+    ctr->context = keyed(crypto->ecb[index], key, 1);
+    if (ctr->context == NULL || EVP_CIPHER_CTX_set_padding(ctr->context, 0) != 1) {
         return hf_crypto_fail(op, "setting the key of AES-CTR");
     }
     *out = HF_TAKE(ctr);
@@ -159,20 +167,66 @@ void hf_ctr_free(struct hf_ctr *ctr)
 {
     if (ctr != NULL) {
         EVP_CIPHER_CTX_free(ctr->context);
+        hf_secret_free(ctr->stream);
         free(ctr);
     }
+}
+
+void hf_ctr_count(const uint8_t counter[HF_AES_BLOCK_LEN], uint8_t *out_blocks, size_t count)
+{
+    uint64_t high;
+    uint64_t low;
+
+    memcpy(&high, counter, sizeof high);
+    memcpy(&low, counter + sizeof high, sizeof low);
+    high = be64toh(high);
+    low = be64toh(low);
+    for (size_t i = 0; i < count; i++, out_blocks += HF_AES_BLOCK_LEN) {
+        uint64_t words[2] = { htobe64(high), htobe64(low) };
+
+        memcpy(out_blocks, words, sizeof words);
+        low++;
+        high += low == 0;
+    }
+}
+
+struct hf_status hf_ctr_stream(struct hf_ctr *ctr, struct hf_op *op, struct hf_bytes blocks,
+                               uint8_t *out)
+{
+    HF_SECRET_SCOPE;
+
+    /* No final call: without padding nothing is held back after whole blocks. */
+    if (blocks.len % HF_AES_BLOCK_LEN != 0 || !update(ctr->context, blocks, out)) {
+        return hf_crypto_fail(op, "AES-CTR");
+    }
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_ctr_crypt(struct hf_ctr *ctr, struct hf_op *op,
                               const uint8_t counter[HF_AES_BLOCK_LEN], struct hf_bytes in,
                               uint8_t *out)
 {
-    HF_SECRET_SCOPE;
+    uint8_t *stream = hf_secret_data(ctr->stream);
+    uint8_t blocks[(STREAM_BLOCKS + 1) * HF_AES_BLOCK_LEN];
+    struct hf_status status = HF_SUCCESS;
 
-    /* No final call: a stream cipher holds nothing back. */
-    if (EVP_CipherInit_ex2(ctr->context, NULL, NULL, counter, -1, NULL) != 1 ||
-        !update(ctr->context, in, out)) {
-        return hf_crypto_fail(op, "AES-CTR");
+    memcpy(blocks, counter, HF_AES_BLOCK_LEN);
+    for (size_t at = 0; at < in.len && status.code == HF_OK;) {
+        size_t left = in.len - at;
+        size_t count = (left + HF_AES_BLOCK_LEN - 1) / HF_AES_BLOCK_LEN;
+        size_t len;
+
+        count = count < STREAM_BLOCKS ? count : STREAM_BLOCKS;
+        len = left < count * HF_AES_BLOCK_LEN ? left : count * HF_AES_BLOCK_LEN;
+        /* One more than is used: the first of the next round. */
+        hf_ctr_count(blocks, blocks, count + 1);
+        status = hf_ctr_stream(ctr, op, hf_bytes_of(blocks, count * HF_AES_BLOCK_LEN), stream);
+        for (size_t i = 0; i < len && status.code == HF_OK; i++) {
+            out[at + i] = in.data[at + i] ^ stream[i];
+        }
+        memcpy(blocks, blocks + count * HF_AES_BLOCK_LEN, HF_AES_BLOCK_LEN);
+        at += len;
     }
-    return HF_SUCCESS;
+    hf_wipe(stream, (size_t)STREAM_BLOCKS * HF_AES_BLOCK_LEN);
+    return status;
 }

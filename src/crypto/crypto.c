@@ -12,7 +12,7 @@
 #include "crypto/crypto_internal.h"
 
 static const char *const gcm_names[HF_AES_SIZES] = { "AES-128-GCM", "AES-192-GCM", "AES-256-GCM" };
-static const char *const ctr_names[HF_AES_SIZES] = { "AES-128-CTR", "AES-192-CTR", "AES-256-CTR" };
+static const char *const ecb_names[HF_AES_SIZES] = { "AES-128-ECB", "AES-192-ECB", "AES-256-ECB" };
 
 static const struct {
     const char *name;
@@ -128,7 +128,7 @@ struct hf_status hf_crypto_new(struct hf_op *op, struct hf_crypto **out)
     HF_AUTO(crypto) crypto = hf_alloc(sizeof *crypto);
 
     HF_TRY(fetch_ciphers(op, gcm_names, crypto->gcm));
-    HF_TRY(fetch_ciphers(op, ctr_names, crypto->ctr));
+    HF_TRY(fetch_ciphers(op, ecb_names, crypto->ecb));
     HF_TRY(fetch_digests(op, crypto->digests));
     crypto->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     if (crypto->hmac == NULL) {
@@ -151,7 +151,7 @@ void hf_crypto_free(struct hf_crypto *crypto)
     }
     for (size_t i = 0; i < HF_AES_SIZES; i++) {
         EVP_CIPHER_free(crypto->gcm[i]);
-        EVP_CIPHER_free(crypto->ctr[i]);
+        EVP_CIPHER_free(crypto->ecb[i]);
     }
     for (size_t i = 0; i < HF_HASHES; i++) {
         EVP_MD_free(crypto->digests[i]);

@@ -90,6 +90,13 @@ HF_DEFINE_CLEANUP(ctr)
 /* Encrypts or decrypts: the same operation. counter is the first block; out may be in.data. */
 HF_STATUS hf_ctr_crypt(struct hf_ctr *ctr, struct hf_op *op,
                        const uint8_t counter[HF_AES_BLOCK_LEN], struct hf_bytes in, uint8_t *out);
+/*
+ * The two halves of it, for many texts at once: count blocks that count up from counter (which may
+ * be out_blocks), and the key stream of so many blocks, to be added (XOR) to the text. The stream
+ * is as secret as the text.
+ */
+void hf_ctr_count(const uint8_t counter[HF_AES_BLOCK_LEN], uint8_t *out_blocks, size_t count);
+HF_STATUS hf_ctr_stream(struct hf_ctr *ctr, struct hf_op *op, struct hf_bytes blocks, uint8_t *out);
 
 /* --- HPKE (RFC 9180) base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM --- */
 

@@ -16,7 +16,7 @@
 
 struct hf_crypto {
     EVP_CIPHER *gcm[HF_AES_SIZES];
-    EVP_CIPHER *ctr[HF_AES_SIZES];
+    EVP_CIPHER *ecb[HF_AES_SIZES]; /* for AES-CTR */
     EVP_MD *digests[HF_HASHES];
     EVP_MAC *hmac;
     EVP_KDF *hkdf;

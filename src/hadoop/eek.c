@@ -1,4 +1,4 @@
-/* Data keys: generate, decrypt, re-encrypt, batch. The hot path of HDFS. */
+/* Data keys one at a time: generate, decrypt, re-encrypt. The hot path of HDFS. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +9,6 @@
 #include "hadoop/hadoop_internal.h"
 
 #define MAX_GENERATE 10000
-/* Hadoop warns above 10,000; the body limit ends it before this does. */
-#define MAX_BATCH 50000
 
 static struct hf_status eek_operation(struct hf_op *op, const struct hf_request *request,
                                       struct hf_buf *out)
@@ -68,10 +66,8 @@ static struct hf_status generate(struct hf_op *op, struct hf_exchange *exchange,
     HF_TRY(hf_service_hadoop_generate(hadoop->settings.service, op, hadoop->keyring,
                                       hf_buf_text(name), count, edek));
     start_json(reply, 200);
-    for (size_t i = 0; i < count; i++) {
-        hf_buf_add_text(&reply->body, i == 0 ? "[" : ",");
-        add_edek(&reply->body, hf_buf_text(name), &edek[i]);
-    }
+    hf_buf_add_text(&reply->body, "[");
+    add_edeks(&reply->body, hf_buf_text(name), edek, count);
     hf_buf_add_text(&reply->body, "]");
     return HF_SUCCESS;
 }
@@ -96,9 +92,8 @@ struct hf_status hf_hadoop_generate(struct hf_op *op, struct hf_exchange *exchan
 
 /* --- one EDEK in a body --- */
 
-/* What a string member holds, its base64 decoded into at most max bytes. */
-static struct hf_status take_base64(struct hf_op *op, const struct hf_scan_value *value,
-                                    const char *what, uint8_t *out, size_t max, size_t *out_len)
+struct hf_status take_base64(struct hf_op *op, const struct hf_scan_value *value, const char *what,
+                             uint8_t *out, size_t max, size_t *out_len)
 {
     uint8_t decoded[96];
 
@@ -120,8 +115,7 @@ static struct hf_status take_base64(struct hf_op *op, const struct hf_scan_value
     return HF_SUCCESS;
 }
 
-static struct hf_status take_iv(struct hf_op *op, const struct hf_scan_value *value,
-                                struct hf_edek *edek)
+struct hf_status take_iv(struct hf_op *op, const struct hf_scan_value *value, struct hf_edek *edek)
 {
     size_t len = 0;
 
@@ -133,8 +127,8 @@ static struct hf_status take_iv(struct hf_op *op, const struct hf_scan_value *va
     return HF_SUCCESS;
 }
 
-static struct hf_status take_text(struct hf_op *op, const struct hf_scan_value *value,
-                                  const char *what, struct hf_buf *out)
+struct hf_status take_text(struct hf_op *op, const struct hf_scan_value *value, const char *what,
+                           struct hf_buf *out)
 {
     if (!value->present || value->kind == HF_SCAN_NULL) {
         return illegal_argument(op, "Parameter '%s' cannot be null", what);
@@ -208,7 +202,7 @@ static struct hf_status reencrypt(struct hf_op *op, struct hf_exchange *exchange
     HF_TRY(hf_service_hadoop_reencrypt(hadoop->settings.service, op, hadoop->keyring,
                                        hf_buf_text(eek->name), &eek->edek, 1));
     start_json(reply, 200);
-    add_edek(&reply->body, hf_buf_text(eek->name), &eek->edek);
+    add_edeks(&reply->body, hf_buf_text(eek->name), &eek->edek, 1);
     return HF_SUCCESS;
 }
 
@@ -240,148 +234,5 @@ struct hf_status hf_hadoop_eek(struct hf_op *op, struct hf_exchange *exchange,
         }
     }
     call.key = hf_buf_text(name);
-    return finish(op, &call, reply, status);
-}
-
-/* --- batch --- */
-
-enum { ITEM_VERSION, ITEM_IV, ITEM_INNER, ITEM_COUNT };
-enum { INNER_VERSION, INNER_MATERIAL, INNER_COUNT };
-
-/* What is looked for in one entry, on one walk over it. */
-struct item {
-    struct hf_scan_member members[ITEM_COUNT];
-    struct hf_scan_member inner[INNER_COUNT];
-};
-
-static void init_item(struct item *item)
-{
-    *item = (struct item){
-        .members = { { .name = "versionName" },
-                     { .name = "iv" },
-                     { .name = "encryptedKeyVersion",
-                       .inner = item->inner,
-                       .inner_count = INNER_COUNT } },
-        .inner = { { .name = "versionName" }, { .name = "material" } },
-    };
-}
-
-static struct hf_status take_inner(struct hf_op *op, const struct item *item, struct hf_edek *edek)
-{
-    const struct hf_scan_value *outer = &item->members[ITEM_INNER].value;
-    const struct hf_scan_value *version = &item->inner[INNER_VERSION].value;
-
-    if (!outer->present || outer->kind != HF_SCAN_OBJECT) {
-        return illegal_argument(op, "Parameter 'encryptedKeyVersion' cannot be null");
-    }
-    if (!version->present || !hf_bytes_equal_text(version->raw, "EEK")) {
-        return illegal_argument(op, "encryptedKey version name must be 'EEK'");
-    }
-    return take_base64(op, &item->inner[INNER_MATERIAL].value, "material", edek->wrapped,
-                       sizeof edek->wrapped, &edek->len);
-}
-
-/* "k1@3" must be a version of this key. */
-static struct hf_status take_item_version(struct hf_op *op, const char *version_name,
-                                          const char *name, size_t name_len, struct hf_edek *edek)
-{
-    uint64_t version = 0;
-
-    if (strncmp(version_name, name, name_len) != 0 || version_name[name_len] != '@' ||
-        strchr(version_name + name_len + 1, '@') != NULL) {
-        return illegal_argument(op, "KeyVersion '%s' does not belong to the key '%s'", version_name,
-                                name);
-    }
-    if (hf_parse_u64(op, version_name + name_len + 1, 999999999, &version).code != HF_OK) {
-        return illegal_argument(op, "'%s' not found", version_name);
-    }
-    edek->version = (uint32_t)version;
-    return HF_SUCCESS;
-}
-
-static struct hf_status take_item(struct hf_op *op, const struct item *item, const char *name,
-                                  size_t name_len, struct hf_buf *scratch, struct hf_edek *edek)
-{
-    hf_buf_clear(scratch);
-    HF_TRY(take_text(op, &item->members[ITEM_VERSION].value, "versionName", scratch));
-    HF_TRY(take_iv(op, &item->members[ITEM_IV].value, edek));
-    HF_TRY(take_inner(op, item, edek));
-    return take_item_version(op, hf_buf_text(scratch), name, name_len, edek);
-}
-
-struct hf_status read_batch(struct hf_op *op, struct hf_bytes body, const char *name,
-                            struct hf_buf *edeks, size_t *out_count)
-{
-    HF_AUTO(buf) scratch = hf_buf_new();
-    size_t name_len = strlen(name);
-    struct hf_scan_array array;
-    struct hf_scan_value found;
-    struct item item;
-    size_t count = 0;
-
-    hf_scan_array_init(&array, body);
-    init_item(&item);
-    for (;;) {
-        HF_TRY(hf_scan_array_next_object(op, &array, item.members, ITEM_COUNT, &found));
-        if (!found.present) {
-            break;
-        }
-        if (found.kind != HF_SCAN_OBJECT) {
-            return illegal_argument(op, "Entry %zu of the batch is not an encrypted key", count);
-        }
-        if (count == MAX_BATCH) {
-            return illegal_argument(op, "A batch has at most %d entries", MAX_BATCH);
-        }
-        HF_TRY(take_item(op, &item, name, name_len, scratch,
-                         (struct hf_edek *)hf_buf_reserve(edeks, sizeof(struct hf_edek))));
-        hf_buf_grew(edeks, sizeof(struct hf_edek));
-        count++;
-    }
-    *out_count = count;
-    return HF_SUCCESS;
-}
-
-static struct hf_status batch(struct hf_op *op, struct hf_exchange *exchange,
-                              const struct hf_request *request, struct hf_reply *reply,
-                              struct hf_buf *name)
-{
-    struct hf_hadoop *hadoop = hadoop_of(exchange);
-    HF_AUTO(buf) edeks = hf_buf_new();
-    struct hf_edek *edek;
-    size_t count = 0;
-
-    HF_TRY(take_name(op, exchange, request, "name", name));
-    HF_TRY(read_batch(op, hf_request_body(request), hf_buf_text(name), edeks, &count));
-    if (count == 0) {
-        put_text(reply, "[]");
-        return HF_SUCCESS;
-    }
-    edek = (struct hf_edek *)edeks->data;
-    HF_TRY(hf_service_hadoop_reencrypt(hadoop->settings.service, op, hadoop->keyring,
-                                       hf_buf_text(name), edek, count));
-    start_json(reply, 200);
-    /* About as long as it came. */
-    (void)hf_buf_reserve(&reply->body, hf_request_body(request).len + count * 8);
-    hf_buf_add_text(&reply->body, "[");
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0) {
-            hf_buf_add_text(&reply->body, ",");
-        }
-        add_edek(&reply->body, hf_buf_text(name), &edek[i]);
-    }
-    hf_buf_add_text(&reply->body, "]");
-    return HF_SUCCESS;
-}
-
-struct hf_status hf_hadoop_batch(struct hf_op *op, struct hf_exchange *exchange,
-                                 const struct hf_request *request, struct hf_reply *reply)
-{
-    HF_AUTO(buf) name = hf_buf_new();
-    struct hf_status status = batch(op, exchange, request, reply, name);
-    struct call call = { "REENCRYPT_EEK_BATCH", hf_buf_text(name) };
-
-    if (status.code == HF_NOT_FOUND) {
-        status = illegal_argument(op, "%s", op->text);
-    }
     return finish(op, &call, reply, status);
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/scan.h"
 #include "hadoop/hadoop.h"
 
 struct hf_hadoop {
@@ -64,13 +65,20 @@ struct hf_status take_name(struct hf_op *op, struct hf_exchange *exchange,
  * follows.
  */
 bool split_version_name(const char *version_name, struct hf_buf *out_key, uint32_t *out_version);
+/* What a string member holds; decoded, it has at most max bytes, or as many as an iv. */
+struct hf_status take_text(struct hf_op *op, const struct hf_scan_value *value, const char *what,
+                           struct hf_buf *out);
+struct hf_status take_base64(struct hf_op *op, const struct hf_scan_value *value, const char *what,
+                             uint8_t *out, size_t max, size_t *out_len);
+struct hf_status take_iv(struct hf_op *op, const struct hf_scan_value *value, struct hf_edek *edek);
 /* The entries of a batch body, all of them versions of the key name, as struct hf_edek in edeks. */
 struct hf_status read_batch(struct hf_op *op, struct hf_bytes body, const char *name,
                             struct hf_buf *edeks, size_t *out_count);
 /* {"name":..,"versionName":..,"material":..}; material NULL: null. */
 void add_key_version(struct hf_buf *out, const char *name, uint32_t version,
                      const struct hf_secret *material);
-void add_edek(struct hf_buf *out, const char *name, const struct hf_edek *edek);
+/* Wrapped data keys of the key name, with commas between them. */
+void add_edeks(struct hf_buf *out, const char *name, const struct hf_edek *edeks, size_t count);
 void add_metadata(struct hf_buf *out, const struct hf_key_info *info);
 
 /* --- handlers --- */

@@ -73,6 +73,8 @@ void hf_reply_done(struct hf_reply *reply);
 void hf_reply_header(struct hf_reply *reply, const char *name, const char *value);
 /* A reason phrase of the caller's words, cleaned the same way and cut to fit. Never empty. */
 void hf_reply_reason(struct hf_reply *reply, const char *text);
+/* A size that the written reply does not exceed. */
+size_t hf_reply_max(const struct hf_reply *reply);
 /* The whole reply in one piece: status line, Date, Content-Length, headers, body. HEAD has no body.
  */
 void hf_reply_write(const struct hf_reply *reply, const struct hf_request *request,

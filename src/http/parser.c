@@ -14,8 +14,8 @@
 #define IDLE_BYTES 2048
 /* A body up to this size is taken without asking for its own limit: it is here already. */
 #define SMALL_BODY_BYTES 16384
-/* A body up to this size gets its room at once; larger ones as their bytes come. */
-#define RESERVE_BYTES 65536
+/* A body up to this size gets its room at once, which costs address space only until it comes. */
+#define RESERVE_BYTES 262144
 
 #define FAULT(name, fault_code, fault_status, fault_text)                                          \
     static const struct hf_http_fault name = { .code = (fault_code),                               \
@@ -394,6 +394,16 @@ int hf_http_error_status(const struct hf_http *http)
     return http->fault != NULL ? http->fault->status : 0;
 }
 
+/* A large buffer goes at once, so that it is wiped once. */
+static void empty(struct hf_buf *buf)
+{
+    if (buf->capacity > IDLE_BYTES) {
+        hf_buf_done(buf);
+    } else {
+        hf_buf_clear(buf);
+    }
+}
+
 /* Forgets the request that was given; llhttp and the line arrays are set up again by the next. */
 static void drop_given(struct hf_http *http)
 {
@@ -402,7 +412,7 @@ static void drop_given(struct hf_http *http)
     http->stage = request->keeps_alive ? HF_HTTP_START : HF_HTTP_ENDED;
     http->start += http->parsed;
     if (http->start == http->in.len || http->stage == HF_HTTP_ENDED) {
-        hf_buf_clear(&http->in);
+        empty(&http->in);
         http->start = 0;
     }
     if (http->later.len > 0) {
@@ -433,8 +443,8 @@ static void tidy(struct hf_http *http)
         http->in.len = rest;
         http->start = 0;
     }
-    if (http->in.len == 0 && http->in.capacity > IDLE_BYTES) {
-        hf_buf_done(&http->in);
+    if (http->in.len == 0) {
+        empty(&http->in);
     }
     if (http->request.text.capacity > IDLE_BYTES) {
         hf_buf_done(&http->request.text);

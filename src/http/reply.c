@@ -6,6 +6,8 @@
 #include "base/assert.h"
 
 #define MS_PER_DAY 86400000ULL
+/* More than status line, date, type, length and connection take. */
+#define OWN_LINES_MAX 256
 
 static const struct {
     int status;
@@ -203,23 +205,31 @@ static void add_connection(const struct hf_reply *reply, const struct hf_request
     }
 }
 
+/* Some clients fail on a reply without a reason phrase. */
+static const char *reason_of(const struct hf_reply *reply)
+{
+    return reply->reason != NULL && reply->reason[0] != '\0' ? reply->reason
+                                                             : standard_reason(reply->status);
+}
+
+size_t hf_reply_max(const struct hf_reply *reply)
+{
+    return OWN_LINES_MAX + strlen(reason_of(reply)) + reply->headers.len + reply->body.len;
+}
+
 void hf_reply_write(const struct hf_reply *reply, const struct hf_request *request,
                     uint64_t realtime_ms, struct hf_buf *out)
 {
-    /* Some clients fail on a reply without a reason phrase. */
-    const char *reason = reply->reason != NULL && reply->reason[0] != '\0'
-                             ? reply->reason
-                             : standard_reason(reply->status);
     /* RFC 9110, 8.6: these have no body and do not speak of its length. */
     bool has_length = reply->status >= 200 && reply->status != 204 && reply->status != 304;
     bool has_body = has_length && (request == NULL || request->method != HF_HEAD);
 
     hf_assert(reply->status >= 100 && reply->status <= 999);
-    (void)hf_buf_reserve(out, 256 + reply->headers.len + reply->body.len + strlen(reason));
+    (void)hf_buf_reserve(out, hf_reply_max(reply));
     hf_buf_add(out, "HTTP/1.1 ", 9);
     add_number(out, (uint64_t)reply->status);
     hf_buf_add(out, " ", 1);
-    add_text_header(out, reason, "");
+    add_text_header(out, reason_of(reply), "");
     add_date(out, realtime_ms);
     if (reply->content_type != NULL && has_length) {
         add_text_header(out, "Content-Type: ", reply->content_type);

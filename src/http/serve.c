@@ -186,12 +186,11 @@ static void empty_reply(struct hf_reply *reply)
 static void write_reply(struct session *session, const struct hf_door *door,
                         const struct hf_reply *reply, const struct hf_request *request)
 {
-    struct hf_buf out;
+    struct hf_buf *out = hf_conn_room(session->conn, hf_reply_max(reply));
 
-    hf_buf_init(&out);
-    hf_reply_write(reply, request, hf_env_realtime_ms(hf_conn_env(session->conn)), &out);
-    hf_conn_write(session->conn, hf_buf_bytes(&out));
-    hf_buf_done(&out);
+    if (out != NULL) {
+        hf_reply_write(reply, request, hf_env_realtime_ms(hf_conn_env(session->conn)), out);
+    }
     count(session, door, reply->status);
     if (reply->close || request == NULL || !hf_request_keeps_alive(request)) {
         session->is_closing = true;

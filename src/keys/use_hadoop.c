@@ -18,6 +18,14 @@ static struct hf_status check_length(struct hf_op *op, enum hf_algorithm algorit
     return HF_SUCCESS;
 }
 
+/* Where the counter of a data key begins: the bitwise NOT of its iv. */
+static void first_counter(const uint8_t iv[16], uint8_t out[HF_AES_BLOCK_LEN])
+{
+    for (size_t i = 0; i < HF_AES_BLOCK_LEN; i++) {
+        out[i] = (uint8_t)~iv[i];
+    }
+}
+
 /* By a context made for this use, which stays for the next. */
 static struct hf_status crypt_cold(struct hf_keys *keys, struct hf_op *op,
                                    const struct hf_hot_ask *ask,
@@ -44,9 +52,7 @@ static struct hf_status crypt(struct hf_keys *keys, struct hf_op *op, const stru
     uint8_t counter[HF_AES_BLOCK_LEN];
     struct hf_status status;
 
-    for (size_t i = 0; i < sizeof counter; i++) {
-        counter[i] = (uint8_t)~iv[i];
-    }
+    first_counter(iv, counter);
     if (hf_hot_crypt(keys, op, ask, counter, in, out, out_version, &status)) {
         return status;
     }
@@ -84,13 +90,18 @@ struct hf_status hf_use_hadoop_unwrap(struct hf_keys *keys, struct hf_op *op, co
 
 /* --- many at once: versions are looked up once in a run, not once a key --- */
 
+/* Data keys at a time, and the counter blocks each gets: what the longest needs. */
+#define RUN_MAX    64
+#define KEY_BLOCKS 2
+#define KEY_STREAM ((size_t)KEY_BLOCKS * HF_AES_BLOCK_LEN)
+
 struct move {
     struct hf_keys *keys;
     struct hf_op *op;
     struct hf_name name;
     struct hf_hot_entry *from; /* NULL: none is lent */
     struct hf_hot_entry *to;
-    struct hf_secret *plain;
+    struct hf_secret *streams; /* of the old version for a whole run, then of the new one */
 };
 
 static void give_back(struct move *move, struct hf_hot_entry **entry)
@@ -118,21 +129,47 @@ static struct hf_status lend(struct move *move, uint32_t version, enum hf_need n
     return hf_hot_borrow(move->keys, move->op, &ask, entry);
 }
 
-static struct hf_status move_one(struct move *move, struct hf_edek *edek)
+/* How many from the first on are of its version, up to a whole run. */
+static size_t run_of(const struct hf_edek *edeks, size_t count)
 {
-    uint8_t *plain = hf_secret_data(move->plain);
-    uint8_t counter[HF_AES_BLOCK_LEN];
+    size_t len = 1;
 
-    for (size_t i = 0; i < sizeof counter; i++) {
-        counter[i] = (uint8_t)~edek->iv[i];
+    while (len < count && len < RUN_MAX && edeks[len].version == edeks[0].version) {
+        len++;
     }
-    HF_TRY(lend(move, edek->version, HF_NEED_PROCESS, &move->from));
-    HF_TRY(check_length(move->op, move->from->algorithm, edek->len));
-    HF_TRY(hf_ctr_crypt(move->from->what.ctr, move->op, counter,
-                        hf_bytes_of(edek->wrapped, edek->len), plain));
-    HF_TRY(hf_ctr_crypt(move->to->what.ctr, move->op, counter, hf_bytes_of(plain, edek->len),
-                        edek->wrapped));
-    edek->version = move->to->number;
+    return len;
+}
+
+/* Off with the old stream and on with the new one: the data key itself is never there. */
+static void change_stream(struct hf_edek *edek, const uint8_t *old, const uint8_t *new)
+{
+    for (size_t i = 0; i < edek->len; i++) {
+        edek->wrapped[i] ^= old[i] ^ new[i];
+    }
+}
+
+/* Of one version, and no more than a run. */
+static struct hf_status move_run(struct move *move, struct hf_edek *edeks, size_t count)
+{
+    uint8_t counters[RUN_MAX * KEY_STREAM];
+    struct hf_bytes blocks = hf_bytes_of(counters, count * KEY_STREAM);
+    uint8_t *old = hf_secret_data(move->streams);
+    uint8_t *new = old + sizeof counters;
+
+    HF_TRY(lend(move, edeks[0].version, HF_NEED_PROCESS, &move->from));
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *counter = counters + i * KEY_STREAM;
+
+        HF_TRY(check_length(move->op, move->from->algorithm, edeks[i].len));
+        first_counter(edeks[i].iv, counter);
+        hf_ctr_count(counter, counter, KEY_BLOCKS);
+    }
+    HF_TRY(hf_ctr_stream(move->from->what.ctr, move->op, blocks, old));
+    HF_TRY(hf_ctr_stream(move->to->what.ctr, move->op, blocks, new));
+    for (size_t i = 0; i < count; i++) {
+        change_stream(&edeks[i], old + i * KEY_STREAM, new + i *KEY_STREAM);
+        edeks[i].version = move->to->number;
+    }
     return HF_SUCCESS;
 }
 
@@ -141,18 +178,20 @@ struct hf_status hf_use_hadoop_move(struct hf_keys *keys, struct hf_op *op, cons
                                     size_t count)
 {
     struct move move = { .keys = keys, .op = op, .name = { keyring, name } };
-    struct hf_status status = hf_secret_new(op, sizeof edeks->wrapped, &move.plain);
+    struct hf_status status = hf_secret_new(op, 2 * RUN_MAX * KEY_STREAM, &move.streams);
+    size_t len;
 
     if (status.code == HF_OK) {
         status = lend(&move, target, HF_NEED_PROTECT, &move.to);
     }
-    for (size_t i = 0; i < count && status.code == HF_OK; i++) {
+    for (size_t i = 0; i < count && status.code == HF_OK; i += len) {
+        len = run_of(edeks + i, count - i);
         if (edeks[i].version != target) {
-            status = move_one(&move, &edeks[i]);
+            status = move_run(&move, edeks + i, len);
         }
     }
     give_back(&move, &move.from);
     give_back(&move, &move.to);
-    hf_secret_free(move.plain);
+    hf_secret_free(move.streams);
     return status;
 }

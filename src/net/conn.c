@@ -72,6 +72,43 @@ void hf_conn_set_busy(struct hf_conn *conn, bool is_mid_request)
     }
 }
 
+/* ---- TLS buffers: kept while requests follow one another, wiped and freed when they rest ---- */
+
+static void use_buffers(struct hf_conn *conn)
+{
+    conn->is_resting = false;
+    if (conn->ssl != NULL && !conn->has_buffers) {
+        conn->has_buffers = true;
+        conn->loop->with_buffers++;
+        hf_metric_add(conn->loop->net->buffered, 1);
+    }
+}
+
+static void forget_buffers(struct hf_conn *conn)
+{
+    if (conn->has_buffers) {
+        conn->has_buffers = false;
+        conn->loop->with_buffers--;
+        hf_metric_add(conn->loop->net->buffered, -1);
+    }
+}
+
+/* Unless something is in them. */
+static void free_buffers(struct hf_conn *conn)
+{
+    if (conn->has_buffers && SSL_free_buffers(conn->ssl) == 1) {
+        forget_buffers(conn);
+    }
+}
+
+static void check_buffers(struct hf_conn *conn)
+{
+    if (conn->is_resting) {
+        free_buffers(conn);
+    }
+    conn->is_resting = true;
+}
+
 /* ---- Bytes in ---- */
 
 static bool takes_input(const struct hf_conn *conn)
@@ -97,6 +134,7 @@ static void on_readable(struct bufferevent *bev, void *context)
     struct hf_conn *conn = context;
     struct evbuffer *input = bufferevent_get_input(bev);
 
+    use_buffers(conn);
     deliver(conn);
     if (conn->is_closing) {
         (void)evbuffer_drain(input, evbuffer_get_length(input));
@@ -122,24 +160,33 @@ void hf_conn_resume(struct hf_conn *conn)
 
 /* ---- Bytes out ---- */
 
-void hf_conn_write(struct hf_conn *conn, struct hf_bytes bytes)
+struct hf_buf *hf_conn_room(struct hf_conn *conn, size_t len)
 {
     if (conn->phase != HF_CONN_OPEN || conn->is_cut) {
-        return;
+        return NULL;
     }
-    if (unsent(conn) + bytes.len > conn->listener->max_unsent_bytes) {
+    if (unsent(conn) + len > conn->listener->max_unsent_bytes) {
         HF_INFO(conn->loop->net->env, "%s: %s does not read its answers and is cut",
                 conn->listener->name, conn->peer);
         hf_metric_add(conn->listener->timeouts, 1);
         hf_conn_cut(conn);
-        return;
+        return NULL;
     }
     if (conn->held == NULL) {
         conn->held = hf_loop_take_buffer(conn->loop);
     }
-    hf_buf_add_bytes(conn->held, bytes);
     conn->is_unsent = true;
     hf_conn_touch(conn);
+    return conn->held;
+}
+
+void hf_conn_write(struct hf_conn *conn, struct hf_bytes bytes)
+{
+    struct hf_buf *held = hf_conn_room(conn, bytes.len);
+
+    if (held != NULL) {
+        hf_buf_add_bytes(held, bytes);
+    }
 }
 
 /* What the socket takes at once, without a turn through epoll: 0 when it takes nothing now. */
@@ -248,6 +295,7 @@ static void drop_transport(struct hf_conn *conn)
         bufferevent_free(HF_TAKE(conn->bev));
     }
     if (conn->ssl != NULL) {
+        forget_buffers(conn);
         SSL_free(HF_TAKE(conn->ssl));
     }
 }
@@ -345,7 +393,11 @@ static void begin_linger(struct hf_conn *conn)
 void hf_conn_settle(struct hf_conn *conn)
 {
     if (conn->held != NULL) {
+        use_buffers(conn);
         send_held(conn);
+    }
+    if (conn->loop->with_buffers > HF_BUFFERED_CONNS) {
+        free_buffers(conn);
     }
     if (conn->is_ended || conn->is_cut) {
         destroy(conn);
@@ -426,6 +478,7 @@ void hf_conn_check(struct hf_conn *conn)
 {
     uint64_t now = hf_loop_now(conn->loop);
 
+    check_buffers(conn);
     if (conn->unsent_check_ms != 0) {
         check_reader(conn, now);
     } else if (conn->work == NULL) {
@@ -483,6 +536,7 @@ static bool open_transport(struct hf_conn *conn)
     } else {
         conn->ssl = hf_tls_accept(conn->listener->tls);
         if (conn->ssl != NULL) {
+            use_buffers(conn);
             conn->bev = bufferevent_openssl_socket_new(base, conn->fd, conn->ssl,
                                                        BUFFEREVENT_SSL_ACCEPTING, 0);
         }

@@ -21,6 +21,8 @@
 /* Buffers for held replies that a loop keeps for the next turn; larger ones are given back. */
 #define HF_SPARE_BUFFERS   64
 #define HF_SPARE_MAX_BYTES 16384
+/* Connections of a loop that keep their TLS buffers (33 KiB) from one request to the next. */
+#define HF_BUFFERED_CONNS 512
 
 struct hf_loop;
 
@@ -84,6 +86,8 @@ struct hf_conn {
     bool is_ended;            /* the peer is gone */
     bool is_cut;              /* we end it without sending what is left */
     bool is_reading_paused;
+    bool has_buffers;     /* OpenSSL keeps a record's room each way for it */
+    bool is_resting;      /* no byte went either way since the last tick */
     bool has_certificate; /* of the peer: what follows is filled in */
     bool is_loopback;
     char peer[HF_PEER_ADDRESS_MAX];
@@ -104,6 +108,7 @@ struct hf_loop {
     struct hf_conn *conns;
     struct hf_conn *touched;
     size_t handshakes;
+    size_t with_buffers; /* connections for which OpenSSL keeps room */
     size_t work_under_way;
     uint64_t warn_again_ms; /* when held back connections may be logged again */
     uint64_t now_ms;        /* of this turn; 0: not asked yet */
@@ -159,6 +164,7 @@ struct hf_net {
     atomic_bool is_draining;
     _Atomic uint64_t drain_until_ms; /* set before is_draining */
     struct hf_metric *connections;
+    struct hf_metric *buffered;
     struct hf_metric *held_back;
 };
 

@@ -58,6 +58,9 @@ struct hf_status hf_net_new(struct hf_op *op, struct hf_env *env,
     hf_workers_init(&net->workers, &net->settings, net->settings.loops);
     net->connections = hf_metrics_series(env->metrics, HF_METRIC_GAUGE, "holdfast_connections",
                                          NULL, "Connections that are open now.");
+    net->buffered =
+        hf_metrics_series(env->metrics, HF_METRIC_GAUGE, "holdfast_connections_buffered", NULL,
+                          "Connections for which TLS keeps 33 KiB of buffers now.");
     net->held_back =
         hf_metrics_series(env->metrics, HF_METRIC_COUNTER, "holdfast_accept_held_total", NULL,
                           "How often new connections had to wait for a limit.");

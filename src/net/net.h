@@ -78,7 +78,11 @@ void hf_net_drain(struct hf_net *net, uint64_t limit_ms);
 void hf_net_free(struct hf_net *net);
 HF_DEFINE_CLEANUP(net)
 
-/* Bytes to the peer, held until the end of the turn. */
+/*
+ * The bytes for the peer that are held until the end of the turn, to append len more or fewer to;
+ * NULL when the peer gets no more.
+ */
+struct hf_buf *hf_conn_room(struct hf_conn *conn, size_t len);
 void hf_conn_write(struct hf_conn *conn, struct hf_bytes bytes);
 /* Close once everything written has left (lingering for a moment, so that the peer reads it). */
 void hf_conn_close(struct hf_conn *conn);

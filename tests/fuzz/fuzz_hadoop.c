@@ -16,12 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_require(edeks->len == count * sizeof(struct hf_edek));
     hf_buf_add_text(text, "[");
     for (size_t i = 0; i < count; i++) {
-        const struct hf_edek *edek = (const struct hf_edek *)edeks->data + i;
-
-        fuzz_require(edek->len <= sizeof edek->wrapped);
-        hf_buf_add_text(text, i > 0 ? "," : "");
-        add_edek(text, "k", edek);
+        fuzz_require(((const struct hf_edek *)edeks->data)[i].len <=
+                     sizeof((struct hf_edek *)0)->wrapped);
     }
+    add_edeks(text, "k", (const struct hf_edek *)edeks->data, count);
     hf_buf_add_text(text, "]");
     fuzz_require(read_batch(fuzz_op(), hf_buf_bytes(text), "k", again, &repeated).code == HF_OK);
     fuzz_require(repeated == count);

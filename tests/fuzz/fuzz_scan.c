@@ -36,7 +36,7 @@ static void compare_member(const struct hf_json *json, const struct hf_scan_memb
 
 static void compare_object(struct hf_bytes text, const struct hf_json *json, bool jansson_limit)
 {
-    struct hf_scan_member members[HF_COUNT(names)];
+    struct hf_scan_member members[HF_COUNT(names)] = { 0 };
     struct hf_op *op = fuzz_op();
     bool scanned;
 
@@ -78,6 +78,38 @@ static void compare_array(struct hf_bytes text, const struct hf_json *json, bool
     }
 }
 
+/* Whatever is stepped over as alike is what the scanner would have taken, to the byte. */
+static void compare_alike(struct hf_bytes text)
+{
+    struct hf_scan_member members[] = { { .name = "iv" }, { .name = "material" } };
+    struct hf_bytes values[HF_SCAN_VALUES_MAX];
+    struct hf_scan_likeness likeness;
+    struct hf_scan_array array;
+    struct hf_scan_value value = { .present = true };
+    struct hf_op *op = fuzz_op();
+
+    hf_scan_array_init(&array, text);
+    while (hf_scan_array_next_object(op, &array, members, 2, &value).code == HF_OK &&
+           value.present) {
+        struct hf_scan_array alike = array;
+        struct hf_scan_array scanned = array;
+
+        hf_scan_likeness_init(&likeness, value.raw);
+        hf_scan_likeness_add(&likeness, &members[0].value);
+        hf_scan_likeness_add(&likeness, &members[1].value);
+        if (value.kind != HF_SCAN_OBJECT || !hf_scan_array_next_alike(&alike, &likeness, values)) {
+            continue;
+        }
+        fuzz_require(hf_scan_array_next_object(op, &scanned, members, 2, &value).code == HF_OK &&
+                     value.present && value.kind == HF_SCAN_OBJECT && scanned.at == alike.at);
+        for (size_t i = 0; i < 2; i++) {
+            fuzz_require(members[i].value.kind == HF_SCAN_STRING &&
+                         members[i].value.raw.data == values[i].data &&
+                         members[i].value.raw.len == values[i].len);
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     HF_AUTO(json) json = NULL;
@@ -90,5 +122,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     }
     compare_object(text, json, jansson_limit);
     compare_array(text, json, jansson_limit);
+    compare_alike(text);
     return 0;
 }

@@ -332,6 +332,97 @@ static void arrays_are_walked_to_their_end(void **unused)
     }
 }
 
+/*
+ * The second element of an array whose first is {"a":"AAAA","b":{"c":"BB"},"d":"x"}, the strings a
+ * and c being those that may differ.
+ */
+static void only_elements_alike_are_stepped_over(void **unused)
+{
+    static const struct {
+        const char *says;
+        const char *rest;   /* of the array, behind the first element */
+        const char *values; /* NULL: not alike */
+    } cases[] = {
+        { "the same", ",{\"a\":\"AAAA\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", "AAAA|BB|" },
+        { "others", ",{\"a\":\"1+/=\",\"b\":{\"c\":\"  \"},\"d\":\"x\"}]", "1+/=|  |" },
+        { "before more", ",{\"a\":\"abcd\",\"b\":{\"c\":\"ef\"},\"d\":\"x\"},1]", "abcd|ef|" },
+        { "the end", "]", NULL },
+        { "cut off", ",{\"a\":\"AAAA\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"", NULL },
+        { "no comma", " {\"a\":\"AAAA\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "longer", ",{\"a\":\"AAAAA\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "shorter", ",{\"a\":\"AAA\",\"b\":{\"c\":\"BBB\"},\"d\":\"x\"}]", NULL },
+        { "ended early", ",{\"a\":\"AA\"A\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "an escape", ",{\"a\":\"AA\\n\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "a control", ",{\"a\":\"AA\nA\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "not ASCII", ",{\"a\":\"AA\xc3\xa4\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "another name", ",{\"e\":\"AAAA\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "between", ",{\"a\":\"AAAA\",\"b\":{\"e\":\"BB\"},\"d\":\"x\"}]", NULL },
+        { "behind", ",{\"a\":\"AAAA\",\"b\":{\"c\":\"BB\"},\"d\":\"y\"}]", NULL },
+    };
+    struct hf_scan_member inner = { .name = "c" };
+    struct hf_op op;
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        HF_AUTO_STRING text =
+            hf_format("[{\"a\":\"AAAA\",\"b\":{\"c\":\"BB\"},\"d\":\"x\"}%s", cases[i].rest);
+        struct hf_bytes copy = exact_copy(text, strlen(text));
+        struct hf_scan_member members[] = { { .name = "a" },
+                                            { .name = "b", .inner = &inner, .inner_count = 1 } };
+        struct hf_bytes values[HF_SCAN_VALUES_MAX];
+        HF_AUTO(buf) out = hf_buf_new();
+        struct hf_scan_likeness likeness;
+        struct hf_scan_array array;
+        struct hf_scan_value first;
+        size_t before;
+
+        hf_scan_array_init(&array, copy);
+        assert_ok(&op, hf_scan_array_next_object(new_op(&op), &array, members, 2, &first));
+        hf_scan_likeness_init(&likeness, first.raw);
+        hf_scan_likeness_add(&likeness, &members[0].value);
+        hf_scan_likeness_add(&likeness, &inner.value);
+        before = array.at;
+        if (hf_scan_array_next_alike(&array, &likeness, values)) {
+            hf_buf_add_bytes(out, values[0]);
+            hf_buf_add_text(out, "|");
+            hf_buf_add_bytes(out, values[1]);
+            hf_buf_add_text(out, "|");
+        } else {
+            assert_int_equal(array.at, before);
+        }
+        if (strcmp(hf_buf_text(out), cases[i].values != NULL ? cases[i].values : "") != 0) {
+            fail_msg("%s: '%s'", cases[i].says, hf_buf_text(out));
+        }
+        drop_copy(copy);
+    }
+}
+
+static void what_has_no_plain_values_is_like_nothing(void **unused)
+{
+    static const char *const arrays[] = {
+        "[{\"a\":1,\"b\":\"x\"},{\"a\":1,\"b\":\"x\"}]",             /* no string */
+        "[{\"a\":\"\\n\",\"b\":\"x\"},{\"a\":\"\\n\",\"b\":\"x\"}]", /* an escape */
+        "[{\"b\":\"x\",\"a\":\"y\"},{\"b\":\"x\",\"a\":\"y\"}]",     /* out of order */
+    };
+    struct hf_op op;
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(arrays); i++) {
+        struct hf_scan_member members[] = { { .name = "a" }, { .name = "b" } };
+        struct hf_bytes values[HF_SCAN_VALUES_MAX];
+        struct hf_scan_likeness likeness;
+        struct hf_scan_array array;
+        struct hf_scan_value first;
+
+        hf_scan_array_init(&array, hf_bytes_of_text(arrays[i]));
+        assert_ok(&op, hf_scan_array_next_object(new_op(&op), &array, members, 2, &first));
+        hf_scan_likeness_init(&likeness, first.raw);
+        hf_scan_likeness_add(&likeness, &members[0].value);
+        hf_scan_likeness_add(&likeness, &members[1].value);
+        assert_false(hf_scan_array_next_alike(&array, &likeness, values));
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -342,6 +433,8 @@ int main(void)
         cmocka_unit_test(texts_have_their_escapes_resolved),
         cmocka_unit_test(only_strings_are_texts),
         cmocka_unit_test(arrays_are_walked_to_their_end),
+        cmocka_unit_test(only_elements_alike_are_stepped_over),
+        cmocka_unit_test(what_has_no_plain_values_is_like_nothing),
     };
 
     hf_env_system(&env);

@@ -106,6 +106,55 @@ static void data_keys_are_as_long_as_their_key(void **unused)
     }
 }
 
+/* More than fit into one run, in short runs and long ones, some of them moved already. */
+#define MANY 211
+
+static void a_batch_moves_in_runs_of_any_length(void **unused)
+{
+    static const struct {
+        const char *name;
+        enum hf_algorithm algorithm;
+        size_t len;
+    } kinds[] = { { "runs-128", HF_ALG_AES_128, 16 },
+                  { "runs-192", HF_ALG_AES_192, 24 },
+                  { "runs-256", HF_ALG_AES_256, 32 } };
+    static const uint32_t pattern[] = { 1, 1, 2, 3, 3, 1, 2 };
+
+    (void)unused;
+    for (size_t k = 0; k < HF_COUNT(kinds); k++) {
+        const char *name = kinds[k].name;
+        struct hf_edek edeks[MANY];
+
+        new_key(name, kinds[k].algorithm);
+        must(&(struct change){ .kind = CHANGE_ROTATE, .name = name });
+        must(&(struct change){ .kind = CHANGE_ROTATE, .name = name });
+        for (size_t i = 0; i < MANY; i++) {
+            uint32_t version = i < 140 ? 1 : pattern[i % HF_COUNT(pattern)];
+            uint8_t dek[32];
+
+            memset(dek, (int)i, sizeof dek);
+            /* So that some counters carry from byte to byte. */
+            memset(edeks[i].iv, (int)(i % 3), sizeof edeks[i].iv);
+            edeks[i].len = kinds[k].len;
+            assert_ok(&world.op, hf_use_hadoop_wrap(world.keys, &world.op, RING, name, version,
+                                                    edeks[i].iv, hf_bytes_of(dek, kinds[k].len),
+                                                    edeks[i].wrapped, &edeks[i].version));
+        }
+        assert_ok(&world.op, hf_use_hadoop_move(world.keys, &world.op, RING, name, 3, edeks, MANY));
+        for (size_t i = 0; i < MANY; i++) {
+            uint8_t dek[32];
+            uint8_t out[32];
+
+            memset(dek, (int)i, sizeof dek);
+            assert_int_equal(edeks[i].version, 3);
+            assert_ok(&world.op,
+                      hf_use_hadoop_unwrap(world.keys, &world.op, RING, name, 3, edeks[i].iv,
+                                           hf_bytes_of(edeks[i].wrapped, edeks[i].len), out));
+            assert_memory_equal(out, dek, kinds[k].len);
+        }
+    }
+}
+
 /* --- states --- */
 
 enum use { USE_WRAP, USE_UNWRAP, USE_ENCRYPT, USE_DECRYPT, USE_EXPORT, USE_PROVE, USES };
@@ -771,6 +820,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hadoop_data_keys_match_the_vectors),
         cmocka_unit_test(data_keys_are_as_long_as_their_key),
+        cmocka_unit_test(a_batch_moves_in_runs_of_any_length),
         cmocka_unit_test(each_state_allows_its_uses_cold_hot_and_after_a_restart),
         cmocka_unit_test(what_is_not_there_is_told_by_its_cause),
         cmocka_unit_test(an_older_active_version_protects_when_asked_for),

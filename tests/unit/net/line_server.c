@@ -346,6 +346,7 @@ void line_server_start(struct line_server *server, const struct line_settings *s
 
     hf_env_system(&server->env);
     server->env.log = settings->log;
+    server->env.metrics = settings->metrics;
     hf_op_init(&server->op, &server->env);
     (void)pthread_mutex_init(&server->lock, NULL);
     (void)pthread_cond_init(&server->changed, NULL);

@@ -54,7 +54,8 @@ struct line_settings {
     struct hf_listener_settings listener; /* name and address have defaults */
     bool is_tls;
     enum hf_tls_clients clients;
-    struct hf_log *log; /* NULL: nothing is logged */
+    struct hf_log *log;         /* NULL: nothing is logged */
+    struct hf_metrics *metrics; /* NULL: nothing is counted */
 };
 
 /* Starts; the gate is open. */

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "base/alloc.h"
+#include "base/metrics.h"
 #include "line_server.h"
 
 static const struct {
@@ -361,6 +362,47 @@ static void a_client_that_has_sent_all_and_said_so_is_answered(void **unused)
     line_server_stop(&server, 10000);
 }
 
+/* More connections than may keep buffers: those above the limit give theirs back at once. */
+static void tls_buffers_go_when_a_connection_rests(void **unused)
+{
+    enum { CLIENTS = 600, MOST = 512 };
+    static struct test_client *clients[CLIENTS];
+    const struct test_offer offer = { .is_tls = true, .version = TLS1_3_VERSION };
+    struct hf_metrics *metrics = hf_metrics_new();
+    struct hf_metric *buffered =
+        hf_metrics_series(metrics, HF_METRIC_GAUGE, "holdfast_connections_buffered", NULL, "");
+    const struct line_settings settings = {
+        .net = { .loops = 1, .workers = 1, .max_connections = CLIENTS },
+        .is_tls = true,
+        .clients = HF_TLS_CLIENTS_NONE,
+        .metrics = metrics,
+    };
+    struct line_server server = { 0 };
+
+    (void)unused;
+    line_server_start(&server, &settings);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < CLIENTS; i++) {
+            if (round == 0) {
+                clients[i] = test_client_open(server.port, &offer);
+            }
+            test_client_say(clients[i], "echo once\nwork twice\n");
+            test_client_expect(clients[i], "once\n");
+            test_client_expect(clients[i], "twice\n");
+            /* The loop may still be at the end of this one's turn. */
+            assert_in_range(hf_metric_get(buffered), 0, MOST + 1);
+        }
+        while (hf_metric_get(buffered) > 0) {
+            line_server_wait(&server, TEST_TURNS, line_server_count(&server, TEST_TURNS) + 1);
+        }
+    }
+    for (size_t i = 0; i < CLIENTS; i++) {
+        test_client_close(clients[i]);
+    }
+    line_server_stop(&server, 10000);
+    hf_metrics_free(metrics);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +410,7 @@ int main(void)
         cmocka_unit_test(requests_sent_ahead_are_answered_in_order),
         cmocka_unit_test(large_answers_arrive_whole),
         cmocka_unit_test(many_connections_are_served_at_once),
+        cmocka_unit_test(tls_buffers_go_when_a_connection_rests),
         cmocka_unit_test(no_byte_leaves_before_the_turn_hook_has_run),
         cmocka_unit_test(what_could_not_be_recorded_is_not_answered),
         cmocka_unit_test(certificates_are_replaced_while_connections_live),
