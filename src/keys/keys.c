@@ -46,6 +46,37 @@ static void unlock_all(struct hf_keys *keys)
     pthread_mutex_unlock(&keys->change_lock);
 }
 
+/* Around many changes, at unlock. */
+static void begin(void *context)
+{
+    struct hf_keys *keys = context;
+
+    lock_all(keys);
+    keys->is_loading = true;
+}
+
+static void end(void *context)
+{
+    struct hf_keys *keys = context;
+
+    keys->is_loading = false;
+    unlock_all(keys);
+}
+
+static void begin_change(struct hf_keys *keys)
+{
+    if (!keys->is_loading) {
+        lock_all(keys);
+    }
+}
+
+static void end_change(struct hf_keys *keys)
+{
+    if (!keys->is_loading) {
+        unlock_all(keys);
+    }
+}
+
 /* Called by the index while all lanes are locked. */
 static void drop_everywhere(void *context, const struct hf_index_version *version)
 {
@@ -65,9 +96,9 @@ static struct hf_status apply_keyring(void *context, struct hf_op *op,
 
     HF_TRY(hf_keyring_path_parse(op, view->path, &parts));
     HF_TRY(hf_keyring_record_decode(op, view->plain, &record));
-    lock_all(keys);
+    begin_change(keys);
     hf_index_put_keyring(keys->index, parts.keyring, view->revision, &record);
-    unlock_all(keys);
+    end_change(keys);
     return HF_SUCCESS;
 }
 
@@ -82,9 +113,9 @@ static struct hf_status apply_key(void *context, struct hf_op *op,
     if (!view->tombstone) {
         HF_TRY(hf_key_record_decode(op, view->plain, &record));
     }
-    lock_all(keys);
+    begin_change(keys);
     hf_index_put_key(keys->index, parts.keyring, parts.name, view->tombstone ? NULL : &record);
-    unlock_all(keys);
+    end_change(keys);
     return HF_SUCCESS;
 }
 
@@ -99,10 +130,10 @@ static struct hf_status apply_version(void *context, struct hf_op *op,
     if (!view->tombstone) {
         HF_TRY(hf_version_record_decode(op, view->plain, &record));
     }
-    lock_all(keys);
+    begin_change(keys);
     hf_index_put_version(keys->index, parts.keyring, parts.name, parts.version,
                          view->tombstone ? NULL : &record);
-    unlock_all(keys);
+    end_change(keys);
     return HF_SUCCESS;
 }
 
@@ -144,9 +175,11 @@ struct hf_keys *hf_keys_new(struct hf_seal *seal, unsigned lanes)
     keys->lane_count = lanes + 1;
     keys->lanes = lanes_new(keys->lane_count);
     keys->usage = hf_usage_book_new();
-    keys->consumers[0] = (struct hf_consumer){ HF_KIND_KEYRING, apply_keyring, clear, keys };
-    keys->consumers[1] = (struct hf_consumer){ HF_KIND_KEY, apply_key, NULL, keys };
-    keys->consumers[2] = (struct hf_consumer){ HF_KIND_VERSION, apply_version, NULL, keys };
+    keys->consumers[0] =
+        (struct hf_consumer){ HF_KIND_KEYRING, apply_keyring, clear, keys, begin, end };
+    keys->consumers[1] = (struct hf_consumer){ HF_KIND_KEY, apply_key, NULL, keys, NULL, NULL };
+    keys->consumers[2] =
+        (struct hf_consumer){ HF_KIND_VERSION, apply_version, NULL, keys, NULL, NULL };
     for (size_t i = 0; i < HF_COUNT(keys->consumers); i++) {
         hf_seal_add_consumer(seal, &keys->consumers[i]);
     }

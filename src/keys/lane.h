@@ -29,6 +29,7 @@ struct hf_keys {
     struct hf_crypto *crypto;
     struct hf_index *index;
     pthread_mutex_t change_lock; /* held by whoever locks all lanes */
+    bool is_loading;             /* the feed's: its thread holds them for many changes */
     struct hf_lane *lanes;
     unsigned lane_count; /* the last is for threads that have no number of their own */
     struct hf_usage_book *usage;

@@ -64,6 +64,24 @@ struct hf_status hf_feed_apply(struct hf_feed *feed, struct hf_op *op,
     return status;
 }
 
+void hf_feed_begin(struct hf_feed *feed)
+{
+    for (size_t i = 0; i < feed->count; i++) {
+        if (feed->consumers[i].begin != NULL) {
+            feed->consumers[i].begin(feed->consumers[i].context);
+        }
+    }
+}
+
+void hf_feed_end(struct hf_feed *feed)
+{
+    for (size_t i = feed->count; i-- > 0;) {
+        if (feed->consumers[i].end != NULL) {
+            feed->consumers[i].end(feed->consumers[i].context);
+        }
+    }
+}
+
 void hf_feed_clear(struct hf_feed *feed)
 {
     pthread_mutex_lock(&feed->lock);

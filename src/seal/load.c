@@ -127,14 +127,18 @@ static struct hf_status work_on_record(struct loader *loader, const char *path, 
 
 static struct hf_status work_on_batch(struct loader *loader, struct batch *batch)
 {
-    for (size_t i = 0; i < batch->count; i++) {
+    struct hf_status status = HF_SUCCESS;
+
+    hf_feed_begin(&loader->seal->feed);
+    for (size_t i = 0; i < batch->count && status.code == HF_OK; i++) {
         const struct item *item = &batch->items[i];
 
-        HF_TRY(work_on_record(loader, (const char *)batch->bytes.data + item->path, item->revision,
-                              item->seq,
-                              hf_bytes_of(batch->bytes.data + item->body, item->body_len)));
+        status =
+            work_on_record(loader, (const char *)batch->bytes.data + item->path, item->revision,
+                           item->seq, hf_bytes_of(batch->bytes.data + item->body, item->body_len));
     }
-    return HF_SUCCESS;
+    hf_feed_end(&loader->seal->feed);
+    return status;
 }
 
 static void empty(struct batch *batch)

@@ -177,6 +177,12 @@ struct hf_consumer {
     struct hf_status (*apply)(void *context, struct hf_op *op, const struct hf_opened_view *record);
     void (*clear)(void *context); /* the seal is locked: forget everything */
     void *context;
+    /*
+     * May be NULL: at unlock, around some hundred calls of apply of any kind by one thread, so that
+     * locks are taken once for all of them.
+     */
+    void (*begin)(void *context);
+    void (*end)(void *context);
 };
 /* Before unlock; or right after hf_seal_create(), when there is nothing to tell yet. */
 void hf_seal_add_consumer(struct hf_seal *seal, const struct hf_consumer *consumer);

@@ -346,6 +346,9 @@ HF_STATUS hf_feed_catch_up(struct hf_seal *seal, struct hf_unlocked *unlocked, s
                            uint64_t seq);
 /* One record to whoever wants its kind; during unlock, when nobody else feeds. */
 HF_STATUS hf_feed_apply(struct hf_feed *feed, struct hf_op *op, const struct hf_opened_view *view);
+/* Around many calls of hf_feed_apply() by one thread. */
+void hf_feed_begin(struct hf_feed *feed);
+void hf_feed_end(struct hf_feed *feed);
 void hf_feed_clear(struct hf_feed *feed);
 /* Everything up to seq is known: after an unlock. */
 void hf_feed_start(struct hf_feed *feed, uint64_t seq);

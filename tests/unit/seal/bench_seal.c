@@ -91,7 +91,7 @@ static void fill(struct world *world, size_t records)
 static void unlock(struct world *world, size_t records)
 {
     size_t bytes = 0;
-    struct hf_consumer consumer = { HF_KIND_VERSION, take, NULL, &bytes };
+    struct hf_consumer consumer = { .kind = HF_KIND_VERSION, .apply = take, .context = &bytes };
     struct clock start;
 
     /* As a daemon does every second; else the first unlock walks the whole log from the old pin. */

@@ -78,7 +78,9 @@ static int setup(void **state)
 
 static void attach(struct world *world, struct count *count)
 {
-    struct hf_consumer consumer = { HF_KIND_KEY, count_record, forget, count };
+    struct hf_consumer consumer = {
+        .kind = HF_KIND_KEY, .apply = count_record, .clear = forget, .context = count
+    };
 
     memset(count, 0, sizeof *count);
     world_reopen(world);

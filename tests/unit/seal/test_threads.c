@@ -184,7 +184,9 @@ static void make_keyring_key(struct crew *crew)
 
 static void crew_init(struct crew *crew, struct world *world)
 {
-    struct hf_consumer consumer = { HF_KIND_KEY, index_apply, index_clear, &crew->index };
+    struct hf_consumer consumer = {
+        .kind = HF_KIND_KEY, .apply = index_apply, .clear = index_clear, .context = &crew->index
+    };
 
     memset(crew, 0, sizeof *crew);
     crew->world = world;

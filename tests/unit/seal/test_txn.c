@@ -355,7 +355,7 @@ static struct hf_status refuse(void *context, struct hf_op *op, const struct hf_
 static void a_consumer_that_fails_is_heard_and_holds_nobody_up(void **state)
 {
     struct world *world = *state;
-    struct hf_consumer consumer = { HF_KIND_KEY, refuse, NULL, NULL };
+    struct hf_consumer consumer = { .kind = HF_KIND_KEY, .apply = refuse };
     struct diary diary;
 
     diary_init(&diary);

@@ -219,7 +219,9 @@ static void forget(void *context)
 
 void diary_attach(struct diary *diary, struct hf_seal *seal, enum hf_kind kind)
 {
-    struct hf_consumer consumer = { kind, write_down, forget, diary };
+    struct hf_consumer consumer = {
+        .kind = kind, .apply = write_down, .clear = forget, .context = diary
+    };
 
     hf_seal_add_consumer(seal, &consumer);
 }
