@@ -49,16 +49,16 @@ struct hf_op world_op(unsigned lane)
     return op;
 }
 
-static void open_keys(void)
+struct hf_status world_open_keys(void)
 {
     struct hf_slot_info slot;
 
-    assert_ok(&world.op, hf_seal_open(world.crypto, &world.op, world.engine, NULL, &world.seal));
+    HF_TRY(hf_seal_open(world.crypto, &world.op, world.engine, world.pin_file, &world.seal));
     world.keys = hf_keys_new(world.seal, LANES);
-    assert_ok(&world.op, hf_seal_unlock(world.seal, &world.op, world.protector, &slot));
+    return hf_seal_unlock(world.seal, &world.op, world.protector, &slot);
 }
 
-static void close_keys(void)
+void world_close_keys(void)
 {
     hf_keys_free(world.keys);
     hf_seal_free(world.seal);
@@ -68,14 +68,23 @@ static void close_keys(void)
 
 void world_restart(void)
 {
-    close_keys();
-    open_keys();
+    world_close_keys();
+    assert_ok(&world.op, world_open_keys());
 }
 
-static void make_store(void)
+static void use_memory(void)
 {
     struct hf_store_settings settings = { .engine = "memory", .create = true };
     struct hf_engine *memory = NULL;
+
+    memset(settings.store_id, 7, sizeof settings.store_id);
+    assert_ok(&world.op, hf_engine_open(&world.op, &settings, &memory));
+    world.engine = hf_failing_new(memory);
+}
+
+void world_fill_store(void)
+{
+    struct hf_keyring_settings ring = ring_settings();
     struct hf_slot_plan slot = { "node", world.protector, false };
     struct hf_init_plan plan = {
         .slots = &slot,
@@ -84,19 +93,17 @@ static void make_store(void)
         .main_key_kind = HF_PKEY_RSA_2048,
     };
 
-    memset(settings.store_id, 7, sizeof settings.store_id);
-    assert_ok(&world.op, hf_engine_open(&world.op, &settings, &memory));
-    world.engine = hf_failing_new(memory);
-    assert_ok(&world.op,
-              hf_seal_create(world.crypto, &world.op, world.engine, NULL, &plan, &world.seal));
+    assert_ok(&world.op, hf_seal_create(world.crypto, &world.op, world.engine, world.pin_file,
+                                        &plan, &world.seal));
     hf_seal_free(world.seal);
+    assert_ok(&world.op, world_open_keys());
+    new_ring(RING, &ring);
 }
 
 int world_open(void **unused)
 {
     struct hf_secret_settings secrets = { .allow_unlocked = true };
     struct hf_protector_settings settings = { .kind = "keyfile" };
-    struct hf_keyring_settings ring;
     HF_AUTO_STRING file = NULL;
 
     (void)unused;
@@ -112,10 +119,8 @@ int world_open(void **unused)
     assert_ok(&world.op, hf_keyfile_create(world.crypto, &world.op, file));
     settings.file = file;
     assert_ok(&world.op, hf_protector_open(world.crypto, &world.op, &settings, &world.protector));
-    make_store();
-    open_keys();
-    ring = ring_settings();
-    new_ring(RING, &ring);
+    use_memory();
+    world_fill_store();
     return 0;
 }
 
@@ -124,7 +129,7 @@ int world_close(void **unused)
     HF_AUTO_STRING file = hf_format("%s/key", world.directory);
 
     (void)unused;
-    close_keys();
+    world_close_keys();
     hf_engine_free(world.engine);
     hf_protector_free(world.protector);
     hf_crypto_free(world.crypto);

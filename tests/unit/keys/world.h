@@ -26,6 +26,7 @@ struct world {
     char directory[64];
     struct hf_protector *protector;
     struct hf_engine *engine; /* the failing one */
+    const char *pin_file;     /* NULL: none */
     struct hf_seal *seal;
     struct hf_keys *keys;
 };
@@ -36,6 +37,13 @@ int world_open(void **unused);
 int world_close(void **unused);
 /* What a restart does: keys and seal go, and come back from the store. */
 void world_restart(void);
+/*
+ * For who brings a store of his own: world.engine and world.pin_file are his while keys and seal
+ * are closed. Filling an empty store leaves it open, with the keyring.
+ */
+void world_close_keys(void);
+void world_fill_store(void);
+HF_STATUS world_open_keys(void);
 /* Another operation on the world's environment. */
 struct hf_op world_op(unsigned lane);
 
