@@ -147,7 +147,31 @@ static struct hf_status record(const struct hf_call *call, struct hf_op *op,
     return hf_audit_append(call->service->audit, op, &event);
 }
 
-struct hf_status hf_call_end(const struct hf_call *call, struct hf_op *op, struct hf_status status)
+/* How the record of a call must stand before the call ends. */
+enum record_place {
+    RECORD_WRITTEN, /* handed to the kernel, by the loop's turn at the latest */
+    RECORD_SYNCED,  /* and synced; a node that goes on without records goes on here too */
+    RECORD_ON_DISK, /* or the call fails, whatever the setting says */
+};
+
+static struct hf_status settle(const struct hf_call *call, struct hf_op *op,
+                               enum record_place place)
+{
+    struct hf_audit *audit = call->service->audit;
+
+    /* The first look at the trail takes the news that a line was dropped, and the write lets it
+     * pass where the node goes on without records: so here it is the sync that looks first. */
+    if (place == RECORD_ON_DISK) {
+        return hf_audit_sync(audit, op);
+    }
+    if (op->may_wait) {
+        HF_TRY(hf_audit_write(audit, op));
+    }
+    return place == RECORD_SYNCED ? hf_audit_sync(audit, op) : HF_SUCCESS;
+}
+
+static struct hf_status end(const struct hf_call *call, struct hf_op *op, struct hf_status status,
+                            enum record_place place)
 {
     struct failure failure;
     struct hf_status recorded;
@@ -159,10 +183,8 @@ struct hf_status hf_call_end(const struct hf_call *call, struct hf_op *op, struc
     hf_call_count(call, op, status.code);
     keep_failure(op, &failure);
     recorded = record(call, op, status);
-    /* A lost line is told to the thread that appended it; a loop's turn ends with a write of its
-     * own. */
-    if (recorded.code == HF_OK && op->may_wait) {
-        recorded = hf_audit_write(call->service->audit, op);
+    if (recorded.code == HF_OK) {
+        recorded = settle(call, op, place);
     }
     if (status.code == HF_OK) {
         return recorded;
@@ -171,11 +193,21 @@ struct hf_status hf_call_end(const struct hf_call *call, struct hf_op *op, struc
     return status;
 }
 
+struct hf_status hf_call_end(const struct hf_call *call, struct hf_op *op, struct hf_status status)
+{
+    return end(call, op, status, RECORD_WRITTEN);
+}
+
 struct hf_status hf_call_end_synced(const struct hf_call *call, struct hf_op *op,
                                     struct hf_status status)
 {
-    HF_TRY(hf_call_end(call, op, status));
-    return hf_audit_sync(call->service->audit, op);
+    return end(call, op, status, RECORD_SYNCED);
+}
+
+struct hf_status hf_call_end_on_disk(const struct hf_call *call, struct hf_op *op,
+                                     struct hf_status status)
+{
+    return end(call, op, status, RECORD_ON_DISK);
 }
 
 void hf_service_unauthenticated(struct hf_service *service, struct hf_op *op, const char *door,

@@ -28,7 +28,7 @@ static struct hf_status export_recorded(const struct hf_call *call, struct hf_op
     struct hf_status status =
         hf_key_export(call->service->keys, op, call->keyring, call->key, call->version, &material);
 
-    HF_TRY(hf_call_end_synced(call, op, status));
+    HF_TRY(hf_call_end_on_disk(call, op, status));
     *out = HF_TAKE(material);
     return HF_SUCCESS;
 }

@@ -54,8 +54,12 @@ bool hf_call_may(const struct hf_call *call, struct hf_op *op, enum hf_action ac
 /* Records how a call that was allowed ended; a success that cannot be recorded becomes a failure.
  */
 HF_STATUS hf_call_end(const struct hf_call *call, struct hf_op *op, struct hf_status status);
-/* The same, and the record is on disk before it returns. */
+/* The same, and the record is on disk before it returns, unless the node goes on without records.
+ */
 HF_STATUS hf_call_end_synced(const struct hf_call *call, struct hf_op *op, struct hf_status status);
+/* The same, and without its record on disk the call fails, whatever the setting says. */
+HF_STATUS hf_call_end_on_disk(const struct hf_call *call, struct hf_op *op,
+                              struct hf_status status);
 /* Counts in the metrics only. */
 void hf_call_count(const struct hf_call *call, struct hf_op *op, enum hf_code code);
 void hf_call_event(const struct hf_call *call, const struct hf_op *op, const char *outcome,

@@ -50,15 +50,35 @@ static void the_record_is_on_the_disk_before_the_material_is_given(void **unused
 
 static void without_a_record_on_the_disk_nothing_is_given(void **unused)
 {
-    struct hf_op op = world_as(EVE);
-    HF_AUTO(secret) material = NULL;
+    static const struct {
+        const char *says;
+        enum hf_audit_full when_full;
+    } cases[] = {
+        { "a full disk stops the node", HF_AUDIT_FULL_STOP },
+        { "a full disk stops exports only", HF_AUDIT_FULL_GO_ON },
+    };
 
     (void)unused;
-    world.disk_is_full = true;
-    assert_fails(&op, export_by(&op, RING, "free", &material), HF_NO_SPACE);
-    assert_null(material);
-    world_make_room();
-    assert_ok(&op, export_by(&op, RING, "free", &material));
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_op op = world_as(EVE);
+        HF_AUTO(secret) material = NULL;
+
+        world.when_full = cases[i].when_full;
+        world_restart();
+        world.disk_is_full = true;
+        /* The first finds out that the disk is full, the second knows. */
+        for (unsigned call = 0; call < 2; call++) {
+            struct hf_status status = export_by(&op, RING, "free", &material);
+
+            if (status.code != HF_NO_SPACE || material != NULL) {
+                fail_msg("%s: export %u ended with %s", cases[i].says, call,
+                         hf_code_name(status.code));
+            }
+        }
+        world_make_room();
+        assert_ok(&op, export_by(&op, RING, "free", &material));
+    }
+    world.when_full = HF_AUDIT_FULL_STOP;
 }
 
 static void a_disk_that_does_not_sync_gives_nothing(void **unused)

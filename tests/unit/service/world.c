@@ -123,6 +123,7 @@ static void open_audit(void)
     HF_AUTO_STRING directory = small_world_path("audit");
     struct hf_audit_settings settings = { .directory = directory,
                                           .node = "node-1",
+                                          .when_full = world.when_full,
                                           .signer = world.signer };
 
     (void)mkdir(directory, 0700);

@@ -28,6 +28,7 @@ struct world {
     struct hf_pkey *signer;
     struct hf_metrics *metrics;
     struct hf_audit_disk disk;
+    enum hf_audit_full when_full; /* of the trail, from the next start on */
     _Atomic bool disk_is_full;
     _Atomic bool sync_fails;
     _Atomic unsigned syncs;
