@@ -8,9 +8,9 @@
 
 #include "daemon/node_internal.h"
 
-#define SECOND_MS          1000
-#define MINUTE_MS          60000
-#define SIGN_EVERY_MINUTES 10
+#define SECOND_MS     1000
+#define MINUTE_MS     60000
+#define SIGN_EVERY_MS (10 * MINUTE_MS)
 
 static void report(struct hf_node *node, struct hf_op *op, struct hf_status status,
                    const char *what)
@@ -57,21 +57,44 @@ static void purge(struct hf_node *node, struct hf_op *op)
     }
 }
 
-/* So that the lines which no signature covers yet are some minutes old at most. */
-static void sign_trail(struct hf_node *node, struct hf_op *op)
+/*
+ * So that the lines which no signature covers yet are some minutes old at most, whether the node is
+ * locked or not. On a full disk it is tried again each time, until there is room.
+ */
+static void sign_trail(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
 {
+    uint64_t now_ms = hf_env_boottime_ms(node->env);
     HF_AUTO(buf) line = hf_buf_new();
 
-    report(node, op, hf_audit_checkpoint(node->audit, op, line), "checkpoint of the audit trail");
+    if (now_ms < chores->sign_due_ms) {
+        return;
+    }
+    if (hf_audit_checkpoint(node->audit, op, line).code == HF_OK) {
+        chores->sign_due_ms = now_ms + SIGN_EVERY_MS;
+    }
+    hf_op_clear(op);
 }
 
-static void each_minute(struct hf_node *node, struct hf_op *op, unsigned minute)
+static void each_minute(struct hf_node *node, struct hf_op *op)
 {
     report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
     report(node, op, hf_usage_merge(node->keys, op), "usage counts");
     purge(node, op);
-    if (minute % SIGN_EVERY_MINUTES == 0) {
-        sign_trail(node, op);
+}
+
+void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
+{
+    sign_trail(node, op, chores);
+    if (!hf_seal_is_unlocked(node->seal)) {
+        /* Again, for a refresh that was under way when the node was locked. */
+        hf_cookies_clear(node->cookies);
+        chores->minute_due_ms = 0;
+        return;
+    }
+    each_second(node, op);
+    if (hf_env_boottime_ms(node->env) >= chores->minute_due_ms) {
+        chores->minute_due_ms = hf_env_boottime_ms(node->env) + MINUTE_MS;
+        each_minute(node, op);
     }
 }
 
@@ -94,24 +117,13 @@ static bool wait_unless_stopping(struct hf_node *node)
 static void *run(void *context)
 {
     struct hf_node *node = context;
-    uint64_t due_ms = 0; /* the first time after each unlock, then every minute */
-    unsigned minute = 0;
+    struct hf_chores chores = { 0 };
     struct hf_op op;
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
     while (wait_unless_stopping(node)) {
-        if (!hf_seal_is_unlocked(node->seal)) {
-            /* Again, for a refresh that was under way when the node was locked. */
-            hf_cookies_clear(node->cookies);
-            due_ms = 0;
-            continue;
-        }
-        each_second(node, &op);
-        if (hf_env_boottime_ms(node->env) >= due_ms) {
-            due_ms = hf_env_boottime_ms(node->env) + MINUTE_MS;
-            each_minute(node, &op, minute++);
-        }
+        hf_node_do_chores(node, &op, &chores);
     }
     return NULL;
 }

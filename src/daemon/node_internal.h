@@ -63,5 +63,12 @@ void hf_node_status(void *context, void (*visit)(void *context, const struct hf_
 void hf_node_unlocked(void *node);
 /* After each lock: cookie secrets go. */
 void hf_node_locked(void *node);
+/* When what is next due, on the boottime clock; 0: now, and for minutes first after each unlock. */
+struct hf_chores {
+    uint64_t minute_due_ms;
+    uint64_t sign_due_ms;
+};
+/* Does what is due: the background thread calls it once a second. */
+void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores);
 struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op);
 void hf_node_stop_background(struct hf_node *node);
