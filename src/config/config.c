@@ -344,6 +344,7 @@ static void take_plain(cfg_t *cfg, struct hf_config *config)
     config->loops = (unsigned)cfg_getint(cfg, "threads|loops");
     config->workers = (unsigned)cfg_getint(cfg, "threads|workers");
     config->max_connections = (size_t)cfg_getint(cfg, "threads|max_connections");
+    config->max_buffered_bytes = (size_t)cfg_getint(cfg, "threads|max_buffered_mib") << 20;
 }
 
 static struct hf_status take_all(struct hf_op *op, cfg_t *cfg, struct hf_config *config)

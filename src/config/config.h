@@ -50,6 +50,7 @@ struct hf_config {
     bool allow_unlocked_memory;
     unsigned loops, workers;
     size_t max_connections;
+    size_t max_buffered_bytes;
     uint64_t cookie_validity_ms;
     char *owner; /* the unix user who may always unlock, besides root: "root" */
     struct hf_config_slot *slots;

@@ -49,6 +49,9 @@ const struct row hf_config_rows[] = {
       "Threads for what waits: durable writes and RSA." },
     { "threads", "max_connections", ROW_NUMBER, "20000", NULL, 1, 1L << 22,
       "Open connections; beyond it new ones wait." },
+    { "threads", "max_buffered_mib", ROW_NUMBER, "64", NULL, 1, 1L << 20,
+      "What requests of all connections may hold together; beyond it large ones are answered "
+      "503." },
 
     { "slot", "protector", ROW_TEXT, "keyfile", "keyfile|passphrase", 0, 0, "How it opens." },
     { "slot", "file", ROW_PATH, NULL, NULL, 0, 0,

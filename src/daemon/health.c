@@ -82,6 +82,10 @@ static struct hf_status metrics(struct hf_op *op, struct hf_exchange *exchange,
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_connections",
                                     NULL, "Open connections."),
                   (int64_t)hf_net_connections(node->net));
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE,
+                                    "holdfast_http_buffered_bytes", NULL,
+                                    "What requests that are not answered hold."),
+                  (int64_t)atomic_load(&node->room.used_bytes));
     reply->status = 200;
     reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
     hf_metrics_write(node->env->metrics, &reply->body);

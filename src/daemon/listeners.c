@@ -60,6 +60,7 @@ static void open_doors(struct hf_node *node, struct listener *listener)
     }
     hf_http_limits_default(&listener->http.limits);
     listener->http.limits.max_body = listener->config->max_body_bytes;
+    listener->http.limits.room = &node->room;
     listener->http.doors = listener->doors;
     listener->protocol = hf_http_protocol(&listener->http);
 }
@@ -115,6 +116,10 @@ struct hf_status hf_node_listen(struct hf_node *node, struct hf_op *op)
 {
     const struct hf_config *config = node->config;
 
+    node->room.max_bytes = config->max_buffered_bytes;
+    node->room.refused =
+        hf_metrics_series(node->env->metrics, HF_METRIC_COUNTER, "holdfast_http_no_room_total",
+                          NULL, "Requests refused because others held all room for bytes.");
     node->listeners = hf_alloc_array(config->listener_count, sizeof *node->listeners);
     for (size_t i = 0; i < config->listener_count; i++) {
         struct listener *listener = &node->listeners[i];

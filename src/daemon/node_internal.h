@@ -38,6 +38,7 @@ struct hf_node {
     struct hf_net *net;
     struct hf_door health;
     struct listener *listeners;
+    struct hf_http_room room; /* for what requests of all listeners hold */
 
     pthread_t background;
     bool background_runs;

@@ -31,7 +31,8 @@ struct hf_door {
     /*
      * Puts a failure into the protocol's own form. Also called with HF_NOT_FOUND for a path without
      * a route, HF_UNSUPPORTED for a method a path does not have, HF_TOO_LARGE for a body above the
-     * route's limit, HF_LIMITED when the workers' queue is full. reply is empty when it comes.
+     * route's limit, HF_UNAVAILABLE for a body that found no room (its status is 503 then, whatever
+     * the door puts), HF_LIMITED when the workers' queue is full. reply is empty when it comes.
      */
     void (*fail)(struct hf_op *op, struct hf_status status, struct hf_exchange *exchange,
                  const struct hf_request *request, struct hf_reply *reply);

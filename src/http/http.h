@@ -12,17 +12,34 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/bytes.h"
+#include "base/metrics.h"
 #include "base/op.h"
 #include "base/secret.h"
 
 enum hf_method { HF_GET, HF_POST, HF_PUT, HF_DELETE, HF_OPTIONS, HF_HEAD, HF_PATCH, HF_LIST };
 
+/*
+ * What the requests of all connections may hold together, so that many connections with large
+ * bodies cost themselves and not the server's memory. Small requests (2 KiB while they come,
+ * 16 KiB when they are complete) are not counted, and find their place when there is no room.
+ *
+ * Threads: shared by all connections.
+ */
+struct hf_http_room {
+    size_t max_bytes;
+    _Atomic size_t used_bytes;
+    struct hf_metric *refused; /* counts requests that found no room; NULL: nobody counts */
+};
+
 struct hf_http_limits {
-    size_t max_target;       /* request target, bytes; default 16 KiB */
-    size_t max_headers;      /* header lines; default 100 */
-    size_t max_header_bytes; /* all of them; default 64 KiB */
-    size_t max_body;         /* the connection's ceiling; a route may set less; default 8 MiB */
+    size_t max_target;         /* request target, bytes; default 16 KiB */
+    size_t max_headers;        /* header lines; default 100 */
+    size_t max_header_bytes;   /* all of them; default 64 KiB */
+    size_t max_body;           /* the connection's ceiling; a route may set less; default 8 MiB */
+    struct hf_http_room *room; /* borrowed, outlives the connections; NULL: no limit */
 };
 
 /* Fills in the defaults above. */
@@ -89,10 +106,10 @@ HF_DEFINE_CLEANUP(http)
 
 /*
  * Takes bytes as they arrive; keeps what it needs. Returns HF_INVALID (400), HF_TOO_LARGE (413 for
- * the body, 431 for headers, 414 for the target: hf_http_error_status()) or HF_UNSUPPORTED (417,
- * 501, 505) when the connection must be answered with an error and closed. An error behind
- * complete requests is told after they have been taken: feed no bytes once hf_http_next() gave
- * NULL.
+ * the body, 431 for headers, 414 for the target: hf_http_error_status()), HF_UNSUPPORTED (417,
+ * 501, 505) or HF_UNAVAILABLE (503: no room for the head) when the connection must be answered with
+ * an error and closed. An error behind complete requests is told after they have been taken: feed
+ * no bytes once hf_http_next() gave NULL.
  */
 HF_STATUS hf_http_feed(struct hf_http *http, struct hf_op *op, struct hf_bytes bytes);
 /* 0 while there is no error, or requests before it are still to be taken. */
@@ -108,6 +125,8 @@ void hf_http_limit_bodies(struct hf_http *http,
                           size_t (*limit_of)(void *context, struct hf_request *head),
                           void *context);
 bool hf_request_body_is_refused(const struct hf_request *request);
+/* A body that found no room ends the same way, and is refused too. */
+bool hf_request_found_no_room(const struct hf_request *request);
 
 /* The next complete request, or NULL. Frees what the one before it held. */
 struct hf_request *hf_http_next(struct hf_http *http);

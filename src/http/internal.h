@@ -33,6 +33,7 @@ struct hf_request {
     bool is_http_10;
     bool keeps_alive;
     bool body_is_refused;
+    bool found_no_room;
     struct hf_bytes path;
     struct hf_bytes query;
     struct hf_bytes body;
@@ -90,6 +91,7 @@ struct hf_http {
     struct hf_buf chunks; /* a chunked body, put together */
     struct hf_request request;
     llhttp_t llhttp;
+    size_t room_taken; /* of limits.room */
     size_t (*limit_of)(void *context, struct hf_request *head);
     void *limit_context;
 };
@@ -103,5 +105,12 @@ const struct hf_http_fault *hf_head_end(struct hf_http *http);
 bool hf_head_is_token(uint8_t byte);
 /* Splits the target into path and query, and drops scheme and host of the absolute form. */
 void hf_head_split_target(const struct hf_http *http, struct hf_request *request);
+
+/* room.c: takes or gives back what the buffered bytes need now; false when there is no room. */
+bool hf_http_room_settle(struct hf_http *http);
+/* Gives back what is not needed any more. */
+void hf_http_room_give_back(struct hf_http *http);
+/* Gives all back: nothing is kept. */
+void hf_http_room_leave(struct hf_http *http);
 
 bool hf_ignore_case_equal(struct hf_bytes bytes, const char *text);

@@ -28,6 +28,7 @@ FAULT(two_empty_lines, HF_INVALID, 400, "empty lines precede the request");
 FAULT(long_target, HF_TOO_LARGE, 414, "the request target is too long");
 FAULT(long_headers, HF_TOO_LARGE, 431, "the header lines are too long");
 FAULT(long_body, HF_TOO_LARGE, 413, "the body is too large");
+FAULT(no_room, HF_UNAVAILABLE, 503, "the server holds as many bytes of requests as it may");
 FAULT(bad_framing, HF_INVALID, 400, "the header lines are not valid HTTP");
 FAULT(bad_chunks, HF_INVALID, 400, "the chunked body is not valid");
 
@@ -52,6 +53,7 @@ struct hf_http *hf_http_new(const struct hf_http_limits *limits)
 void hf_http_free(struct hf_http *http)
 {
     if (http != NULL) {
+        hf_http_room_leave(http);
         hf_buf_done(&http->in);
         hf_buf_done(&http->later);
         hf_buf_done(&http->chunks);
@@ -173,6 +175,25 @@ static void refuse_body(struct hf_http *http)
     http->request.keeps_alive = false;
     hf_buf_done(&http->chunks);
     complete(http);
+}
+
+/* Ends the request where it is: of its bytes only the head stays, so that a door can answer. */
+static void give_up_for_room(struct hf_http *http)
+{
+    struct hf_buf head;
+
+    if (http->stage != HF_HTTP_BODY && http->stage != HF_HTTP_READY) {
+        fail(http, &no_room);
+        return;
+    }
+    hf_buf_init(&head);
+    hf_buf_add(&head, bytes_of(http).data, http->line_at);
+    hf_buf_done(&http->in);
+    http->in = head;
+    http->start = 0;
+    http->parsed = http->line_at;
+    http->request.found_no_room = true;
+    refuse_body(http);
 }
 
 static void read_plain_body(struct hf_http *http)
@@ -377,11 +398,17 @@ struct hf_status hf_http_feed(struct hf_http *http, struct hf_op *op, struct hf_
 {
     if (http->stage == HF_HTTP_GIVEN) {
         hf_buf_add_bytes(&http->later, bytes);
+        /* Only what was on its way: nothing is read while a request is given. */
+        (void)hf_http_room_settle(http);
         return HF_SUCCESS;
     }
     if (http->stage != HF_HTTP_ENDED) {
         hf_buf_add_bytes(&http->in, bytes);
         advance(http);
+        if (!hf_http_room_settle(http)) {
+            give_up_for_room(http);
+            hf_http_room_give_back(http);
+        }
     }
     if (http->fault != NULL) {
         return hf_fail(op, http->fault->code, "%s", http->fault->text);
@@ -430,6 +457,7 @@ static void drop_given(struct hf_http *http)
     request->header_count = 0;
     request->segment_count = 0;
     request->body_is_refused = false;
+    request->found_no_room = false;
 }
 
 /* Between requests: what is read of the next one moves to the front, and large buffers go. */
@@ -459,6 +487,7 @@ struct hf_request *hf_http_next(struct hf_http *http)
         drop_given(http);
         advance(http);
     }
+    hf_http_room_give_back(http);
     if (http->stage != HF_HTTP_READY) {
         tidy(http);
         return NULL;

@@ -28,6 +28,11 @@ bool hf_request_body_is_refused(const struct hf_request *request)
     return request->body_is_refused;
 }
 
+bool hf_request_found_no_room(const struct hf_request *request)
+{
+    return request->found_no_room;
+}
+
 bool hf_request_keeps_alive(const struct hf_request *request)
 {
     return request->keeps_alive;

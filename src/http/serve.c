@@ -16,6 +16,8 @@
 #define USUAL_BODY_BYTES 512
 #define STATUS_CLASSES   5
 #define PEER_ADDRESS_MAX 64
+/* Others' requests end within seconds. */
+#define RETRY_AFTER_S "1"
 
 /* An object that a door wants to live as long as the exchange. */
 struct kept {
@@ -39,6 +41,7 @@ struct hf_exchange {
     struct hf_op op;
     struct hf_reply reply;
     struct hf_status status; /* of the handler */
+    bool found_no_room;
     struct kept *kept;
     struct waiter *waiter;
 };
@@ -134,6 +137,7 @@ static void begin(struct session *session, const struct hf_door *door, struct hf
     exchange->session = session;
     exchange->door = door;
     exchange->route = NULL;
+    exchange->found_no_room = false;
     exchange->request = request;
     hf_op_init(&exchange->op, env);
     exchange->op.lane = hf_conn_lane(session->conn);
@@ -236,6 +240,9 @@ static void answer_fault(struct session *session)
     }
     hf_reply_init(&reply);
     fill_plain(&reply, hf_http_error_status(session->http), op.text);
+    if (reply.status == 503) {
+        hf_reply_header(&reply, "Retry-After", RETRY_AFTER_S);
+    }
     reply.close = true;
     write_reply(session, NULL, &reply, NULL);
     hf_reply_done(&reply);
@@ -245,6 +252,11 @@ static void fail_exchange(struct hf_exchange *exchange, struct hf_status status)
 {
     empty_reply(&exchange->reply);
     exchange->door->fail(&exchange->op, status, exchange, exchange->request, &exchange->reply);
+    /* The door's own words under the status that every client and proxy takes for "again". */
+    if (exchange->found_no_room) {
+        exchange->reply.status = 503;
+        hf_reply_header(&exchange->reply, "Retry-After", RETRY_AFTER_S);
+    }
 }
 
 /* ---- Doors and routes ---- */
@@ -289,6 +301,11 @@ static struct hf_status find_route(struct hf_exchange *exchange)
     }
     if (exchange->route == NULL) {
         return hf_fail(&exchange->op, HF_NOT_FOUND, "there is nothing at this path");
+    }
+    if (hf_request_found_no_room(exchange->request)) {
+        exchange->found_no_room = true;
+        return hf_fail(&exchange->op, HF_UNAVAILABLE,
+                       "the server holds as many bytes of requests as it may; ask again");
     }
     if (hf_request_body_is_refused(exchange->request) ||
         hf_request_body(exchange->request).len > exchange->route->max_body) {

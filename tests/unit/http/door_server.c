@@ -282,6 +282,8 @@ static void fill_doors(struct door_server *server, uint64_t deadline_ms)
     server->list[2] = NULL;
     hf_http_limits_default(&server->listener.limits);
     server->listener.limits.max_body = 2000000;
+    server->listener.limits.room = &server->room;
+    server->room.max_bytes = server->room.max_bytes != 0 ? server->room.max_bytes : 64U << 20;
     server->listener.doors = server->list;
 }
 
@@ -312,6 +314,7 @@ void door_server_stop(struct door_server *server, uint64_t limit_ms)
     hf_net_drain(server->net, limit_ms);
     hf_net_free(server->net);
     assert_int_equal(server->counts[DOOR_KEPT], server->counts[DOOR_FREED]);
+    assert_int_equal(server->room.used_bytes, 0);
     hf_metrics_free(server->env.metrics);
     (void)pthread_cond_destroy(&server->changed);
     (void)pthread_mutex_destroy(&server->lock);

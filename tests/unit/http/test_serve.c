@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "door_server.h"
@@ -478,6 +479,84 @@ static void requests_are_counted_by_door_and_class(void **unused)
     door_server_stop(&server, 10000);
 }
 
+/* ---- Room for bytes ---- */
+
+/* A POST of that many bytes, all but the last missing of them. */
+static struct test_client *post(const struct door_server *server, const char *path, size_t len,
+                                size_t missing)
+{
+    struct test_client *client = test_client_open(server->port, &plain);
+    HF_AUTO(buf) request = hf_buf_new();
+
+    hf_buf_add_format(request, "POST %s HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", path,
+                      len);
+    memset(hf_buf_reserve(request, len - missing), 'x', len - missing);
+    hf_buf_grew(request, len - missing);
+    test_client_send(client, hf_buf_bytes(request));
+    return client;
+}
+
+static void wait_for_used(struct door_server *server, size_t at_least)
+{
+    for (int i = 0; i < 20000 && atomic_load(&server->room.used_bytes) < at_least; i++) {
+        (void)usleep(1000);
+    }
+    assert_true(atomic_load(&server->room.used_bytes) >= at_least);
+}
+
+static void expect_no_room(struct test_client *client)
+{
+    HF_AUTO(buf) told = hf_buf_new();
+
+    test_client_read_all(client, told);
+    assert_memory_equal(told->data, "HTTP/1.1 503 Service Unavailable\r\n", 34);
+    assert_non_null(strstr(hf_buf_text(told), "\r\nRetry-After: 1\r\n"));
+    assert_non_null(strstr(hf_buf_text(told), "\r\nConnection: close\r\n"));
+    /* In the door's own form. */
+    assert_non_null(strstr(hf_buf_text(told), "unavailable: the server holds as many bytes"));
+    test_client_close(client);
+}
+
+static void large_bodies_that_find_no_room_are_told_to_come_again(void **unused)
+{
+    struct door_server server = { .room.max_bytes = 100000 };
+    struct test_client *at_work = NULL;
+    struct test_client *slow = NULL;
+    struct test_client *client = NULL;
+
+    (void)unused;
+    door_server_start(&server, &usual_net, &usual_listener, 0);
+    door_server_set_gate(&server, false);
+    at_work = post(&server, "/t/gated/a", 50000, 0);
+    door_server_wait(&server, DOOR_WAITING, 1);
+    slow = post(&server, "/t/work", 40000, 1);
+    wait_for_used(&server, 90000);
+
+    expect_no_room(post(&server, "/t/work", 30000, 0));
+    expect_no_room(post(&server, "/t/work", 30000, 1)); /* the whole of it is not waited for */
+    client = test_client_open(server.port, &plain);
+    test_client_say(client, GET("/t/fixed") POST("/t/echo", "x"));
+    {
+        HF_AUTO(buf) rest = hf_buf_new();
+        HF_AUTO(buf) told = hf_buf_new();
+
+        assert_true(read_reply(client, rest, told));
+        assert_true(read_reply(client, rest, told));
+        assert_string_equal(hf_buf_text(told), "200 (fixed) 200 (x) ");
+    }
+    test_client_close(client);
+
+    /* Who goes away, and whose answer has left, make room. */
+    test_client_reset(slow);
+    door_server_set_gate(&server, true);
+    door_server_wait(&server, DOOR_WRITTEN, 1);
+    client = post(&server, "/t/gated/b", 60000, 0);
+    door_server_wait(&server, DOOR_WRITTEN, 2);
+    test_client_close(client);
+    test_client_close(at_work);
+    door_server_stop(&server, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +573,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_and_a_passed_deadline_are_the_doors_to_tell),
         cmocka_unit_test(while_the_server_stops_replies_say_that_the_connection_ends),
         cmocka_unit_test(requests_are_counted_by_door_and_class),
+        cmocka_unit_test(large_bodies_that_find_no_room_are_told_to_come_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
