@@ -6,7 +6,7 @@ import os
 import unittest
 
 from kms import Kms, RemoteException, b64, unb64
-from node import Node
+from node import Node, wait_for
 
 AUTHORIZATION = "org.apache.hadoop.security.authorize.AuthorizationException"
 AUTHENTICATION = "org.apache.hadoop.security.authentication.client.AuthenticationException"
@@ -262,11 +262,38 @@ class Hadoop(unittest.TestCase):
         before = self.kms.names()
         for body in (b"", b"{", b"[]", b'{"name":1}', b'{"name":"a","name":"b"}', b'{"name":"\xff"}', b'"x"',
                      b'{"name":"x","attributes":{"a":1}}', b"[" * 5000):
-            with self.assertRaises(RemoteException) as caught:
-                self.kms.call("POST", "keys", body)
-            self.assertIn(caught.exception.status, (400, 500))
-            self.assertTrue(caught.exception.java_class)
+            with self.subTest(body[:40]):
+                self.refused(400, ILLEGAL, ".", self.kms.call, "POST", "keys", body)
+        self.refused(400, ILLEGAL, "line 1.*column", self.kms.call, "POST", "keys", b'{"name":')
         self.assertEqual(self.kms.names(), before)
+
+    def test_members_that_are_not_known_are_skipped(self):
+        self.assertEqual(self.kms.create(self.key, flavour="sweet", nested={"a": [1]})["name"], self.key)
+
+    def test_what_is_not_supported_and_what_is_too_much(self):
+        self.kms.create(self.key)
+        many = f"key/{self.key}/_eek?eek_op=generate&num_keys=10001"
+        unsupported = "java.lang.UnsupportedOperationException"
+        for status, java_class, message, reason, *rest in (
+                (400, ILLEGAL, "num_keys", None, self.kms.call, "GET", many),
+                (400, unsupported, "DESede", None, self.kms.create, self.key + "-des", 128, "DESede/CTR/NoPadding"),
+                (413, IO, "larger than", "Content Too Large", self.kms.call, "POST", "keys", b" " * 300000)):
+            with self.subTest(message):
+                self.refused(status, java_class, message, *rest, reason=reason)
+
+    def test_a_path_that_is_no_operation_is_the_name_of_a_key(self):
+        self.kms.create(self.key)
+        self.assertEqual(self.kms.call("GET", f"key/{self.key}/_nosuch"), {})
+        self.kms.create(self.key + "/_nosuch")
+        self.assertEqual(self.kms.call("GET", f"key/{self.key}/_nosuch")["name"], self.key + "/_nosuch")
+
+    def test_a_suspended_version_is_an_error_of_the_server_and_says_so(self):
+        self.kms.create(self.key)
+        edek = self.kms.generate(self.key)[0]
+        self.node.run("key", "state", f"hadoop/{self.key}", "suspend", "--version", "0", "--reason", "INC-1")
+        self.refused(500, IO, f"^version 0 of the key hadoop/{self.key} is suspended", self.kms.decrypt, edek)
+        self.node.run("key", "state", f"hadoop/{self.key}", "resume", "--version", "0")
+        self.assertEqual(len(self.kms.decrypt(edek)), 16)
 
     def test_a_bodiless_post_needs_no_length(self):
         self.kms.create(self.key)
@@ -291,6 +318,20 @@ class Hadoop(unittest.TestCase):
         self.kms.names()
         self.assertEqual(self.kms.answer.getheader("Connection"), "keep-alive")
         self.assertIn("timeout=60", self.kms.answer.getheader("Keep-Alive"))
+
+
+class Expiry(unittest.TestCase):
+    def test_an_expired_cookie_is_told_as_such(self):
+        with Node() as node:
+            node.configure('node = "node-1"', 'node = "node-1"\ncookie_validity = 1')
+            node.start()
+            alice = Kms(node)
+            cookie = alice.handshake()
+
+            def answer():
+                return alice.raw("GET", "/kms/v1/keys/names", headers={"Cookie": f"hadoop.auth={cookie}"})[0]
+            expired = wait_for(lambda: (got := answer()).status == 401 and got, "expiry of the cookie")
+            self.assertEqual(expired.reason, "AuthenticationToken expired")
 
 
 class Export(unittest.TestCase):
