@@ -14,6 +14,65 @@ struct hf_status hf_need_waiting(struct hf_op *op)
     return HF_SUCCESS;
 }
 
+/* --- altered records --- */
+
+struct search {
+    const char *path;
+    bool found;
+};
+
+static void match_path(void *context, const char *path, uint64_t revision)
+{
+    struct search *search = context;
+
+    (void)revision;
+    search->found = search->found || strcmp(path, search->path) == 0;
+}
+
+bool hf_has_altered(struct hf_keys *keys)
+{
+    return hf_seal_damage(keys->seal, NULL, NULL) > 0;
+}
+
+struct hf_status hf_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *path)
+{
+    struct search search = { .path = path };
+
+    (void)hf_seal_damage(keys->seal, match_path, &search);
+    if (search.found) {
+        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
+                             "the record %.200s is altered; restore it from a backup", path);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status check_key(struct hf_keys *keys, struct hf_op *op,
+                                  const struct hf_name *name)
+{
+    HF_AUTO_STRING path = hf_key_path(name->keyring, name->key);
+
+    return hf_check_unaltered(keys, op, path);
+}
+
+static struct hf_status check_version(struct hf_keys *keys, struct hf_op *op,
+                                      const struct hf_name *name, uint32_t number)
+{
+    HF_AUTO_STRING path = hf_version_path(name->keyring, name->key, number);
+
+    return hf_check_unaltered(keys, op, path);
+}
+
+struct hf_status hf_key_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                                        const char *key, uint32_t version)
+{
+    struct hf_name name = { keyring, key };
+
+    HF_TRY(check_key(keys, op, &name));
+    return check_version(keys, op, &name, version);
+}
+
+/* --- finding --- */
+
 static struct hf_status refuse_key(struct hf_op *op, const struct hf_name *name,
                                    const struct hf_index_key *key)
 {
@@ -38,6 +97,9 @@ struct hf_status hf_find_live(struct hf_keys *keys, struct hf_op *op, const stru
     /* While records are loaded the index is half full and knows nothing for certain. */
     if (!hf_seal_is_unlocked(keys->seal)) {
         return hf_fail(op, HF_WRONG_STATE, "the store is locked; open it with 'holdfast unlock'");
+    }
+    if (hf_has_altered(keys)) {
+        HF_TRY(check_key(keys, op, name));
     }
     key = hf_index_key(keys->index, name->keyring, name->key);
     if (key == NULL || key->presence != HF_PRESENCE_LIVE) {
@@ -75,6 +137,9 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
         return hf_fail(op, HF_WRONG_STATE,
                        "the key %s/%s has no primary version; activate one or rotate it",
                        name->keyring, name->key);
+    }
+    if (hf_has_altered(keys)) {
+        HF_TRY(check_version(keys, op, name, number));
     }
     version = hf_index_version(key, number);
     if (version == NULL) {

@@ -30,15 +30,25 @@ struct hf_found {
     uint8_t blob[HF_INDEX_BLOB_MAX];
 };
 
+/* Whether any record of the store does not open: then those asked for are looked up among them. */
+bool hf_has_altered(struct hf_keys *keys);
+/*
+ * HF_CORRUPT (altered) when the record at path is known not to open: what the index has of it is
+ * an older state, or nothing.
+ */
+HF_STATUS hf_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *path);
+
 /*
  * The live key. HF_NOT_FOUND (unknown key, or version destroyed when all of it is), also for a
- * deleted key; HF_WRONG_STATE while the seal is locked. The caller holds a lane's lock.
+ * deleted key; HF_CORRUPT when its record is altered; HF_WRONG_STATE while the seal is locked. The
+ * caller holds a lane's lock.
  */
 HF_STATUS hf_find_live(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
                        struct hf_index_key **out);
 /*
  * A version of a live key in a state that allows the need. HF_NOT_FOUND with cause unknown key or
- * version destroyed, HF_WRONG_STATE otherwise. The caller holds a lane's lock.
+ * version destroyed, HF_CORRUPT (altered), HF_WRONG_STATE otherwise. The caller holds a lane's
+ * lock.
  */
 HF_STATUS hf_find_version(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
                           uint32_t number, enum hf_need need, struct hf_index_key **out_key,

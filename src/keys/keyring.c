@@ -90,6 +90,12 @@ struct hf_status hf_keyring_get(struct hf_keys *keys, struct hf_op *op, const ch
     if (!hf_seal_is_unlocked(keys->seal)) {
         return hf_fail(op, HF_WRONG_STATE, "the store is locked; open it with 'holdfast unlock'");
     }
+    if (hf_has_altered(keys)) {
+        HF_AUTO_STRING path = hf_keyring_path(name);
+
+        /* Its settings say who must approve what: no older ones will do. */
+        HF_TRY(hf_check_unaltered(keys, op, path));
+    }
     lane = hf_lane_lock(keys, op);
     keyring = hf_index_keyring(keys->index, name);
     if (keyring != NULL) {

@@ -8,12 +8,17 @@
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-_."
 
-static struct hf_status check_name(struct hf_op *op, const char *name)
+static bool is_name(const char *name)
 {
     size_t len = strlen(name);
 
-    if (len == 0 || len > HF_POLICY_NAME_MAX || name[0] == '.' ||
-        strspn(name, NAME_CHARACTERS) != len) {
+    return len > 0 && len <= HF_POLICY_NAME_MAX && name[0] != '.' &&
+           strspn(name, NAME_CHARACTERS) == len;
+}
+
+static struct hf_status check_name(struct hf_op *op, const char *name)
+{
+    if (!is_name(name)) {
         return hf_fail(op, HF_INVALID,
                        "a policy's name has 1 to %d characters of a-z 0-9 - _ . and does not begin "
                        "with a dot",
@@ -47,7 +52,7 @@ static struct hf_status judge(const struct hf_policy *policy, struct hf_op *op, 
     if (author == NULL) {
         return HF_SUCCESS;
     }
-    if (!policy->is_whole) {
+    if (!hf_policy_is_sound(policy)) {
         return hf_fail(op, HF_DENIED,
                        "a policy is damaged, so nobody can tell what this change would give %.60s; "
                        "a second person must approve it",
@@ -63,15 +68,84 @@ static struct hf_status judge(const struct hf_policy *policy, struct hf_op *op, 
     return status;
 }
 
-/* The line of the list for that name, or NULL. */
-static const struct hf_listed *find_listed(const struct hf_policy *policy, const char *name)
+/* --- the list that a change builds on --- */
+
+struct listing {
+    struct hf_listed *items; /* owns the names */
+    size_t count;
+    uint64_t revision; /* of its record; 0: there is none */
+    bool is_altered;
+};
+
+static void listing_done(struct listing *listing)
 {
-    for (size_t i = 0; i < policy->listed_count; i++) {
-        if (strcmp(policy->listed[i].name, name) == 0) {
-            return &policy->listed[i];
+    for (size_t i = 0; i < listing->count; i++) {
+        free(listing->items[i].name);
+    }
+    free(listing->items);
+}
+
+/* The line for that name, or NULL. */
+static struct hf_listed *find_listed(const struct listing *listing, const char *name)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        if (strcmp(listing->items[i].name, name) == 0) {
+            return &listing->items[i];
         }
     }
     return NULL;
+}
+
+static void list(struct listing *listing, const char *name, uint64_t revision)
+{
+    struct hf_listed *known = find_listed(listing, name);
+
+    if (known != NULL) {
+        known->revision = revision;
+        return;
+    }
+    listing->items = hf_realloc_array(listing->items, listing->count + 1, sizeof *listing->items);
+    listing->items[listing->count++] = (struct hf_listed){ hf_strdup(name), revision };
+}
+
+static void match_list(void *context, const char *path, uint64_t revision)
+{
+    struct listing *listing = context;
+
+    if (strcmp(path, HF_POLICY_PREFIX HF_POLICY_LIST) == 0) {
+        listing->is_altered = true;
+        listing->revision = revision;
+    }
+}
+
+static void list_altered(void *context, const char *path, uint64_t revision)
+{
+    const char *name = path + strlen(HF_POLICY_PREFIX);
+
+    if (strncmp(path, HF_POLICY_PREFIX, strlen(HF_POLICY_PREFIX)) == 0 && is_name(name)) {
+        list(context, name, revision);
+    }
+}
+
+/*
+ * An altered list is made anew from what is there: every document that opens is in force, and every
+ * one that does not is missing until it is put again or removed. The caller holds the lock.
+ */
+static void read_listing(const struct hf_policy *policy, struct listing *out)
+{
+    *out = (struct listing){ .revision = policy->list_revision };
+    (void)hf_seal_damage(policy->seal, match_list, out);
+    for (size_t i = 0; !out->is_altered && i < policy->listed_count; i++) {
+        list(out, policy->listed[i].name, policy->listed[i].revision);
+    }
+    for (size_t i = 0; out->is_altered && i < policy->count; i++) {
+        if (policy->documents[i]->rules != NULL) {
+            list(out, policy->documents[i]->name, policy->documents[i]->revision);
+        }
+    }
+    if (out->is_altered) {
+        (void)hf_seal_damage(policy->seal, list_altered, out);
+    }
 }
 
 static void add_listed(struct hf_buf *out, uint32_t *count, const char *name, uint64_t revision)
@@ -85,14 +159,14 @@ static void add_listed(struct hf_buf *out, uint32_t *count, const char *name, ui
  * The list as it is after the change: its other lines stay, also those whose documents are
  * missing; the name has a line if it lives.
  */
-static void write_list(const struct hf_policy *policy, const char *name, uint64_t revision,
+static void write_list(const struct listing *listing, const char *name, uint64_t revision,
                        bool lives, struct hf_buf *out)
 {
     HF_AUTO(buf) entries = hf_buf_new();
     uint32_t count = 0;
 
-    for (size_t i = 0; i < policy->listed_count; i++) {
-        const struct hf_listed *entry = &policy->listed[i];
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct hf_listed *entry = &listing->items[i];
 
         if (strcmp(entry->name, name) != 0) {
             add_listed(entries, &count, entry->name, entry->revision);
@@ -121,21 +195,24 @@ static struct hf_status prepare(struct hf_policy *policy, struct hf_op *op, cons
 {
     const struct hf_document *document;
     const struct hf_listed *entry;
+    struct listing listing;
     struct hf_status status;
 
     pthread_rwlock_rdlock(&policy->lock);
+    read_listing(policy, &listing);
     document = hf_policy_find(policy, name);
-    entry = find_listed(policy, name);
+    entry = find_listed(&listing, name);
     out->revision = document != NULL ? document->revision : 0;
     out->is_listed = entry != NULL;
     out->is_missing = entry != NULL && out->revision < entry->revision;
     if (out->is_missing) {
         out->revision = entry->revision;
     }
-    out->list_revision = policy->list_revision;
+    out->list_revision = listing.revision;
     status = judge(policy, op, name, changed, author);
-    write_list(policy, name, out->revision + 1, changed != NULL, out->list);
+    write_list(&listing, name, out->revision + 1, changed != NULL, out->list);
     pthread_rwlock_unlock(&policy->lock);
+    listing_done(&listing);
     return status;
 }
 

@@ -76,7 +76,7 @@ static struct hf_status decide(struct hf_policy *policy, struct hf_op *op,
 
     pthread_rwlock_rdlock(&policy->lock);
     found = find_rule(policy, question);
-    if (!policy->is_whole && hf_action_scope(question->action) != HF_SCOPE_NODE) {
+    if (!hf_policy_is_sound(policy) && hf_action_scope(question->action) != HF_SCOPE_NODE) {
         status =
             hf_fail(op, HF_DENIED,
                     "a policy is damaged and its denials are unknown, so nothing is allowed on "
@@ -104,7 +104,9 @@ struct hf_status hf_policy_check(struct hf_policy *policy, struct hf_op *op, con
     if (strcmp(caller, "system") == 0) {
         return HF_SUCCESS;
     }
-    if (hf_decisions_has(policy->decisions, op->lane, generation, &question)) {
+    /* Damage does not come through the rules, so it is in no generation of them. */
+    if (hf_seal_damage(policy->seal, NULL, NULL) == 0 &&
+        hf_decisions_has(policy->decisions, op->lane, generation, &question)) {
         return HF_SUCCESS;
     }
     HF_TRY(decide(policy, op, &question, &generation));

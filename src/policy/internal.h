@@ -31,9 +31,14 @@ struct hf_policy {
     struct hf_listed *listed;
     size_t listed_count;
     uint64_t list_revision; /* 0: there is none */
-    bool is_whole;          /* every document of the list is there */
+    bool is_complete;       /* every document of the list is there */
     struct hf_decisions *decisions;
 };
 
 /* The place of a document by name, removed ones included, or NULL. The caller holds the lock. */
 struct hf_document *hf_policy_find(const struct hf_policy *policy, const char *name);
+/*
+ * Whether the list is complete and is itself what was written last: an altered list never came
+ * here, and what it would have put in force is not known. The caller holds the lock.
+ */
+bool hf_policy_is_sound(const struct hf_policy *policy);

@@ -84,7 +84,7 @@ static void replace(struct hf_policy *policy, struct hf_document *document)
 /* Compares the documents with the list: the one comes before the other when a change arrives. */
 static void settle(struct hf_policy *policy)
 {
-    policy->is_whole = policy->list_revision > 0 || policy->count == 0;
+    policy->is_complete = policy->list_revision > 0 || policy->count == 0;
     for (size_t i = 0; i < policy->count; i++) {
         policy->documents[i]->in_force = false;
     }
@@ -92,12 +92,32 @@ static void settle(struct hf_policy *policy)
         struct hf_document *document = hf_policy_find(policy, policy->listed[i].name);
 
         if (document == NULL || document->revision < policy->listed[i].revision) {
-            policy->is_whole = false;
+            policy->is_complete = false;
         } else {
             document->in_force = document->rules != NULL;
         }
     }
     atomic_fetch_add(&policy->generation, 1);
+}
+
+static void match_list(void *context, const char *path, uint64_t revision)
+{
+    bool *is_altered = context;
+
+    (void)revision;
+    if (strcmp(path, HF_POLICY_PREFIX HF_POLICY_LIST) == 0) {
+        *is_altered = true;
+    }
+}
+
+bool hf_policy_is_sound(const struct hf_policy *policy)
+{
+    bool is_altered = false;
+
+    if (hf_seal_damage(policy->seal, NULL, NULL) > 0) {
+        (void)hf_seal_damage(policy->seal, match_list, &is_altered);
+    }
+    return policy->is_complete && !is_altered;
 }
 
 static void forget_list(struct hf_policy *policy)
@@ -199,7 +219,7 @@ struct hf_policy *hf_policy_new(struct hf_seal *seal)
     policy->seal = seal;
     atomic_init(&policy->generation, 1);
     pthread_rwlock_init(&policy->lock, NULL);
-    policy->is_whole = true;
+    policy->is_complete = true;
     policy->decisions = hf_decisions_new();
     hf_seal_add_consumer(seal, &consumer);
     return policy;
@@ -254,7 +274,7 @@ bool hf_policy_is_empty(struct hf_policy *policy)
     bool empty;
 
     pthread_rwlock_rdlock(&policy->lock);
-    empty = policy->list_revision == 0 && policy->count == 0;
+    empty = policy->list_revision == 0 && policy->count == 0 && hf_policy_is_sound(policy);
     pthread_rwlock_unlock(&policy->lock);
     return empty;
 }
@@ -264,7 +284,7 @@ bool hf_policy_is_whole(struct hf_policy *policy)
     bool is_whole;
 
     pthread_rwlock_rdlock(&policy->lock);
-    is_whole = policy->is_whole;
+    is_whole = hf_policy_is_sound(policy);
     pthread_rwlock_unlock(&policy->lock);
     return is_whole;
 }

@@ -32,50 +32,56 @@ void hf_damage_done(struct hf_damage *damage)
     pthread_mutex_destroy(&damage->lock);
 }
 
-static bool is_known(const struct hf_damage *damage, const char *path)
+/* The caller holds the lock. */
+static struct hf_damaged *find(const struct hf_damage *damage, const char *path)
 {
     for (size_t i = 0; i < damage->count; i++) {
         if (strcmp(damage->items[i].path, path) == 0) {
-            return true;
+            return &damage->items[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 void hf_damage_add(struct hf_seal *seal, const char *path, uint64_t revision, const char *why)
 {
     struct hf_damage *damage = &seal->damage;
-    bool is_new;
+    struct hf_damaged *known;
+    bool is_listed = false;
 
     pthread_mutex_lock(&damage->lock);
-    is_new = damage->count < HF_DAMAGE_MAX && !is_known(damage, path);
-    if (is_new) {
+    known = find(damage, path);
+    if (known != NULL) {
+        known->revision = known->revision > revision ? known->revision : revision;
+    } else {
+        is_listed = damage->count < HF_DAMAGE_MAX;
+        damage->total++;
+    }
+    if (is_listed) {
         damage->items = hf_realloc_array(damage->items, damage->count + 1, sizeof *damage->items);
         damage->items[damage->count++] = (struct hf_damaged){ hf_strdup(path), revision };
     }
-    damage->total += is_new || damage->count == HF_DAMAGE_MAX ? 1 : 0;
     pthread_mutex_unlock(&damage->lock);
-    if (is_new) {
+    if (is_listed) {
         HF_ERROR(seal->env, "the record %.300s (revision %" PRIu64 ") does not open: %s", path,
                  revision, why);
     }
 }
 
-void hf_damage_heal(struct hf_seal *seal, const char *path)
+void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision)
 {
     struct hf_damage *damage = &seal->damage;
+    struct hf_damaged *known;
 
     if (atomic_load(&damage->total) == 0) {
         return;
     }
     pthread_mutex_lock(&damage->lock);
-    for (size_t i = 0; i < damage->count; i++) {
-        if (strcmp(damage->items[i].path, path) == 0) {
-            free(damage->items[i].path);
-            damage->items[i] = damage->items[--damage->count];
-            damage->total--;
-            break;
-        }
+    known = find(damage, path);
+    if (known != NULL && known->revision < revision) {
+        free(known->path);
+        *known = damage->items[--damage->count];
+        damage->total--;
     }
     pthread_mutex_unlock(&damage->lock);
 }
@@ -87,8 +93,11 @@ uint64_t hf_seal_damage(struct hf_seal *seal,
     struct hf_damage *damage = &seal->damage;
     uint64_t total;
 
+    if (visit == NULL) {
+        return atomic_load(&damage->total);
+    }
     pthread_mutex_lock(&damage->lock);
-    for (size_t i = 0; visit != NULL && i < damage->count; i++) {
+    for (size_t i = 0; i < damage->count; i++) {
         visit(context, damage->items[i].path, damage->items[i].revision);
     }
     total = damage->total;

@@ -267,6 +267,7 @@ static struct hf_status apply_logged(struct hf_seal *seal, struct hf_unlocked *u
     if (apply_all(seal, op, &view, 1).code != HF_OK) {
         hf_op_clear(op);
     }
+    hf_damage_heal(seal, item->path, item->revision);
     return HF_SUCCESS;
 }
 

@@ -136,10 +136,11 @@ HF_STATUS hf_seal_accept_history(struct hf_seal *seal, struct hf_op *op);
 void hf_seal_require_seq(struct hf_seal *seal, uint64_t min_seq);
 
 /*
- * How many records were found that do not open, by the unlock or since; visit (may be NULL) sees
- * the first thousand. Anything above 0 is status red: those records were altered, and whether
- * others are missing cannot be told until they are restored. A consumer was not told of them, so
- * whoever decides by records of a kind (policy) must look here too and refuse.
+ * How many records were found that do not open, by the unlock or since; visit sees the first
+ * thousand. Without visit (NULL) it takes no lock and costs next to nothing. Anything above 0 is
+ * status red: those records were altered, and whether others are missing cannot be told until they
+ * are restored. A consumer was not told of them, so whoever decides by records of a kind (policy,
+ * keys) must look here too and refuse. visit must not call the seal.
  */
 uint64_t hf_seal_damage(struct hf_seal *seal,
                         void (*visit)(void *context, const char *path, uint64_t revision),

@@ -363,15 +363,15 @@ struct hf_damaged {
 struct hf_damage {
     pthread_mutex_t lock; /* guards the rest */
     struct hf_damaged *items;
-    size_t count; /* kept; the first HF_DAMAGE_MAX */
-    _Atomic uint64_t total;
+    size_t count;           /* kept; the first HF_DAMAGE_MAX */
+    _Atomic uint64_t total; /* changed under the lock only */
 };
 #define HF_DAMAGE_MAX 1000
 void hf_damage_init(struct hf_damage *damage);
 void hf_damage_done(struct hf_damage *damage);
 void hf_damage_add(struct hf_seal *seal, const char *path, uint64_t revision, const char *why);
-/* The record was written anew. */
-void hf_damage_heal(struct hf_seal *seal, const char *path);
+/* The record was written anew as this revision, and the consumers know it. */
+void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision);
 void hf_damage_clear(struct hf_damage *damage);
 
 /* --- the seal itself --- */

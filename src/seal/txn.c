@@ -346,10 +346,13 @@ static struct hf_status deliver(struct attempt *attempt, struct hf_op *op, uint6
             .tombstone = staged->tombstone,
             .plain = hf_secret_or_none(staged->plain),
         };
-        hf_damage_heal(txn->seal, staged->path);
     }
     status =
         hf_feed_deliver(txn->seal, attempt->unlocked, op, &attempt->flight, seq, views, txn->count);
+    /* Not before: until the consumers know the new state, they must refuse by the old one. */
+    for (size_t i = 0; i < txn->count && status.code == HF_OK; i++) {
+        hf_damage_heal(txn->seal, views[i].path, views[i].revision);
+    }
     free(views);
     return status;
 }

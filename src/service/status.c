@@ -28,21 +28,36 @@ static void tell(const struct report *report, enum hf_light light, const char *n
 
 /* --- the seal --- */
 
+struct first_path {
+    char text[151];
+};
+
+static void take_first(void *context, const char *path, uint64_t revision)
+{
+    struct first_path *first = context;
+
+    (void)revision;
+    if (first->text[0] == '\0') {
+        (void)snprintf(first->text, sizeof first->text, "%.150s", path);
+    }
+}
+
 static void report_seal(const struct report *report)
 {
     struct hf_seal *seal = report->service->seal;
+    struct first_path first = { .text = "" };
     uint64_t damaged;
 
     if (!hf_seal_is_unlocked(seal)) {
         tell(report, HF_RED, "seal", "locked: nothing is served; 'holdfast unlock' opens it");
         return;
     }
-    damaged = hf_seal_damage(seal, NULL, NULL);
+    damaged = hf_seal_damage(seal, take_first, &first);
     if (damaged > 0) {
         tell(report, HF_RED, "seal",
-             "unlocked, but %" PRIu64 " records of the store do not open; the log names them; "
-             "restore them from a backup",
-             damaged);
+             "unlocked, but %" PRIu64 " records of the store are altered and are refused; the log "
+             "names them; restore them from a backup; the first is %.150s",
+             damaged, first.text);
     } else {
         tell(report, HF_GREEN, "seal", "unlocked, root generation %" PRIu32 ", commit %" PRIu64,
              hf_seal_root_generation(seal), hf_seal_seq(seal));

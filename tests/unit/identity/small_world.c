@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tamper.h"
+
 struct small_world small_world;
 
 static uint64_t realtime_ms(struct hf_env *env)
@@ -126,7 +128,8 @@ void small_world_new_store(void)
 
     memset(settings.store_id, 7, sizeof settings.store_id);
     assert_ok(op, hf_engine_open(op, &settings, &memory));
-    small_world.engine = hf_failing_new(memory);
+    small_world.tamper = tamper_new(memory);
+    small_world.engine = hf_failing_new(small_world.tamper);
     assert_ok(op, hf_seal_create(small_world.crypto, op, small_world.engine, NULL, &plan,
                                  &small_world.seal));
     small_world_close_seal();
@@ -138,6 +141,20 @@ void small_world_drop_store(void)
     small_world_close_seal();
     hf_engine_free(small_world.engine);
     small_world.engine = NULL;
+}
+
+void small_world_alter(const char *path)
+{
+    HF_AUTO(record) record = NULL;
+
+    assert_ok(&small_world.op, hf_engine_get(small_world.engine, &small_world.op, path, &record));
+    record->body.data[record->body.len - 1] ^= 1;
+    tamper_show(small_world.tamper, path, record->revision, hf_buf_bytes(&record->body));
+}
+
+void small_world_restore(void)
+{
+    tamper_reset(small_world.tamper);
 }
 
 void small_world_unlock(void)

@@ -22,6 +22,7 @@ struct small_world {
     char directory[64];
     struct hf_protector *protector; /* opens the slot "node" */
     struct hf_protector *offline;
+    struct hf_engine *tamper; /* under it: shows altered records */
     struct hf_engine *engine; /* the failing one */
     struct hf_seal *seal;
 };
@@ -38,6 +39,11 @@ void small_world_open_seal(void);
 void small_world_unlock(void);
 void small_world_close_seal(void);
 void small_world_drop_store(void);
+
+/* The store shows that record with a bit changed, as one who can write its files would leave it. */
+void small_world_alter(const char *path);
+/* All records are as they were written. */
+void small_world_restore(void);
 
 /* An operation of the server itself on a lane. */
 struct hf_op small_world_op(unsigned lane);

@@ -389,6 +389,70 @@ static void a_missing_document_closes_keys_until_it_is_settled(void **unused)
     assert_false(may("pseudo:alice", HF_ACT_KEY_UNWRAP, "hdfs", "sales-1"));
 }
 
+#define ALICE_USES_KEYS                                                                            \
+    "{\"rules\":[{\"effect\":\"allow\",\"who\":[\"pseudo:alice\"],\"roles\":[\"key-user\"]}]}"
+#define DENY_SECRET                                                                                \
+    "{\"rules\":[{\"effect\":\"deny\",\"who\":[\"pseudo:alice\"],\"actions\":[\"key.*\"],"         \
+    "\"keys\":[\"secret\"]}]}"
+
+/* Records that do not open never come to the policy: it must ask the seal what is missing. */
+static void an_altered_denial_or_list_closes_keys_until_it_is_settled(void **unused)
+{
+    static const struct {
+        const char *says;
+        const char *altered[2];
+        const char *settled_by_putting[2];
+    } cases[] = {
+        { "the denial", { "policy/deny", NULL }, { "deny", NULL } },
+        { "the list", { "policy/.set", NULL }, { "other", NULL } },
+        { "both", { "policy/.set", "policy/deny" }, { "other", "deny" } },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        put("users", ALICE_USES_KEYS);
+        put("deny", DENY_SECRET);
+        put("other", ALLOW_BOB);
+        for (size_t j = 0; j < 2 && cases[i].altered[j] != NULL; j++) {
+            small_world_alter(cases[i].altered[j]);
+        }
+        restart();
+        if (hf_policy_is_whole(policy) || hf_policy_is_empty(policy) ||
+            may("pseudo:alice", HF_ACT_KEY_UNWRAP, "hdfs", "secret") ||
+            may("pseudo:alice", HF_ACT_KEY_UNWRAP, "hdfs", "sales")) {
+            fail_msg("%s: altered, and yet rights are given", cases[i].says);
+        }
+        assert_fails(&small_world.op, put_by("unix:root", "deny", DENY_SECRET), HF_DENIED);
+        small_world_restore();
+        for (size_t j = 0; j < 2 && cases[i].settled_by_putting[j] != NULL; j++) {
+            if (hf_policy_is_whole(policy)) {
+                fail_msg("%s: settled after %zu documents", cases[i].says, j);
+            }
+            put(cases[i].settled_by_putting[j],
+                strcmp(cases[i].settled_by_putting[j], "deny") == 0 ? DENY_SECRET : ALLOW_BOB);
+        }
+        if (!hf_policy_is_whole(policy) ||
+            may("pseudo:alice", HF_ACT_KEY_UNWRAP, "hdfs", "secret") ||
+            !may("pseudo:alice", HF_ACT_KEY_UNWRAP, "hdfs", "sales")) {
+            fail_msg("%s: put again, and yet not as before", cases[i].says);
+        }
+        restart();
+        assert_true(hf_policy_is_whole(policy));
+    }
+}
+
+/* The only list there is: nothing opens it but who may settle it. */
+static void a_store_whose_policy_is_altered_is_not_one_without_policy(void **unused)
+{
+    (void)unused;
+    put("users", ALICE_USES_KEYS);
+    small_world_alter("policy/.set");
+    small_world_alter("policy/users");
+    restart();
+    assert_false(hf_policy_is_empty(policy));
+    assert_false(hf_policy_is_whole(policy));
+}
+
 static void a_record_of_a_newer_form_is_not_taken_for_policy(void **unused)
 {
     static const uint8_t newer[] = { 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
@@ -556,6 +620,8 @@ int main(void)
         test_of(records_are_written_as_their_document_says),
         test_of(records_are_read_as_their_document_says),
         test_of(explaining_shows_every_rule_and_what_follows),
+        test_of(an_altered_denial_or_list_closes_keys_until_it_is_settled),
+        test_of(a_store_whose_policy_is_altered_is_not_one_without_policy),
         test_of(threads_see_whole_policies_while_they_change),
     };
 

@@ -202,26 +202,6 @@ static void a_deleted_key_is_closed_and_can_come_back(void **unused)
     expect_chain(&chain, expected, HF_COUNT(expected));
 }
 
-/* The bytes of a record changed outside: written by the engine, past the seal. */
-static void alter(const char *path)
-{
-    static uint8_t number = 100;
-    HF_AUTO(record) record = NULL;
-    struct hf_change change = { .path = path };
-    struct hf_batch batch = { .principal = "thief", .changes = &change, .count = 1 };
-    struct hf_commit commit;
-    struct hf_op *op = &small_world.op;
-
-    assert_ok(op, hf_engine_get(small_world.engine, op, path, &record));
-    record->body.data[record->body.len - 1] ^= 1;
-    change.expected = record->revision;
-    change.body = hf_buf_bytes(&record->body);
-    batch.request_id = world_request(number++);
-    hf_commit_init(&commit);
-    assert_ok(op, hf_engine_apply(small_world.engine, op, &batch, &commit));
-    hf_commit_done(&commit);
-}
-
 static void what_was_altered_is_broken_where_it_was_altered(void **unused)
 {
     static const struct {
@@ -236,7 +216,7 @@ static void what_was_altered_is_broken_where_it_was_altered(void **unused)
     for (size_t i = 0; i < HF_COUNT(cases); i++) {
         struct chain chain;
 
-        alter(cases[i].path);
+        small_world_alter(cases[i].path);
         chain = why(NULL, "hdfs/sales");
         if (chain.count != 1 || strcmp(chain.links[0].level, cases[i].level) != 0 ||
             chain.links[0].health != HF_LINK_BROKEN ||

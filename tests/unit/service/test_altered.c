@@ -1,0 +1,184 @@
+/* Altered records: what depends on them is refused with the cause, and everything else goes on. */
+#include <stdio.h>
+#include <string.h>
+
+#include "world.h"
+
+static int setup(void **unused)
+{
+    assert_int_equal(world_open(unused), 0);
+    (void)world_key("sales", HF_ALG_AES_256);
+    (void)world_key("other", HF_ALG_AES_256);
+    return 0;
+}
+
+static void alter_and_restart(const char *path)
+{
+    small_world_alter(path);
+    world_restart();
+}
+
+static struct hf_status generate(struct hf_op *op, const char *key)
+{
+    struct hf_edek edek;
+
+    return hf_service_hadoop_generate(world.service, op, RING, key, 1, &edek);
+}
+
+static struct hf_status create(struct hf_op *op, const char *key)
+{
+    struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
+    uint32_t version;
+
+    return hf_service_key_create(world.service, op, RING, key, &plan, &version, NULL);
+}
+
+static struct hf_status rotate(struct hf_op *op, const char *key)
+{
+    uint32_t version;
+
+    return hf_service_key_rotate(world.service, op, RING, key, NULL, &version, NULL);
+}
+
+static struct hf_status delete (struct hf_op *op, const char *key)
+{
+    return hf_service_key_delete(world.service, op, RING, key, "");
+}
+
+static struct hf_status look(struct hf_op *op, const char *key)
+{
+    HF_AUTO(key_info) info = NULL;
+
+    return hf_service_key_get(world.service, op, RING, key, &info);
+}
+
+static void an_altered_key_or_version_is_refused_with_the_cause(void **unused)
+{
+    static const struct {
+        const char *says;
+        const char *path;
+        const char *who;
+        struct hf_status (*use)(struct hf_op *op, const char *key);
+        enum hf_code code;
+    } cases[] = {
+        { "use, version", "version/hdfs/sales/0000000001", ALICE, generate, HF_CORRUPT },
+        { "use, key", "key/hdfs/sales", ALICE, generate, HF_CORRUPT },
+        { "metadata", "key/hdfs/sales", ALICE, look, HF_CORRUPT },
+        { "a name that is taken by it", "key/hdfs/sales", ROOT, create, HF_CORRUPT },
+        { "rotation", "key/hdfs/sales", ROOT, rotate, HF_CORRUPT },
+        { "deletion", "key/hdfs/sales", ROOT, delete, HF_CORRUPT },
+        { "who may not learns nothing", "key/hdfs/sales", MALLORY, generate, HF_DENIED },
+        { "settings of the keyring", "keyring/hdfs", ROOT, rotate, HF_CORRUPT },
+        { "a use that needs no settings", "keyring/hdfs", ALICE, generate, HF_OK },
+    };
+
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_op op, other;
+        struct hf_status status;
+
+        alter_and_restart(cases[i].path);
+        op = world_as(cases[i].who);
+        status = cases[i].use(&op, "sales");
+        if (status.code != cases[i].code ||
+            (status.code == HF_CORRUPT && op.cause != HF_CAUSE_ALTERED) ||
+            (status.code == HF_DENIED && op.cause != HF_CAUSE_NONE)) {
+            fail_msg("%s: %s, %s: %s", cases[i].says, hf_code_name(status.code),
+                     hf_cause_name(op.cause), op.text);
+        }
+        other = world_as(ALICE);
+        assert_ok(&other, generate(&other, "other"));
+        small_world_restore();
+        world_close(unused);
+        setup(unused);
+    }
+}
+
+/* --- what people see --- */
+
+static struct hf_status_item seen_item;
+
+static void take_seal(void *context, const struct hf_status_item *item)
+{
+    if (strcmp(item->name, context) == 0) {
+        seen_item = *item;
+    }
+}
+
+static void status_names_an_altered_record(void **unused)
+{
+    struct hf_op root;
+
+    (void)unused;
+    alter_and_restart("version/hdfs/sales/0000000001");
+    root = world_as(ROOT);
+    assert_ok(&root, hf_service_status(world.service, &root, take_seal, "seal"));
+    assert_int_equal(seen_item.light, HF_RED);
+    assert_non_null(strstr(seen_item.text, "version/hdfs/sales/0000000001"));
+}
+
+static void status_and_audit_go_on_without_a_policy_that_is_whole(void **unused)
+{
+    struct hf_op root, alice;
+
+    (void)unused;
+    world_policy("deny", "{\"rules\":[{\"effect\":\"deny\",\"who\":[\"" ALICE
+                         "\"],\"actions\":[\"key.*\"],\"keys\":[\"sales\"]}]}");
+    alter_and_restart("policy/deny");
+    root = world_as(ROOT);
+    alice = world_as(ALICE);
+    assert_fails(&alice, generate(&alice, "sales"), HF_DENIED);
+    assert_fails(&alice, generate(&alice, "other"), HF_DENIED);
+    assert_ok(&root, hf_service_status(world.service, &root, take_seal, "policy"));
+    assert_int_equal(seen_item.light, HF_RED);
+}
+
+static void take_link(void *context, const struct hf_why_link *link)
+{
+    struct hf_why_link *first = context;
+
+    if (first->level == NULL) {
+        *first = *link;
+    }
+}
+
+static void why_shows_what_is_altered_after_a_restart(void **unused)
+{
+    static const struct {
+        const char *path;
+        const char *level;
+    } cases[] = {
+        { "version/hdfs/sales/0000000001", "key version" },
+        { "key/hdfs/sales", "key" },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_why_link link = { .level = NULL };
+        struct hf_op carol;
+
+        small_world_restore();
+        alter_and_restart(cases[i].path);
+        carol = world_as(CAROL);
+        assert_ok(&carol,
+                  hf_service_why(world.service, &carol, NULL, "hdfs/sales@1", take_link, &link));
+        if (link.level == NULL || strcmp(link.level, cases[i].level) != 0 ||
+            strcmp(link.state, "altered") != 0 || link.health != HF_LINK_BROKEN) {
+            fail_msg("%s: %s, %s: %s", cases[i].path, link.level != NULL ? link.level : "no link",
+                     link.state, link.detail);
+        }
+    }
+}
+
+#define test_of(name) cmocka_unit_test_setup_teardown(name, setup, world_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_of(an_altered_key_or_version_is_refused_with_the_cause),
+        test_of(status_names_an_altered_record),
+        test_of(status_and_audit_go_on_without_a_policy_that_is_whole),
+        test_of(why_shows_what_is_altered_after_a_restart),
+    };
+
+    return cmocka_run_group_tests(tests, world_start, world_stop);
+}
