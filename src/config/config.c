@@ -350,6 +350,7 @@ static void take_plain(cfg_t *cfg, struct hf_config *config)
 static struct hf_status take_all(struct hf_op *op, cfg_t *cfg, struct hf_config *config)
 {
     take_plain(cfg, config);
+    hf_config_keep_values(cfg, config);
     config->slot_count = cfg_size(cfg, "slot");
     config->slots = hf_alloc_array(config->slot_count, sizeof *config->slots);
     for (unsigned i = 0; i < config->slot_count; i++) {
@@ -431,6 +432,7 @@ void hf_config_free(struct hf_config *config)
     for (size_t i = 0; config->listeners != NULL && i < config->listener_count; i++) {
         free_listener(&config->listeners[i]);
     }
+    hf_config_free_values(config);
     free(config->slots);
     free(config->listeners);
     free(config->directory);
@@ -459,7 +461,7 @@ static void describe_type(const struct row *row, struct hf_buf *out)
     if (row->type == ROW_NUMBER) {
         hf_buf_add_format(out, ", from %ld to %ld", row->least, row->most);
     }
-    hf_buf_add_text(out, ")");
+    hf_buf_add_text(out, hf_config_row_is_live(row) ? ", live)" : ")");
 }
 
 static void describe_section(const char *section, struct hf_buf *out)

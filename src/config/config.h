@@ -37,6 +37,8 @@ struct hf_config_listener {
     uint64_t hadoop_retry_window_ms;
 };
 
+struct hf_config_value; /* compare.c */
+
 struct hf_config {
     char *directory; /* relative paths are below it */
     char *node;
@@ -57,6 +59,8 @@ struct hf_config {
     size_t slot_count;
     struct hf_config_listener *listeners;
     size_t listener_count;
+    struct hf_config_value *values; /* each setting as it was read, for hf_config_compare() */
+    size_t value_count;
 };
 
 /*
@@ -68,6 +72,18 @@ HF_STATUS hf_config_load(struct hf_op *op, const char *directory, const char *fi
                          struct hf_config **out);
 void hf_config_free(struct hf_config *config);
 HF_DEFINE_CLEANUP(config)
+
+/* A setting that differs between two configurations. */
+struct hf_config_change {
+    const char *section; /* "" for the top level */
+    const char *title;   /* of the section; "" where it has none */
+    const char *name;    /* NULL: one of the two has no such section */
+    bool is_live;        /* SIGHUP takes it over */
+};
+/* In the order of the settings; what visit is given lives as long as both. */
+void hf_config_compare(const struct hf_config *then, const struct hf_config *now,
+                       void (*visit)(void *context, const struct hf_config_change *change),
+                       void *context);
 
 /* Every setting with its section, type, default and meaning, as the manual prints it. */
 void hf_config_describe(struct hf_buf *out);

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <string.h>
 
 #define HOUR_MS (60L * 60 * 1000)
 
@@ -93,3 +94,31 @@ const struct row hf_config_rows[] = {
       "result." },
     { 0 },
 };
+
+const struct live_row hf_config_live_rows[] = {
+    { "threads", "max_connections" },
+    { "listener", "certificate" },
+    { "listener", "key" },
+    { "listener", "client_ca" },
+    { "listener", "require_client_certificate" },
+    { "listener", "max_body_kib" },
+    { "listener", "idle_timeout" },
+    { "listener", "request_timeout" },
+    { "listener", "hadoop_keyring" },
+    { "listener", "pseudo" },
+    { "listener", "pseudo_insecure" },
+    { "listener", "hadoop_export" },
+    { "listener", "hadoop_default_length" },
+    { "listener", "hadoop_retry_window" },
+    { NULL, NULL },
+};
+
+bool hf_config_row_is_live(const struct row *row)
+{
+    for (const struct live_row *live = hf_config_live_rows; live->name != NULL; live++) {
+        if (strcmp(live->section, row->section) == 0 && strcmp(live->name, row->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}

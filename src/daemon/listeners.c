@@ -7,9 +7,9 @@
 #include "base/alloc.h"
 #include "daemon/node_internal.h"
 
-static struct hf_status open_tls(struct hf_op *op, struct listener *listener)
+struct hf_status hf_listener_open_tls(struct hf_op *op, const struct hf_config_listener *config,
+                                      struct hf_tls **out)
 {
-    const struct hf_config_listener *config = listener->config;
     struct hf_tls_settings settings = {
         .certificate_file = config->certificate,
         .key_file = config->key,
@@ -17,6 +17,7 @@ static struct hf_status open_tls(struct hf_op *op, struct listener *listener)
         .clients = HF_TLS_CLIENTS_NONE,
     };
 
+    *out = NULL;
     if (!config->tls) {
         return HF_SUCCESS;
     }
@@ -24,12 +25,11 @@ static struct hf_status open_tls(struct hf_op *op, struct listener *listener)
         settings.clients =
             config->require_client_certificate ? HF_TLS_CLIENTS_REQUIRED : HF_TLS_CLIENTS_OPTIONAL;
     }
-    return hf_tls_new(op, &settings, &listener->tls);
+    return hf_tls_new(op, &settings, out);
 }
 
-static void open_hadoop(struct hf_node *node, struct listener *listener)
+static struct hf_hadoop *open_hadoop(struct hf_node *node, const struct hf_config_listener *config)
 {
-    const struct hf_config_listener *config = listener->config;
     const struct hf_hadoop_settings settings = {
         .service = node->service,
         .cookies = node->cookies,
@@ -41,28 +41,51 @@ static void open_hadoop(struct hf_node *node, struct listener *listener)
         .secure = config->tls,
     };
 
-    listener->hadoop = hf_hadoop_new(&settings);
+    return hf_hadoop_new(&settings);
 }
 
-static void open_doors(struct hf_node *node, struct listener *listener)
+struct served *hf_served_new(struct hf_node *node, const struct hf_config_listener *config)
 {
+    struct served *served = hf_alloc(sizeof *served);
     size_t count = 0;
 
-    for (char **door = listener->config->doors; *door != NULL && count < MAX_DOORS - 1; door++) {
+    served->config = config;
+    for (char **door = config->doors; *door != NULL && count < MAX_DOORS - 1; door++) {
         if (strcmp(*door, "hadoop") == 0) {
-            open_hadoop(node, listener);
-            listener->doors[count++] = hf_hadoop_door(listener->hadoop);
+            served->hadoop = open_hadoop(node, config);
+            served->doors[count++] = hf_hadoop_door(served->hadoop);
         } else if (strcmp(*door, "admin") == 0) {
-            listener->doors[count++] = hf_admin_door(node->admin);
+            served->doors[count++] = hf_admin_door(node->admin);
         } else {
-            listener->doors[count++] = &node->health;
+            served->doors[count++] = &node->health;
         }
     }
-    hf_http_limits_default(&listener->http.limits);
-    listener->http.limits.max_body = listener->config->max_body_bytes;
-    listener->http.limits.room = &node->room;
-    listener->http.doors = listener->doors;
-    listener->protocol = hf_http_protocol(&listener->http);
+    hf_http_limits_default(&served->http.limits);
+    served->http.limits.max_body = config->max_body_bytes;
+    served->http.limits.room = &node->room;
+    served->http.doors = served->doors;
+    return served;
+}
+
+void hf_served_free(struct served *served)
+{
+    if (served != NULL) {
+        hf_hadoop_free(served->hadoop);
+        free(served);
+    }
+}
+
+void hf_listener_serve(struct hf_node *node, struct listener *listener, struct served *served)
+{
+    const struct hf_config_listener *config = served->config;
+
+    served->older = atomic_load(&listener->served);
+    atomic_store(&listener->served, served);
+    atomic_store(&listener->http.served, &served->http);
+    if (config->pseudo && config->pseudo_insecure) {
+        HF_WARNING(node->env, "listener %s believes any user name that a client claims",
+                   config->name);
+    }
 }
 
 static struct hf_status give_to_group(struct hf_op *op, const struct hf_config_listener *config)
@@ -85,9 +108,9 @@ static struct hf_status give_to_group(struct hf_op *op, const struct hf_config_l
 }
 
 static struct hf_status bind_listener(struct hf_node *node, struct hf_op *op,
-                                      struct listener *listener)
+                                      struct listener *listener,
+                                      const struct hf_config_listener *config)
 {
-    const struct hf_config_listener *config = listener->config;
     const struct hf_listener_settings settings = {
         .name = config->name,
         .address = config->address,
@@ -99,10 +122,6 @@ static struct hf_status bind_listener(struct hf_node *node, struct hf_op *op,
 
     HF_TRY(hf_net_listen(node->net, op, &settings, &listener->protocol));
     HF_TRY(give_to_group(op, config));
-    if (config->pseudo && config->pseudo_insecure) {
-        HF_WARNING(node->env, "listener %s believes any user name that a client claims",
-                   config->name);
-    }
     if (strncmp(config->address, "unix:", 5) == 0) {
         HF_INFO(node->env, "listener %s serves on %s", config->name, config->address);
     } else {
@@ -124,48 +143,25 @@ struct hf_status hf_node_listen(struct hf_node *node, struct hf_op *op)
     for (size_t i = 0; i < config->listener_count; i++) {
         struct listener *listener = &node->listeners[i];
 
-        listener->config = &config->listeners[i];
-        HF_TRY(open_tls(op, listener));
-        open_doors(node, listener);
-        HF_TRY(bind_listener(node, op, listener));
+        HF_TRY(hf_listener_open_tls(op, &config->listeners[i], &listener->tls));
+        hf_listener_serve(node, listener, hf_served_new(node, &config->listeners[i]));
+        listener->protocol = hf_http_protocol(&listener->http);
+        HF_TRY(bind_listener(node, op, listener, &config->listeners[i]));
     }
     return HF_SUCCESS;
-}
-
-/* Each listener swaps what it could load; the first failure is the answer, the others are logged.
- */
-struct hf_status hf_node_reload_certificates(struct hf_node *node, struct hf_op *op)
-{
-    struct hf_status result = HF_SUCCESS;
-
-    for (size_t i = 0; i < node->config->listener_count; i++) {
-        const struct listener *listener = &node->listeners[i];
-        struct hf_op each = *op;
-        struct hf_status status;
-
-        if (listener->tls == NULL) {
-            continue;
-        }
-        status = hf_tls_reload(listener->tls, &each);
-        if (status.code == HF_OK) {
-            HF_INFO(node->env, "listener %s uses %s as it is now", listener->config->name,
-                    listener->config->certificate);
-            continue;
-        }
-        HF_ERROR(node->env, "listener %s keeps its old certificate: %s", listener->config->name,
-                 each.text);
-        if (result.code == HF_OK) {
-            *op = each;
-            result = status;
-        }
-    }
-    return result;
 }
 
 void hf_node_free_listeners(struct hf_node *node)
 {
     for (size_t i = 0; node->listeners != NULL && i < node->config->listener_count; i++) {
-        hf_hadoop_free(node->listeners[i].hadoop);
+        struct served *served = atomic_load(&node->listeners[i].served);
+
+        while (served != NULL) {
+            struct served *older = served->older;
+
+            hf_served_free(served);
+            served = older;
+        }
         hf_tls_free(node->listeners[i].tls);
     }
     free(node->listeners);

@@ -38,8 +38,8 @@ static const char usage[] =
     "  --settings       list every setting with its default, and end\n"
     "  --version, --help\n"
     "\n"
-    "Signals: SIGTERM and SIGINT end it after the requests under way; SIGHUP loads certificates\n"
-    "again.\n"
+    "Signals: SIGTERM and SIGINT end it after the requests under way; SIGHUP reads certificates\n"
+    "and configuration again.\n"
     "\n"
     "Example: holdfast init --dir /tmp/hf && holdfastd --dir /tmp/hf\n";
 
@@ -132,19 +132,26 @@ static void block_signals(sigset_t *set)
     (void)signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error to report, not an end */
 }
 
-static void reload(struct hf_env *env, struct hf_node *node)
+static void reload(struct hf_env *env, struct hf_node *node, const struct arguments *arguments)
 {
+    struct hf_config *fresh = NULL;
+    struct hf_status status;
     struct hf_op op;
 
     hf_op_init(&op, env);
     (void)sd_notify(0, "RELOADING=1");
-    if (hf_node_reload(node, &op).code != HF_OK) {
-        HF_ERROR(env, "not everything could be loaded again: %s", op.text);
+    status = load_config(&op, arguments, &fresh);
+    if (status.code == HF_OK) {
+        status = hf_node_reload(node, &op, fresh);
+    }
+    if (status.code != HF_OK) {
+        HF_ERROR(env, "all stays as it was: %s", op.text);
     }
     (void)sd_notify(0, "READY=1");
 }
 
-static void wait_for_end(struct hf_env *env, struct hf_node *node, const sigset_t *set)
+static void wait_for_end(struct hf_env *env, struct hf_node *node,
+                         const struct arguments *arguments, const sigset_t *set)
 {
     for (;;) {
         int got = 0;
@@ -153,7 +160,7 @@ static void wait_for_end(struct hf_env *env, struct hf_node *node, const sigset_
             continue;
         }
         if (got == SIGHUP) {
-            reload(env, node);
+            reload(env, node, arguments);
             continue;
         }
         HF_INFO(env, "ending on signal %d", got);
@@ -183,7 +190,8 @@ static struct hf_status start_memory(struct hf_op *op, const struct hf_config *c
     return hf_crypto_start(op);
 }
 
-static struct hf_status serve(struct hf_op *op, struct hf_env *env, const struct hf_config *config)
+static struct hf_status serve(struct hf_op *op, struct hf_env *env,
+                              const struct arguments *arguments, const struct hf_config *config)
 {
     struct hf_node *node = NULL;
     struct hf_status status;
@@ -195,14 +203,15 @@ static struct hf_status serve(struct hf_op *op, struct hf_env *env, const struct
     if (status.code == HF_OK) {
         HF_INFO(env, "holdfastd " HF_VERSION " serves as %s", config->node);
         (void)sd_notify(0, "READY=1");
-        wait_for_end(env, node, &set);
+        wait_for_end(env, node, arguments, &set);
         (void)sd_notify(0, "STOPPING=1");
     }
     hf_node_stop(node, DRAIN_MS);
     return status;
 }
 
-static enum exit_code run_node(struct hf_op *op, struct hf_env *env, const struct hf_config *config)
+static enum exit_code run_node(struct hf_op *op, struct hf_env *env,
+                               const struct arguments *arguments, const struct hf_config *config)
 {
     HF_AUTO(metrics) metrics = hf_metrics_new();
     HF_AUTO(log) log = hf_log_new(STDERR_FILENO, config->log_form, config->log_level);
@@ -212,7 +221,7 @@ static enum exit_code run_node(struct hf_op *op, struct hf_env *env, const struc
     env->metrics = metrics;
     status = start_memory(op, config);
     if (status.code == HF_OK) {
-        status = serve(op, env, config);
+        status = serve(op, env, arguments, config);
     }
     if (status.code != HF_OK) {
         HF_ERROR(env, "%s", op->text);
@@ -238,7 +247,7 @@ static enum exit_code run(const struct arguments *arguments, struct hf_env *env)
         (void)puts("The configuration is good.");
         return EXIT_OK;
     }
-    return run_node(&op, env, config);
+    return run_node(&op, env, arguments, config);
 }
 
 int main(int argc, char **argv)

@@ -206,11 +206,6 @@ struct hf_status hf_node_start(struct hf_node *node, struct hf_op *op)
     return hf_node_start_background(node, op);
 }
 
-struct hf_status hf_node_reload(struct hf_node *node, struct hf_op *op)
-{
-    return hf_node_reload_certificates(node, op);
-}
-
 static void write_what_is_due(struct hf_node *node)
 {
     struct hf_op op;
@@ -242,6 +237,7 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
     write_what_is_due(node);
     hf_net_free(node->net);
     hf_node_free_listeners(node);
+    hf_node_free_loaded(node);
     hf_admin_free(node->admin);
     hf_service_free(node->service);
     hf_cookies_free(node->cookies);

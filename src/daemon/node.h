@@ -25,10 +25,11 @@ HF_STATUS hf_node_new(struct hf_op *op, struct hf_env *env, const struct hf_conf
 HF_STATUS hf_node_start(struct hf_node *node, struct hf_op *op);
 
 /*
- * Certificates are loaded again, tried before they are swapped in; a listener whose new one is not
- * good keeps its old one, which is logged, and fails the call.
+ * Takes over what fresh says of certificates, limits and listeners, as far as it can change without
+ * binding anew; the log names the rest. Everything is tried before anything is swapped in: on
+ * failure all is as it was. fresh is taken over either way.
  */
-HF_STATUS hf_node_reload(struct hf_node *node, struct hf_op *op);
+HF_STATUS hf_node_reload(struct hf_node *node, struct hf_op *op, struct hf_config *fresh);
 
 /* Stops serving within limit_ms, writes what is due, locks and frees. NULL is fine. */
 void hf_node_stop(struct hf_node *node, uint64_t limit_ms);

@@ -13,18 +13,32 @@
 
 #define MAX_DOORS 4
 
-struct listener {
+/* What a listener serves, by one configuration; a reload replaces it as a whole. */
+struct served {
     const struct hf_config_listener *config;
-    struct hf_tls *tls; /* NULL: plain */
     struct hf_hadoop *hadoop;
     const struct hf_door *doors[MAX_DOORS];
+    struct hf_http_served http;
+    struct served *older; /* requests may still be under way in it: freed with the listener */
+};
+
+struct listener {
+    struct served *_Atomic served; /* changed by the main thread only */
+    struct hf_tls *tls;            /* NULL: plain */
     struct hf_http_listener http;
     struct hf_protocol protocol;
 };
 
+/* A configuration that a reload has brought; the ones before stay, as listeners point into them. */
+struct loaded {
+    struct hf_config *config;
+    struct loaded *older;
+};
+
 struct hf_node {
     struct hf_env *env;
-    const struct hf_config *config;
+    const struct hf_config *config; /* of the start */
+    struct loaded *loaded;          /* since then, the last first; the main thread's */
     struct hf_crypto *crypto;
     struct hf_engine *engine;
     struct hf_seal *seal;
@@ -49,8 +63,17 @@ struct hf_node {
 
 /* --- listeners.c --- */
 struct hf_status hf_node_listen(struct hf_node *node, struct hf_op *op);
-struct hf_status hf_node_reload_certificates(struct hf_node *node, struct hf_op *op);
 void hf_node_free_listeners(struct hf_node *node);
+/* Certificates as the configuration names them, loaded and checked; NULL for a plain listener. */
+struct hf_status hf_listener_open_tls(struct hf_op *op, const struct hf_config_listener *config,
+                                      struct hf_tls **out);
+struct served *hf_served_new(struct hf_node *node, const struct hf_config_listener *config);
+void hf_served_free(struct served *served);
+/* From now on the listener serves this. */
+void hf_listener_serve(struct hf_node *node, struct listener *listener, struct served *served);
+
+/* --- reload.c --- */
+void hf_node_free_loaded(struct hf_node *node);
 
 /* --- health.c --- */
 void hf_node_make_health(struct hf_node *node);

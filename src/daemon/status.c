@@ -26,20 +26,20 @@ static void tell(const struct telling *telling, enum hf_light light, const char 
 }
 
 static void tell_certificate(struct hf_node *node, const struct listener *listener,
-                             const struct telling *telling)
+                             const struct hf_config_listener *config, const struct telling *telling)
 {
     uint64_t expires_ms = hf_tls_expires_ms(listener->tls);
     uint64_t now_ms = hf_env_realtime_ms(node->env);
-    HF_AUTO_STRING name = hf_format("certificate:%s", listener->config->name);
+    HF_AUTO_STRING name = hf_format("certificate:%s", config->name);
     HF_AUTO_STRING text = NULL;
     enum hf_light light = HF_GREEN;
 
     if (expires_ms <= now_ms) {
         light = HF_RED;
-        text = hf_format("%s has ended; replace it and send SIGHUP", listener->config->certificate);
+        text = hf_format("%s has ended; replace it and send SIGHUP", config->certificate);
     } else {
         light = expires_ms - now_ms < WARN_BEFORE_MS ? HF_AMBER : HF_GREEN;
-        text = hf_format("%s is good for %llu days", listener->config->certificate,
+        text = hf_format("%s is good for %llu days", config->certificate,
                          (unsigned long long)((expires_ms - now_ms) / DAY_MS));
     }
     tell(telling, light, name, text);
@@ -48,11 +48,13 @@ static void tell_certificate(struct hf_node *node, const struct listener *listen
 static void tell_listener(struct hf_node *node, const struct listener *listener,
                           const struct telling *telling)
 {
+    const struct hf_config_listener *config = atomic_load(&listener->served)->config;
+
     if (listener->tls != NULL) {
-        tell_certificate(node, listener, telling);
+        tell_certificate(node, listener, config, telling);
     }
-    if (listener->config->pseudo && listener->config->pseudo_insecure) {
-        HF_AUTO_STRING name = hf_format("listener:%s", listener->config->name);
+    if (config->pseudo && config->pseudo_insecure) {
+        HF_AUTO_STRING name = hf_format("listener:%s", config->name);
 
         tell(telling, HF_AMBER, name,
              "pseudo_insecure: whoever reaches this address may claim any user name");

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "http/http.h"
 #include "net/net.h"
 
@@ -39,14 +41,19 @@ struct hf_door {
     uint64_t deadline_ms; /* of one operation; 0: 30 s */
 };
 
-struct hf_http_listener {
-    struct hf_http_limits limits;
+struct hf_http_served {
+    struct hf_http_limits limits;       /* of connections that come */
     const struct hf_door *const *doors; /* NULL-terminated; the first prefix that matches wins */
+};
+struct hf_http_listener {
+    /* May be replaced at any time: each request looks anew, and those under way keep the old one.
+     */
+    const struct hf_http_served *_Atomic served;
 };
 
 /*
- * The protocol to hand to hf_net_listen(); the listener must outlive the net. Counts requests per
- * door and status class in the metrics of the net's environment.
+ * The protocol to hand to hf_net_listen(); the listener and all it has served must outlive the net.
+ * Counts requests per door and status class in the metrics of the net's environment.
  */
 struct hf_protocol hf_http_protocol(const struct hf_http_listener *listener);
 

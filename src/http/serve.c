@@ -266,7 +266,8 @@ static const struct hf_door *find_door(const struct hf_http_listener *listener,
 {
     struct hf_bytes path = hf_request_path(request);
 
-    for (const struct hf_door *const *door = listener->doors; *door != NULL; door++) {
+    for (const struct hf_door *const *door = atomic_load(&listener->served)->doors; *door != NULL;
+         door++) {
         size_t len = strlen((*door)->prefix);
 
         if (path.len >= len && memcmp(path.data, (*door)->prefix, len) == 0) {
@@ -482,7 +483,7 @@ static void *open_session(void *context, struct hf_conn *conn)
 
     session->listener = context;
     session->conn = conn;
-    session->http = hf_http_new(&session->listener->limits);
+    session->http = hf_http_new(&atomic_load(&session->listener->served)->limits);
     hf_http_limit_bodies(session->http, body_limit_of, session);
     hf_assert(strlen(peer) < sizeof session->peer);
     memcpy(session->peer, peer, strlen(peer) + 1);

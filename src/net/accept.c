@@ -20,7 +20,7 @@ static bool may_accept(const struct hf_port *port)
 {
     const struct hf_net *net = port->loop->net;
 
-    return atomic_load(&net->open) < net->settings.max_connections &&
+    return atomic_load(&net->open) < atomic_load(&net->max_connections) &&
            (port->listener->tls == NULL ||
             port->loop->handshakes < net->settings.max_new_handshakes);
 }
@@ -30,7 +30,7 @@ static bool reserve(struct hf_net *net)
 {
     size_t open = atomic_load(&net->open);
 
-    while (open < net->settings.max_connections) {
+    while (open < atomic_load(&net->max_connections)) {
         if (atomic_compare_exchange_weak(&net->open, &open, open + 1)) {
             return true;
         }

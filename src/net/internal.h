@@ -34,8 +34,8 @@ struct hf_listener {
     char *unix_path; /* NULL for TCP */
     struct hf_tls *tls;
     struct hf_protocol protocol;
-    uint64_t idle_timeout_ms;
-    uint64_t request_timeout_ms;
+    _Atomic uint64_t idle_timeout_ms;
+    _Atomic uint64_t request_timeout_ms;
     size_t max_unsent_bytes;
     uint16_t port;
     dev_t unix_device; /* of the socket file we made, so that we unlink no other */
@@ -151,7 +151,7 @@ enum hf_net_stage { HF_NET_NEW, HF_NET_RUNNING, HF_NET_STOPPED };
 
 struct hf_net {
     struct hf_env *env;
-    struct hf_net_settings settings; /* zeroes replaced by defaults */
+    struct hf_net_settings settings; /* zeroes replaced by defaults; max_connections: below */
     struct hf_loop *loops;
     struct hf_workers workers;
     struct hf_listener *listeners;
@@ -159,6 +159,7 @@ struct hf_net {
     void *hook_context;
     pthread_mutex_t lock; /* guards stage: drain and free may come from several threads */
     enum hf_net_stage stage;
+    atomic_size_t max_connections;
     atomic_size_t open;  /* connections of all loops */
     atomic_bool is_held; /* some loop holds back accept because of max_connections */
     atomic_bool is_draining;

@@ -33,15 +33,28 @@ static size_t or_default(size_t value, size_t absent)
     return value != 0 ? value : absent;
 }
 
+void hf_net_limit_connections(struct hf_net *net, size_t max_connections)
+{
+    atomic_store(&net->max_connections, or_default(max_connections, DEFAULT_CONNECTIONS));
+}
+
+static void set_limits(struct hf_listener *listener, const struct hf_listener_limits *limits)
+{
+    atomic_store(&listener->idle_timeout_ms,
+                 or_default(limits->idle_timeout_ms, DEFAULT_IDLE_TIMEOUT_MS));
+    atomic_store(&listener->request_timeout_ms,
+                 or_default(limits->request_timeout_ms, DEFAULT_REQUEST_TIMEOUT_MS));
+}
+
 static void take_settings(struct hf_net *net, const struct hf_net_settings *settings)
 {
     net->settings = (struct hf_net_settings){
         .loops = settings->loops != 0 ? settings->loops : count_processors(),
         .workers = settings->workers != 0 ? settings->workers : DEFAULT_WORKERS,
         .max_queue = or_default(settings->max_queue, DEFAULT_QUEUE),
-        .max_connections = or_default(settings->max_connections, DEFAULT_CONNECTIONS),
         .max_new_handshakes = or_default(settings->max_new_handshakes, DEFAULT_HANDSHAKES),
     };
+    hf_net_limit_connections(net, settings->max_connections);
 }
 
 struct hf_status hf_net_new(struct hf_op *op, struct hf_env *env,
@@ -130,9 +143,8 @@ struct hf_status hf_net_listen(struct hf_net *net, struct hf_op *op,
     listener->address = hf_strdup(settings->address);
     listener->tls = settings->tls;
     listener->protocol = *protocol;
-    listener->idle_timeout_ms = or_default(settings->idle_timeout_ms, DEFAULT_IDLE_TIMEOUT_MS);
-    listener->request_timeout_ms =
-        or_default(settings->request_timeout_ms, DEFAULT_REQUEST_TIMEOUT_MS);
+    set_limits(listener, &(struct hf_listener_limits){ settings->idle_timeout_ms,
+                                                       settings->request_timeout_ms });
     listener->max_unsent_bytes = or_default(settings->max_unsent_bytes, DEFAULT_UNSENT_BYTES);
     status = hf_address_bind(op, listener, settings->unix_mode, net->settings.loops);
     if (status.code != HF_OK) {
@@ -145,14 +157,30 @@ struct hf_status hf_net_listen(struct hf_net *net, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+static struct hf_listener *find_listener(const struct hf_net *net, const char *name)
+{
+    struct hf_listener *one = net->listeners;
+
+    while (one != NULL && strcmp(one->name, name) != 0) {
+        one = one->next;
+    }
+    return one;
+}
+
 uint16_t hf_net_port(const struct hf_net *net, const char *listener_name)
 {
-    for (const struct hf_listener *one = net->listeners; one != NULL; one = one->next) {
-        if (strcmp(one->name, listener_name) == 0) {
-            return one->port;
-        }
-    }
-    return 0;
+    const struct hf_listener *listener = find_listener(net, listener_name);
+
+    return listener != NULL ? listener->port : 0;
+}
+
+void hf_net_limit_listener(struct hf_net *net, const char *name,
+                           const struct hf_listener_limits *limits)
+{
+    struct hf_listener *listener = find_listener(net, name);
+
+    hf_assert(listener != NULL);
+    set_limits(listener, limits);
 }
 
 static struct hf_status start_threads(struct hf_net *net, struct hf_op *op)

@@ -70,6 +70,17 @@ HF_STATUS hf_net_listen(struct hf_net *net, struct hf_op *op,
 /* The port a listener got, for ":0"; 0 for unix sockets and unknown names. */
 uint16_t hf_net_port(const struct hf_net *net, const char *listener_name);
 
+/* Limits that may change at any time; zeroes mean the defaults, as above. */
+struct hf_listener_limits {
+    uint64_t idle_timeout_ms;
+    uint64_t request_timeout_ms;
+};
+/* For timers that start from now on. A name that is not there is our own mistake. */
+void hf_net_limit_listener(struct hf_net *net, const char *name,
+                           const struct hf_listener_limits *limits);
+/* Connections above a lower limit live on. */
+void hf_net_limit_connections(struct hf_net *net, size_t max_connections);
+
 /* Starts the loops and workers. */
 HF_STATUS hf_net_start(struct hf_net *net, struct hf_op *op);
 /* Stops accepting, closes idle connections, lets requests under way end until the limit, then

@@ -21,64 +21,61 @@
 #define SESSION_SECONDS 3600
 
 struct hf_tls {
-    char *certificate_file;
-    char *key_file;
-    char *ca_file; /* NULL: no client certificates */
-    enum hf_tls_clients clients;
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_mutex_t lock; /* guards the rest */
     SSL_CTX *context;
     uint64_t expires_ms;
 };
 
-static struct hf_status check_dates(struct hf_op *op, const struct hf_tls *tls, X509 *certificate,
-                                    uint64_t *out_expires_ms)
+static struct hf_status check_dates(struct hf_op *op, const struct hf_tls_settings *settings,
+                                    X509 *certificate, uint64_t *out_expires_ms)
 {
     uint64_t now = hf_env_realtime_ms(op->env);
     uint64_t expires = hf_tls_date_ms(X509_get0_notAfter(certificate));
 
     if (now < hf_tls_date_ms(X509_get0_notBefore(certificate))) {
         return hf_fail(op, HF_INVALID, "%s is not valid yet: check its dates and the clock",
-                       tls->certificate_file);
+                       settings->certificate_file);
     }
     if (now >= expires) {
         return hf_fail(op, HF_INVALID, "%s has expired: put a new certificate in its place",
-                       tls->certificate_file);
+                       settings->certificate_file);
     }
     *out_expires_ms = expires;
     return HF_SUCCESS;
 }
 
-static struct hf_status use_pair(struct hf_op *op, const struct hf_tls *tls, SSL_CTX *context,
-                                 X509 *certificate, STACK_OF(X509) * chain, EVP_PKEY *key)
+static struct hf_status use_pair(struct hf_op *op, const struct hf_tls_settings *settings,
+                                 SSL_CTX *context, X509 *certificate, STACK_OF(X509) * chain,
+                                 EVP_PKEY *key)
 {
     if (X509_check_private_key(certificate, key) != 1) {
         ERR_clear_error();
         return hf_fail(op, HF_INVALID, "the key in %s does not belong to the certificate in %s",
-                       tls->key_file, tls->certificate_file);
+                       settings->key_file, settings->certificate_file);
     }
     if (SSL_CTX_use_certificate(context, certificate) != 1 ||
         SSL_CTX_use_PrivateKey(context, key) != 1 || SSL_CTX_set1_chain(context, chain) != 1) {
-        return hf_fail(op, HF_INVALID, "%s cannot be used: %s", tls->certificate_file,
+        return hf_fail(op, HF_INVALID, "%s cannot be used: %s", settings->certificate_file,
                        hf_tls_reason());
     }
     return HF_SUCCESS;
 }
 
-static struct hf_status load_pair(struct hf_op *op, const struct hf_tls *tls, SSL_CTX *context,
-                                  uint64_t *out_expires_ms)
+static struct hf_status load_pair(struct hf_op *op, const struct hf_tls_settings *settings,
+                                  SSL_CTX *context, uint64_t *out_expires_ms)
 {
     X509 *certificate = NULL;
     STACK_OF(X509) *chain = NULL;
     EVP_PKEY *key = NULL;
     struct hf_status status;
 
-    HF_TRY(hf_tls_read_chain(op, tls->certificate_file, &certificate, &chain));
-    status = hf_tls_read_key(op, tls->key_file, &key);
+    HF_TRY(hf_tls_read_chain(op, settings->certificate_file, &certificate, &chain));
+    status = hf_tls_read_key(op, settings->key_file, &key);
     if (status.code == HF_OK) {
-        status = use_pair(op, tls, context, certificate, chain, key);
+        status = use_pair(op, settings, context, certificate, chain, key);
     }
     if (status.code == HF_OK) {
-        status = check_dates(op, tls, certificate, out_expires_ms);
+        status = check_dates(op, settings, certificate, out_expires_ms);
     }
     EVP_PKEY_free(key);
     sk_X509_pop_free(chain, X509_free);
@@ -100,23 +97,24 @@ static bool trust_all(SSL_CTX *context, STACK_OF(X509) * list)
     return true;
 }
 
-static struct hf_status load_clients(struct hf_op *op, const struct hf_tls *tls, SSL_CTX *context)
+static struct hf_status load_clients(struct hf_op *op, const struct hf_tls_settings *settings,
+                                     SSL_CTX *context)
 {
     STACK_OF(X509) *list = NULL;
     int mode = SSL_VERIFY_PEER;
     bool trusted;
 
-    if (tls->ca_file == NULL || tls->clients == HF_TLS_CLIENTS_NONE) {
+    if (settings->ca_file == NULL || settings->clients == HF_TLS_CLIENTS_NONE) {
         SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
         return HF_SUCCESS;
     }
-    HF_TRY(hf_tls_read_certificates(op, tls->ca_file, &list));
+    HF_TRY(hf_tls_read_certificates(op, settings->ca_file, &list));
     trusted = trust_all(context, list);
     sk_X509_pop_free(list, X509_free);
     if (!trusted) {
-        return hf_fail(op, HF_INVALID, "%s cannot be used: %s", tls->ca_file, hf_tls_reason());
+        return hf_fail(op, HF_INVALID, "%s cannot be used: %s", settings->ca_file, hf_tls_reason());
     }
-    if (tls->clients == HF_TLS_CLIENTS_REQUIRED) {
+    if (settings->clients == HF_TLS_CLIENTS_REQUIRED) {
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     }
     SSL_CTX_set_verify(context, mode, NULL);
@@ -144,8 +142,8 @@ static bool set_rules(SSL_CTX *context)
                1;
 }
 
-static struct hf_status build(struct hf_op *op, const struct hf_tls *tls, SSL_CTX **out,
-                              uint64_t *out_expires_ms)
+static struct hf_status build(struct hf_op *op, const struct hf_tls_settings *settings,
+                              SSL_CTX **out, uint64_t *out_expires_ms)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     struct hf_status status;
@@ -154,9 +152,9 @@ static struct hf_status build(struct hf_op *op, const struct hf_tls *tls, SSL_CT
         SSL_CTX_free(context);
         return hf_fail(op, HF_INTERNAL, "OpenSSL gives no TLS context: %s", hf_tls_reason());
     }
-    status = load_pair(op, tls, context, out_expires_ms);
+    status = load_pair(op, settings, context, out_expires_ms);
     if (status.code == HF_OK) {
-        status = load_clients(op, tls, context);
+        status = load_clients(op, settings, context);
     }
     if (status.code != HF_OK) {
         SSL_CTX_free(context);
@@ -175,12 +173,8 @@ struct hf_status hf_tls_new(struct hf_op *op, const struct hf_tls_settings *sett
         return hf_fail(op, HF_INVALID, "client certificates are wanted, but no CA file is named");
     }
     tls = hf_alloc(sizeof *tls);
-    tls->certificate_file = hf_strdup(settings->certificate_file);
-    tls->key_file = hf_strdup(settings->key_file);
-    tls->ca_file = settings->ca_file != NULL ? hf_strdup(settings->ca_file) : NULL;
-    tls->clients = settings->clients;
     (void)pthread_mutex_init(&tls->lock, NULL);
-    HF_TRY(build(op, tls, &tls->context, &tls->expires_ms));
+    HF_TRY(build(op, settings, &tls->context, &tls->expires_ms));
     *out = HF_TAKE(tls);
     return HF_SUCCESS;
 }
@@ -190,28 +184,22 @@ void hf_tls_free(struct hf_tls *tls)
     if (tls != NULL) {
         SSL_CTX_free(tls->context);
         (void)pthread_mutex_destroy(&tls->lock);
-        free(tls->certificate_file);
-        free(tls->key_file);
-        free(tls->ca_file);
         free(tls);
     }
 }
 
-struct hf_status hf_tls_reload(struct hf_tls *tls, struct hf_op *op)
+void hf_tls_take(struct hf_tls *tls, struct hf_tls *fresh)
 {
-    SSL_CTX *context = NULL;
     SSL_CTX *old = NULL;
-    uint64_t expires_ms = 0;
 
-    HF_TRY(build(op, tls, &context, &expires_ms));
     (void)pthread_mutex_lock(&tls->lock);
     old = tls->context;
-    tls->context = context;
-    tls->expires_ms = expires_ms;
+    tls->context = fresh->context;
+    tls->expires_ms = fresh->expires_ms;
     (void)pthread_mutex_unlock(&tls->lock);
     /* Connections that live on the old context hold references of their own. */
-    SSL_CTX_free(old);
-    return HF_SUCCESS;
+    fresh->context = old;
+    hf_tls_free(fresh);
 }
 
 SSL *hf_tls_accept(struct hf_tls *tls)

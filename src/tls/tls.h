@@ -37,9 +37,10 @@ void hf_tls_free(struct hf_tls *tls);
 HF_DEFINE_CLEANUP(tls)
 
 /*
- * Loads the same files again and swaps them in for new connections; on failure the old ones stay.
+ * Serves new connections with what fresh has loaded and checked from now on; fresh is taken over.
+ * Connections that live go on as they are, and no session ticket of before is good any more.
  */
-HF_STATUS hf_tls_reload(struct hf_tls *tls, struct hf_op *op);
+void hf_tls_take(struct hf_tls *tls, struct hf_tls *fresh);
 
 /* A new server connection on the context of now; NULL when memory is gone. The caller frees it. */
 SSL *hf_tls_accept(struct hf_tls *tls);

@@ -26,6 +26,11 @@ ID = "[0-9a-f]{32}"
 class Case(unittest.TestCase):
     node = None
 
+    def hang_up(self, words):
+        before = self.node.log_text().count(words)
+        self.node.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.node.log_text().count(words) > before, f'"{words}" in the log')
+
     def fails(self, code, message, *words, stdin=None):
         """The command ends with that code, says nothing on standard output, and says what to do."""
         out = self.node.run(*words, code=code, stdin=stdin)
@@ -515,6 +520,69 @@ class Locked(Case):
         self.assertEqual(self.hadoop().decrypt(self.edek), self.dek)
 
 
+class Reload(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(grants=False)
+        cls.addClassCleanup(cls.node.close)
+        cls.node.start()
+
+    def test_settings_change_without_a_restart_or_not_at_all(self):
+        node, path = self.node, self.node.dir / "holdfast.conf"
+        before = path.read_text()
+
+        def edit(*changes, more=""):
+            text = before
+            for old, new in changes:
+                self.assertIn(old, text)
+                text = text.replace(old, new)
+            path.write_text(text + more)
+
+        def ask(connection):
+            connection.request("GET", "/kms/v1/keys/names?user.name=alice")
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
+        living = node.connection()
+        self.addCleanup(living.close)
+        self.assertEqual(ask(living), 403, "alice is believed, and has no rights")
+        strict = ("pseudo = yes", "idle_timeout = 1")
+        edit(strict, more="threads { max_connections = 0 }\n")
+        self.hang_up("all stays as it was: ")
+        self.assertRegex(node.log_text(), r"holdfast.conf:\d+: max_connections = 0: it must be from")
+        edit(strict, ('client_ca = "ca.crt"', 'client_ca = "nothing.crt"'))
+        self.hang_up('all stays as it was: listener "hadoop": ')
+        self.assertEqual(ask(living), 403)
+
+        edit(strict, ('"node-1"\n', '"renamed"\n'), more="threads { max_connections = 3 }\n")
+        self.hang_up("threads: max_connections is in force as it is now")
+        wait_for(lambda: "node cannot change while the node runs: restart it" in node.log_text(), "word on the name")
+        for name in ("pseudo", "idle_timeout"):
+            self.assertIn(f'listener "hadoop": {name} is in force as it is now', node.log_text())
+        self.assertEqual(ask(living), 401, "nobody is believed any more, on a living connection either")
+        living.sock.settimeout(20)
+        self.assertEqual(living.sock.recv(1), b"", "an idle connection is closed after a second, not 75")
+
+        # The three that are allowed say nothing; a fourth is not taken while they live.
+        held = [UnixConnection(node.dir / "admin.sock") for _ in range(3)]
+        for one in held:
+            one.request("GET", "/health/live")
+            self.assertEqual(one.getresponse().read() and 200, 200)
+        with self.assertRaises(OSError):
+            node.connection(timeout=1).request("GET", "/health/live")
+        for one in held:
+            one.close()
+
+        # A listener of which something cannot change keeps everything.
+        edit((f"127.0.0.1:{node.port}", "127.0.0.2:1"), more="threads { max_connections = 4 }\n")
+        self.hang_up('listener "hadoop": pseudo changes at a restart, with the rest of its listener')
+        self.assertIn('listener "hadoop": address cannot change while the node runs', node.log_text())
+        other = node.connection()
+        self.addCleanup(other.close)
+        self.assertEqual(ask(other), 401)
+
+
 class Signals(Case):
     @classmethod
     def setUpClass(cls):
@@ -525,11 +593,6 @@ class Signals(Case):
     def served(self):
         return ssl.get_server_certificate(("127.0.0.1", self.node.port))
 
-    def hang_up(self, words):
-        before = self.node.log_text().count(words)
-        self.node.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: self.node.log_text().count(words) > before, f'"{words}" in the log')
-
     def test_certificates_are_swapped_when_good_and_kept_when_not(self):
         certificate, key = self.node.dir / "secrets/server.crt", self.node.dir / "secrets/server.key"
         first, first_key = self.served(), key.read_bytes()
@@ -537,10 +600,10 @@ class Signals(Case):
         living.request("GET", "/health/live")
         living.getresponse().read()
 
-        for words, text in (("keeps its old certificate: .*server.crt", "not a certificate\n"),
-                            ("keeps its old certificate: .*server.crt", "")):
+        for words, text in (('all stays as it was: listener "hadoop": .*server.crt', "not a certificate\n"),
+                            ('all stays as it was: listener "hadoop": .*server.crt', "")):
             certificate.write_text(text)
-            self.hang_up("keeps its old certificate")
+            self.hang_up("all stays as it was")
             self.assertRegex(self.node.log_text(), words)
             self.assertEqual(self.served(), first)
 

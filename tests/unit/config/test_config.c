@@ -171,9 +171,67 @@ static void the_description_has_every_row(void **unused)
     assert_non_null(strstr(hf_buf_text(out), "allow_unlocked"));
 }
 
+struct told {
+    char text[512];
+};
+
+static void take_change(void *context, const struct hf_config_change *change)
+{
+    struct told *told = context;
+    size_t len = strlen(told->text);
+
+    (void)snprintf(told->text + len, sizeof told->text - len, "%s/%s/%s%s;", change->section,
+                   change->title, change->name != NULL ? change->name : "-",
+                   change->is_live ? " live" : "");
+}
+
+#define FILE_BEFORE                                                                                \
+    "listener \"a\" { address = \"127.0.0.1:1\" doors = { \"hadoop\", \"health\" } }\n"            \
+    "listener \"b\" { address = \"127.0.0.1:2\" doors = { \"health\" } }\n"
+
+static void what_differs_is_told_with_whether_it_needs_a_restart(void **unused)
+{
+    static const struct {
+        const char *says;
+        const char *now;
+        const char *told;
+    } cases[] = {
+        { "nothing", "node = \"node-1\"\n" FILE_BEFORE, "" },
+        { "top level", "node = \"other\"\n" FILE_BEFORE, "//node;" },
+        { "a section without a title", "threads { max_connections = 5 loops = 1 }\n" FILE_BEFORE,
+          "threads//loops;threads//max_connections live;" },
+        { "a listener is gone",
+          "listener \"a\" { address = \"127.0.0.1:1\" doors = { \"hadoop\", \"health\" } }\n",
+          "listener/b/-;" },
+        { "a listener is new",
+          FILE_BEFORE "listener \"c\" { address = \"127.0.0.1:3\" doors = { \"health\" } }\n",
+          "listener/c/-;" },
+        { "limits and a list",
+          "listener \"a\" { address = \"127.0.0.1:1\" doors = { \"hadoop\" } pseudo = yes }\n"
+          "listener \"b\" { address = \"127.0.0.1:2\" doors = { \"health\" } idle_timeout = 9 }\n",
+          "listener/a/doors;listener/a/pseudo live;listener/b/idle_timeout live;" },
+    };
+    HF_AUTO(config) before = NULL;
+    struct hf_op op;
+
+    (void)unused;
+    assert_ok(&op, load(&op, FILE_BEFORE, &before));
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        HF_AUTO(config) now = NULL;
+        struct told told = { "" };
+
+        assert_ok(&op, load(&op, cases[i].now, &now));
+        hf_config_compare(before, now, take_change, &told);
+        if (strcmp(told.text, cases[i].told) != 0) {
+            fail_msg("%s: %s", cases[i].says, told.text);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_differs_is_told_with_whether_it_needs_a_restart),
         cmocka_unit_test(an_empty_file_has_the_defaults),
         cmocka_unit_test(everything_said_is_read),
         cmocka_unit_test(every_mistake_is_told_with_file_and_line),

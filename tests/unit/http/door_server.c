@@ -280,11 +280,12 @@ static void fill_doors(struct door_server *server, uint64_t deadline_ms)
     server->list[0] = &server->doors[0];
     server->list[1] = &server->doors[1];
     server->list[2] = NULL;
-    hf_http_limits_default(&server->listener.limits);
-    server->listener.limits.max_body = 2000000;
-    server->listener.limits.room = &server->room;
+    hf_http_limits_default(&server->served.limits);
+    server->served.limits.max_body = 2000000;
+    server->served.limits.room = &server->room;
     server->room.max_bytes = server->room.max_bytes != 0 ? server->room.max_bytes : 64U << 20;
-    server->listener.doors = server->list;
+    server->served.doors = server->list;
+    atomic_store(&server->listener.served, &server->served);
 }
 
 void door_server_start(struct door_server *server, const struct hf_net_settings *net_settings,

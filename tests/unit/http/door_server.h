@@ -26,6 +26,7 @@ struct door_server {
     struct hf_env env;
     struct hf_op op;
     struct hf_net *net;
+    struct hf_http_served served;
     struct hf_http_listener listener;
     struct hf_http_room room; /* max_bytes 0 before the start: as much as the daemon's */
     struct hf_door doors[2];
