@@ -90,9 +90,11 @@ static struct hf_status identify(struct hf_hadoop *hadoop, struct hf_op *op,
 {
     const char *address = hf_exchange_peer_address(exchange);
     char why[HF_OP_TEXT_MAX];
+    struct hf_status by = by_cookie(hadoop, op, request, address, out);
 
-    if (by_cookie(hadoop, op, request, address, out).code == HF_OK) {
-        return HF_SUCCESS;
+    /* The node was locked, or unlocked, this very moment: nothing is said about the cookie. */
+    if (by.code == HF_OK || by.code == HF_WRONG_STATE) {
+        return by;
     }
     memcpy(why, op->text, sizeof why);
     if (hadoop->settings.allow_pseudo) {
@@ -161,6 +163,11 @@ struct hf_status hf_hadoop_admit(struct hf_op *op, struct hf_exchange *exchange,
     HF_AUTO(caller) caller = NULL;
     struct hf_status status;
 
+    /*
+     * First of all: cookies cannot be checked while their secrets are sealed, and a client whom we
+     * refuse by 401 or 403 does not go on to another server.
+     */
+    HF_TRY(hf_service_check_unlocked(hadoop->settings.service, op));
     if (refuse_delegation_token(op, request, reply)) {
         *out_answered = true;
         return HF_SUCCESS;

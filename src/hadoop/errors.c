@@ -108,6 +108,8 @@ void hf_hadoop_fail(struct hf_op *op, struct hf_status status, struct hf_exchang
         put_exception(reply, 413, CLASS_IO, "The request body is larger than this call allows");
     } else if (status.code == HF_INVALID) {
         put_exception(reply, 400, CLASS_ILLEGAL, op->text);
+    } else if (status.code == HF_WRONG_STATE) {
+        put_exception(reply, 500, CLASS_IO, op->text);
     } else {
         HF_WARNING(op->env, "hadoop request failed: %s: %s", hf_code_name(status.code), op->text);
         put_exception(reply, 500, CLASS_IO, hf_code_sentence(status.code));

@@ -18,6 +18,11 @@ static void look(void *context, const char *keyring, struct hf_status status, co
     }
 }
 
+struct hf_status hf_service_check_unlocked(struct hf_service *service, struct hf_op *op)
+{
+    return hf_call_unlocked(service, op);
+}
+
 struct hf_status hf_service_ready(struct hf_service *service, struct hf_op *op)
 {
     struct verdict verdict = { HF_OK, "" };

@@ -264,5 +264,7 @@ HF_STATUS hf_service_unlock(struct hf_service *service, struct hf_op *op,
                             const struct hf_protector_settings *protector,
                             struct hf_slot_info *out_slot);
 HF_STATUS hf_service_lock(struct hf_service *service, struct hf_op *op);
+/* HF_WRONG_STATE while the node is locked: for doors that must not even ask who calls then. */
+HF_STATUS hf_service_check_unlocked(struct hf_service *service, struct hf_op *op);
 /* Opens one canary per keyring through the whole chain: what /health/ready stands on. */
 HF_STATUS hf_service_ready(struct hf_service *service, struct hf_op *op);
