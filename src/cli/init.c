@@ -226,8 +226,8 @@ static struct hf_status fill(struct hf_op *op, const struct making *making,
 {
     HF_AUTO(caller) caller = NULL;
     const char *identities[] = { NULL, "cert:admin" };
-    /* The certificate counts only where there is a listener to show it to. */
-    size_t count = making->settings->listen_admin != NULL ? 2 : 1;
+    /* The certificate has rights only where there is a listener to show it to. */
+    size_t administrators = making->settings->listen_admin != NULL ? 2 : 1;
     struct hf_keyring_settings settings;
     struct hf_status status;
 
@@ -236,7 +236,8 @@ static struct hf_status fill(struct hf_op *op, const struct making *making,
     op->caller = caller;
     op->door = "init";
     hf_keyring_settings_default(&settings);
-    status = hf_service_bootstrap_policy(service, op, identities, count);
+    status =
+        hf_service_bootstrap_policy(service, op, identities, HF_COUNT(identities), administrators);
     if (status.code == HF_OK) {
         status = hf_service_keyring_create(service, op, making->settings->keyring, &settings);
     }

@@ -27,9 +27,8 @@ static struct hf_status check_name(struct hf_op *op, const char *name)
     return HF_SUCCESS;
 }
 
-/* The rules in force, without the document of that name (NULL: with all), and those changed. */
-static void collect(const struct hf_policy *policy, const char *name,
-                    const struct hf_rules *changed, struct hf_rule_sets *out)
+void hf_policy_collect(const struct hf_policy *policy, const char *name,
+                       const struct hf_rules *changed, struct hf_rule_sets *out)
 {
     for (size_t i = 0; i < policy->count; i++) {
         const struct hf_document *document = policy->documents[i];
@@ -41,6 +40,41 @@ static void collect(const struct hf_policy *policy, const char *name,
     if (changed != NULL) {
         out->sets[out->count++] = changed;
     }
+}
+
+/* Who could become two would be his own second person. */
+static struct hf_status check_stays_one(struct hf_op *op, const char *author,
+                                        const struct hf_identities *before,
+                                        const struct hf_identities *after)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        if (!hf_identities_have(after, before->items[i])) {
+            return hf_fail(op, HF_DENIED,
+                           "this would make %.60s and %.60s, who asks for it, two persons; a "
+                           "second person must approve it",
+                           before->items[i], author);
+        }
+    }
+    return HF_SUCCESS;
+}
+
+/* What one identity of a person gains, the person gains. */
+static struct hf_status judge_person(struct hf_op *op, const char *author,
+                                     const struct hf_rule_sets *before,
+                                     const struct hf_rule_sets *after)
+{
+    struct hf_identities were, are;
+    struct hf_status status;
+
+    hf_person_identities(before, author, &were);
+    hf_person_identities(after, author, &are);
+    status = check_stays_one(op, author, &were, &are);
+    for (size_t i = 0; i < are.count && status.code == HF_OK; i++) {
+        status = hf_policy_gain(op, are.items[i], before, after);
+    }
+    free(were.items);
+    free(are.items);
+    return status;
 }
 
 static struct hf_status judge(const struct hf_policy *policy, struct hf_op *op, const char *name,
@@ -60,9 +94,9 @@ static struct hf_status judge(const struct hf_policy *policy, struct hf_op *op, 
     }
     before.sets = hf_alloc_array(policy->count + 1, sizeof *before.sets);
     after.sets = hf_alloc_array(policy->count + 1, sizeof *after.sets);
-    collect(policy, NULL, NULL, &before);
-    collect(policy, name, changed, &after);
-    status = hf_policy_gain(op, author, &before, &after);
+    hf_policy_collect(policy, NULL, NULL, &before);
+    hf_policy_collect(policy, name, changed, &after);
+    status = judge_person(op, author, &before, &after);
     free(before.sets);
     free(after.sets);
     return status;

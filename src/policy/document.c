@@ -249,17 +249,96 @@ static struct hf_status take_rule(const struct reading *reading, struct hf_rule 
     return take_actions(reading, rule);
 }
 
+/* --- persons --- */
+
+static struct hf_status wrong_person(struct hf_op *op, size_t number, const char *text)
+{
+    return hf_fail(op, HF_INVALID, "person %zu: %s", number, text);
+}
+
+static bool is_identity(const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len > PATTERN_MAX || strchr(text, '*') != NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < HF_COUNT(proofs); i++) {
+        size_t proof = strlen(proofs[i]);
+
+        if (strncmp(text, proofs[i], proof) == 0 && len > proof) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct hf_status take_person(struct hf_op *op, const struct hf_json *object, size_t number,
+                                    struct hf_person *person)
+{
+    static const char *const members[] = { "name", "identities", "description", NULL };
+    const struct hf_json *array = NULL;
+    const char *name = NULL;
+
+    if (!hf_json_is_object(object)) {
+        return wrong_person(op, number, "it is an object with \"name\" and \"identities\"");
+    }
+    HF_TRY(hf_json_only(op, object, members));
+    HF_TRY(hf_json_text(op, object, "name", &name));
+    HF_TRY(hf_json_array_or(op, object, "identities", &array));
+    if (name[0] == '\0' || strlen(name) > PATTERN_MAX) {
+        return wrong_person(op, number, "its name is empty or longer than 300 bytes");
+    }
+    if (array == NULL || hf_json_count(array) < 2 || hf_json_count(array) > HF_POLICY_LIST_MAX) {
+        return wrong_person(op, number, "\"identities\" lists 2 to 256 callers");
+    }
+    person->name = hf_strdup(name);
+    person->identities.items =
+        hf_alloc_array(hf_json_count(array), sizeof *person->identities.items);
+    for (size_t i = 0; i < hf_json_count(array); i++) {
+        const char *identity = hf_json_string(hf_json_at(array, i));
+
+        if (identity == NULL || !is_identity(identity)) {
+            return wrong_person(op, number,
+                                "an identity begins with cert:, unix:, krb5:, token: or pseudo:, "
+                                "has a name after it, and is no pattern");
+        }
+        person->identities.items[person->identities.count++] = hf_strdup(identity);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status take_persons(struct hf_op *op, const struct hf_json *document,
+                                     struct hf_rules *rules)
+{
+    const struct hf_json *array = NULL;
+
+    HF_TRY(hf_json_array_or(op, document, "persons", &array));
+    if (array == NULL) {
+        return HF_SUCCESS;
+    }
+    if (hf_json_count(array) == 0 || hf_json_count(array) > HF_POLICY_LIST_MAX) {
+        return hf_fail(op, HF_INVALID, "\"persons\" lists 1 to 256 persons; or leave it out");
+    }
+    rules->persons = hf_alloc_array(hf_json_count(array), sizeof *rules->persons);
+    for (size_t i = 0; i < hf_json_count(array); i++) {
+        rules->person_count++;
+        HF_TRY(take_person(op, hf_json_at(array, i), i + 1, &rules->persons[i]));
+    }
+    return HF_SUCCESS;
+}
+
+/* --- the document --- */
+
 static struct hf_status take_rules(struct hf_op *op, const struct hf_json *document,
                                    struct hf_rules *rules)
 {
-    static const char *const members[] = { "description", "rules", NULL };
     const struct hf_json *array = NULL;
 
-    if (!hf_json_is_object(document)) {
-        return hf_fail(op, HF_INVALID, "a policy is an object with \"rules\"");
-    }
-    HF_TRY(hf_json_only(op, document, members));
     HF_TRY(hf_json_array_or(op, document, "rules", &array));
+    if (array == NULL && rules->person_count > 0) {
+        return HF_SUCCESS;
+    }
     if (array == NULL || hf_json_count(array) == 0) {
         return hf_fail(op, HF_INVALID, "a policy has at least one rule in \"rules\"");
     }
@@ -277,6 +356,19 @@ static struct hf_status take_rules(struct hf_op *op, const struct hf_json *docum
     return HF_SUCCESS;
 }
 
+static struct hf_status take_document(struct hf_op *op, const struct hf_json *document,
+                                      struct hf_rules *rules)
+{
+    static const char *const members[] = { "description", "persons", "rules", NULL };
+
+    if (!hf_json_is_object(document)) {
+        return hf_fail(op, HF_INVALID, "a policy is an object with \"rules\"");
+    }
+    HF_TRY(hf_json_only(op, document, members));
+    HF_TRY(take_persons(op, document, rules));
+    return take_rules(op, document, rules);
+}
+
 struct hf_status hf_rules_parse(struct hf_op *op, struct hf_bytes document, struct hf_rules **out)
 {
     HF_AUTO(json) json = NULL;
@@ -287,7 +379,7 @@ struct hf_status hf_rules_parse(struct hf_op *op, struct hf_bytes document, stru
                        HF_POLICY_DOCUMENT_MAX);
     }
     HF_TRY(hf_json_parse(op, document, &json));
-    HF_TRY(take_rules(op, json, rules));
+    HF_TRY(take_document(op, json, rules));
     *out = HF_TAKE(rules);
     return HF_SUCCESS;
 }
@@ -310,7 +402,12 @@ void hf_rules_free(struct hf_rules *rules)
         free_patterns(&rules->items[i].keyrings);
         free_patterns(&rules->items[i].keys);
     }
+    for (size_t i = 0; i < rules->person_count; i++) {
+        free(rules->persons[i].name);
+        free_patterns(&rules->persons[i].identities);
+    }
     free(rules->items);
+    free(rules->persons);
     free(rules);
 }
 

@@ -38,6 +38,12 @@ struct hf_policy {
 /* The place of a document by name, removed ones included, or NULL. The caller holds the lock. */
 struct hf_document *hf_policy_find(const struct hf_policy *policy, const char *name);
 /*
+ * The rules in force, without the document of that name (NULL: with all), and those changed (NULL:
+ * none). out has room for one more than there are documents. The caller holds the lock.
+ */
+void hf_policy_collect(const struct hf_policy *policy, const char *name,
+                       const struct hf_rules *changed, struct hf_rule_sets *out);
+/*
  * Whether the list is complete and is itself what was written last: an altered list never came
  * here, and what it would have put in force is not known. The caller holds the lock.
  */

@@ -9,6 +9,9 @@
  * Patterns have '*' only; the kind of proof before ':' never matches by pattern: "*" alone is
  * refused, "pseudo:*" is fine. Left-out "keyrings" or "keys" mean all.
  *
+ * A document may also say which identities are one person (docs/policy.md):
+ *   { "persons": [ { "name": "root", "identities": ["unix:root", "cert:admin"] } ] }
+ *
  * Threads: every function may be called from any thread.
  */
 #pragma once
@@ -75,8 +78,9 @@ bool hf_role_has(const char *role, enum hf_action action, bool *out_known);
 
 /*
  * Stages a document after checking it: HF_INVALID names rule and member. HF_DENIED when it would
- * give its author (caller id) use or export he does not have now; a second person must approve it,
- * then author is NULL. HF_CONFLICT at commit when any policy was changed meanwhile: stage again.
+ * give its author (caller id), or another identity of the same person, use or export he does not
+ * have now, or make two persons of him; a second person must approve it, then author is NULL.
+ * HF_CONFLICT at commit when any policy was changed meanwhile: stage again.
  */
 HF_STATUS hf_policy_put(struct hf_policy *policy, struct hf_op *op, struct hf_txn *txn,
                         const char *name, struct hf_bytes document, const char *author);
@@ -90,6 +94,8 @@ bool hf_policy_is_empty(struct hf_policy *policy);
  * on keyrings and keys, because its denials are lost, until it is put again or removed.
  */
 bool hf_policy_is_whole(struct hf_policy *policy);
+/* Whether the documents in force say that two identities are one person. */
+bool hf_policy_is_one_person(struct hf_policy *policy, const char *one, const char *other);
 /* The document as it was put; HF_NOT_FOUND. */
 HF_STATUS hf_policy_get(struct hf_policy *policy, struct hf_op *op, const char *name,
                         struct hf_buf *out);

@@ -57,9 +57,17 @@ struct hf_rule {
     unsigned number; /* in its document, from 1 */
 };
 
+/* Identities that stand for one human being. */
+struct hf_person {
+    char *name;
+    struct hf_patterns identities; /* spelled out, never patterns */
+};
+
 struct hf_rules {
     struct hf_rule *items;
     size_t count;
+    struct hf_person *persons;
+    size_t person_count;
 };
 
 /* HF_INVALID names rule and member. */
@@ -100,3 +108,15 @@ struct hf_rule_sets {
  */
 HF_STATUS hf_policy_gain(struct hf_op *op, const char *author, const struct hf_rule_sets *before,
                          const struct hf_rule_sets *after);
+
+/*
+ * Everybody who is one person with the identity, which comes first: who stands with one of them, or
+ * under the same name, in any document. Views of the sets and of identity; free items.
+ */
+struct hf_identities {
+    const char **items;
+    size_t count;
+};
+void hf_person_identities(const struct hf_rule_sets *sets, const char *identity,
+                          struct hf_identities *out);
+bool hf_identities_have(const struct hf_identities *identities, const char *identity);

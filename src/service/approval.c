@@ -297,8 +297,12 @@ struct hf_status hf_approval_wait(const struct hf_call *call, struct hf_op *op,
 
 /* --- approving --- */
 
-/* Two identities of one name may be one person; what is only claimed may be anybody. */
-static struct hf_status check_person(struct hf_op *op, const struct approval *approval)
+/*
+ * Two identities of one name may be one person, those that policy puts together are; what is only
+ * claimed may be anybody.
+ */
+static struct hf_status check_person(struct hf_service *service, struct hf_op *op,
+                                     const struct approval *approval)
 {
     const struct hf_caller *caller = op->caller;
     const char *name = strchr(approval->requester, ':');
@@ -314,6 +318,12 @@ static struct hf_status check_person(struct hf_op *op, const struct approval *ap
         (name != NULL && strcmp(caller->name, name + 1) == 0)) {
         return hf_fail(op, HF_DENIED, "%.100s asked for this; a second person approves it",
                        approval->requester);
+    }
+    if (hf_policy_is_one_person(service->policy, caller->id, approval->requester)) {
+        return hf_fail(op, HF_DENIED,
+                       "%.100s asked for this and is, as policy says, the same person as %.100s; a "
+                       "second person approves it",
+                       approval->requester, caller->id);
     }
     return HF_SUCCESS;
 }
@@ -343,7 +353,7 @@ static struct hf_status stage_approval(struct hf_control *control, struct hf_op 
     memcpy(approval->id, id, sizeof id);
     HF_TRY(load(control->call.service, op, id, approval));
     HF_TRY(check_open(op, approval));
-    HF_TRY(check_person(op, approval));
+    HF_TRY(check_person(control->call.service, op, approval));
     if (!is_approved(approval)) {
         free(approval->approver);
         approval->approver = hf_strdup(hf_op_caller_id(op));

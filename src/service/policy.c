@@ -108,21 +108,36 @@ struct hf_status hf_service_policy_remove(struct hf_service *service, struct hf_
 
 /* --- the first policy --- */
 
-static void write_first(const char *const *identities, size_t count, struct hf_buf *out)
+static void put_texts(struct hf_json_writer *writer, const char *name, const char *const *texts,
+                      size_t count)
+{
+    hf_json_open_array(writer, name);
+    for (size_t i = 0; i < count; i++) {
+        hf_json_put_text(writer, NULL, texts[i]);
+    }
+    hf_json_close_array(writer);
+}
+
+static void write_first(const char *const *identities, size_t count, size_t administrators,
+                        struct hf_buf *out)
 {
     struct hf_json_writer writer;
 
     hf_json_writer_init(&writer, out);
     hf_json_open_object(&writer, NULL);
     hf_json_put_text(&writer, "description", "Made with the store: who may administer it.");
+    if (count > 1) {
+        hf_json_open_array(&writer, "persons");
+        hf_json_open_object(&writer, NULL);
+        hf_json_put_text(&writer, "name", "who made the store");
+        put_texts(&writer, "identities", identities, count);
+        hf_json_close_object(&writer);
+        hf_json_close_array(&writer);
+    }
     hf_json_open_array(&writer, "rules");
     hf_json_open_object(&writer, NULL);
     hf_json_put_text(&writer, "effect", "allow");
-    hf_json_open_array(&writer, "who");
-    for (size_t i = 0; i < count; i++) {
-        hf_json_put_text(&writer, NULL, identities[i]);
-    }
-    hf_json_close_array(&writer);
+    put_texts(&writer, "who", identities, administrators);
     hf_json_open_array(&writer, "roles");
     hf_json_put_text(&writer, NULL, "operator");
     hf_json_put_text(&writer, NULL, "key-admin");
@@ -133,7 +148,8 @@ static void write_first(const char *const *identities, size_t count, struct hf_b
 }
 
 struct hf_status hf_service_bootstrap_policy(struct hf_service *service, struct hf_op *op,
-                                             const char *const *identities, size_t count)
+                                             const char *const *identities, size_t count,
+                                             size_t administrators)
 {
     HF_AUTO(buf) document = hf_buf_new();
     struct policy_change change = { .name = "first" };
@@ -151,7 +167,7 @@ struct hf_status hf_service_bootstrap_policy(struct hf_service *service, struct 
                            hf_fail(op, HF_WRONG_STATE,
                                    "the store has had a policy; only the first can be made so"));
     }
-    write_first(identities, count, document);
+    write_first(identities, count, administrators, document);
     change.document = hf_buf_bytes(document);
     return hf_control_run(&control, op);
 }

@@ -190,11 +190,13 @@ HF_STATUS hf_service_policy_put(struct hf_service *service, struct hf_op *op, co
                                 struct hf_bytes document);
 HF_STATUS hf_service_policy_remove(struct hf_service *service, struct hf_op *op, const char *name);
 /*
- * The first policy, for init: operator and key-admin, and so no use of keys, for these identities
- * ("unix:root", "cert:admin"). HF_WRONG_STATE once there has been any policy.
+ * The first policy, for init: these identities ("unix:root", "cert:admin") are one person, and the
+ * first administrators of them get operator and key-admin, and so no use of keys. HF_WRONG_STATE
+ * once there has been any policy.
  */
 HF_STATUS hf_service_bootstrap_policy(struct hf_service *service, struct hf_op *op,
-                                      const char *const *identities, size_t count);
+                                      const char *const *identities, size_t count,
+                                      size_t administrators);
 HF_STATUS hf_service_policy_get(struct hf_service *service, struct hf_op *op, const char *name,
                                 struct hf_buf *out);
 HF_STATUS hf_service_policy_list(struct hf_service *service, struct hf_op *op,

@@ -61,6 +61,37 @@ class Node:
         self.log = open(self.base / "log", "ab")
         self.tls = ssl.create_default_context(cafile=str(self.dir / "ca.crt"))
 
+    # --- a second person ---
+
+    def add_second(self, port):
+        """
+        A second administrator, cert:second, who is another person than the one who ran init: his certificate comes from
+        an authority of its own. Before start(); then second_joins().
+        """
+        self.second_dir = self.base / "second"
+        secrets = self.second_dir / "secrets"
+        secrets.mkdir(parents=True, mode=0o700)
+        self.second_server = f"https://127.0.0.1:{port}"
+
+        def openssl(*words):
+            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        openssl("req", "-x509", *curve, "-subj", "/CN=second authority", "-days", 30, "-keyout", self.second_dir / "ca.key",
+                "-out", self.second_dir / "own-ca.crt")
+        openssl("req", *curve, "-subj", "/CN=second", "-keyout", secrets / "admin.key", "-out", self.second_dir / "csr")
+        openssl("x509", "-req", "-in", self.second_dir / "csr", "-CA", self.second_dir / "own-ca.crt",
+                "-CAkey", self.second_dir / "ca.key", "-CAcreateserial", "-days", 30, "-out", secrets / "admin.crt")
+        shutil.copy(self.dir / "ca.crt", self.second_dir / "ca.crt")
+        with open(self.dir / "ca.crt", "a") as trusted:
+            trusted.write((self.second_dir / "own-ca.crt").read_text())
+
+    def second_joins(self):
+        self.run("policy", "grant", "--who", "cert:second", "--role", "operator", "--role", "key-admin")
+
+    def second(self, *words, **more):
+        """The holdfast program as the second person uses it."""
+        return self.run("--dir", self.second_dir, "--server", self.second_server, *words, **more)
+
     # --- life ---
 
     def configure(self, old, new):

@@ -27,12 +27,13 @@ def setUpModule():
     TLS_PORT = free_port()
     NODE = Node("--listen-admin", f"127.0.0.1:{TLS_PORT}", grants=False)
     unittest.addModuleCleanup(NODE.close)
+    NODE.add_second(TLS_PORT)
     NODE.start()
-    # Nobody gives himself the use of keys: each of the two gives it to the other.
-    remote = ("--server", f"https://127.0.0.1:{TLS_PORT}")
+    NODE.second_joins()
+    # Nobody gives himself the use of keys, under whatever identity: the second person does.
     use = ("--role", "key-user", "--role", "auditor", "--action", "key.export")
-    NODE.run("policy", "grant", "--who", "cert:admin", *use)
-    NODE.run(*remote, "policy", "grant", "--who", ME, *use)
+    NODE.second("policy", "grant", "--who", "cert:admin", *use)
+    NODE.second("policy", "grant", "--who", ME, *use)
 
 
 def tearDownModule():
@@ -449,9 +450,10 @@ class OverTheUnixSocket(BothDoors, Calls):
         self.assertNotIn("bad", self.call("GET", "/api/v1/policies")["policies"])
 
     def test_a_second_person_lets_a_change_through_once(self):
-        other = OverMutualTls("connect")
-        other.setUp()
-        self.addCleanup(other.doCleanups)
+        same, other = OverMutualTls("connect"), OfTheSecond("connect")
+        for caller in (same, other):
+            caller.setUp()
+            self.addCleanup(caller.doCleanups)
         ring = "/api/v1/keyrings/twofold"
         self.call("POST", "/api/v1/keyrings", {"name": "twofold", "approve_destroy": True, "destroy_wait_ms": 0})
         self.call("POST", ring + "/keys", {"name": "k"})
@@ -464,6 +466,7 @@ class OverTheUnixSocket(BothDoors, Calls):
         self.assertIn(mine[0]["id"], error["message"])
         approve = f"/api/v1/approvals/{mine[0]['id']}/approve"
         self.refused(403, "denied", "a second person approves it", "POST", approve)
+        same.refused(403, "denied", "the same person as cert:admin", "POST", approve)
         other.call("POST", approve)
         self.call("POST", ring + "/keys/k/destroy")
         other.refused(409, "wrong_state", "used up", "POST", approve)
@@ -571,6 +574,16 @@ class OverTheUnixSocket(BothDoors, Calls):
     def test_a_large_body_is_refused_by_its_length(self):
         status, answer = self.send("POST", "/api/v1/keyrings", b" " * 20_000)
         self.assertEqual((status, answer["error"]["code"]), (413, "too_large"))
+
+
+class OfTheSecond(Calls):
+    """The second person; has no tests of its own."""
+    caller = "cert:second"
+
+    def connect(self):
+        context = ssl.create_default_context(cafile=str(NODE.dir / "ca.crt"))
+        context.load_cert_chain(NODE.second_dir / "secrets/admin.crt", NODE.second_dir / "secrets/admin.key")
+        return http.client.HTTPSConnection("127.0.0.1", TLS_PORT, context=context, timeout=30)
 
 
 class OverMutualTls(BothDoors, Calls):

@@ -46,10 +46,12 @@ class Running(Case):
         cls.admin_port = free_port()
         cls.node = Node("--listen-admin", f"127.0.0.1:{cls.admin_port}", grants=False)
         cls.addClassCleanup(cls.node.close)
+        cls.node.add_second(cls.admin_port)
         cls.node.start()
+        cls.node.second_joins()
         cls.remote = ("--server", f"https://127.0.0.1:{cls.admin_port}")
-        cls.node.run("policy", "grant", "--who", "cert:admin", "--role", "key-user")
-        cls.node.run(*cls.remote, "policy", "grant", "--who", ME, "--role", "key-user")
+        cls.node.second("policy", "grant", "--who", "cert:admin", "--role", "key-user")
+        cls.node.second("policy", "grant", "--who", ME, "--role", "key-user")
 
     # --- the node ---
 
@@ -329,11 +331,12 @@ class TwoPeople(Case):
             with open(cls.node.dir / "holdfast.conf", "a") as conf:
                 conf.write(f'listener "group" {{\n address = "unix:{cls.sockets}/admin.sock"\n group = "{cls.group}"\n'
                            ' doors = { "admin" }\n}\n')
+        cls.node.add_second(cls.port)
         cls.node.start()
+        cls.node.second_joins()
 
     def second(self, *words, **more):
-        """The other person, who has the administrator's certificate."""
-        return self.node.run("--server", f"https://127.0.0.1:{self.port}", *words, **more)
+        return self.node.second(*words, **more)
 
     def waits(self, code, *words):
         return re.search(f"approval ({ID}) waits until 20", self.fails(code, "this needs a second person", *words)).group(1)
@@ -347,8 +350,10 @@ class TwoPeople(Case):
         self.assertEqual(self.waits(5, "key", "destroy", "vital/k"), number, "asking again is the same request")
         self.assertRegex(self.node.run("approval", "list"), rf"(?m)^{number} +key.destroy +vital +k +{ME} +- +20")
         self.fails(3, "a second person approves it", "approval", "give", number)
+        remote = ("--server", f"https://127.0.0.1:{self.port}")
+        self.fails(3, "the same person as cert:admin; a second person approves it", *remote, "approval", "give", number)
         self.assertRegex(self.second("approval", "give", number), "the one who asked may now repeat the command")
-        self.assertRegex(self.node.run("approval", "list"), rf"(?m)^{number} .* cert:admin +20")
+        self.assertRegex(self.node.run("approval", "list"), rf"(?m)^{number} .* cert:second +20")
         self.assertEqual(self.node.run("key", "destroy", "vital/k"), "vital/k is destroyed.\n")
         self.assertNotIn(number, self.node.run("approval", "list"))
         self.second("approval", "give", number, code=5)
@@ -380,7 +385,7 @@ class TwoPeople(Case):
         before = self.node.run("policy", "list")
         for options in (["--role", "key-user"], ["--action", "key.unwrap"], ["--action", "key.read", "--action", "key.sign"],
                         ["--action", "key.export", "--keyring", "hadoop", "--key", "one"]):
-            for who in (ME, "unix:*"):
+            for who in (ME, "unix:*", "cert:admin"):
                 with self.subTest(f"{who} {options}"):
                     self.waits(3, "policy", "grant", "--who", who, *options)
         self.fails(2, "a pattern of actions can only be denied", "policy", "grant", "--who", ME, "--action", "key.*")

@@ -341,6 +341,60 @@ static void two_changes_side_by_side_give_no_more_than_one_after_the_other(void 
     assert_false(may("unix:root", HF_ACT_KEY_UNWRAP, "r", "k"));
 }
 
+/* --- persons --- */
+
+static void identities_are_one_person_over_as_many_steps_as_it_takes(void **unused)
+{
+    static const struct {
+        const char *one;
+        const char *other;
+        bool is_one;
+    } cases[] = {
+        { "unix:root", "unix:root", true },     { "unix:root", "cert:admin", true },
+        { "cert:admin", "unix:root", true },    { "unix:root", "krb5:root", true },
+        { "unix:root", "token:by-name", true }, { "unix:root", "unix:eve", false },
+        { "unix:nobody", "unix:nobody", true }, { "unix:nobody", "unix:root", false },
+        { "unix:eve", "cert:eve", true },       { "unix:eve", "cert:admin", false },
+        { "token:by-name", "krb5:root", true },
+    };
+
+    (void)unused;
+    put("a", "{\"persons\":[{\"name\":\"eve\",\"identities\":[\"unix:eve\",\"cert:eve\"]},"
+             "{\"name\":\"b\",\"identities\":[\"cert:admin\",\"krb5:root\"]}]}");
+    put("b", "{\"persons\":[{\"name\":\"a\",\"identities\":[\"unix:root\",\"cert:admin\"]}]}");
+    put("c", "{\"persons\":[{\"name\":\"a\",\"identities\":[\"token:by-name\",\"token:x\"]}]}");
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        if (hf_policy_is_one_person(policy, cases[i].one, cases[i].other) != cases[i].is_one) {
+            fail_msg("%s and %s", cases[i].one, cases[i].other);
+        }
+    }
+    assert_ok(&small_world.op, remove_by(NULL, "b"));
+    assert_false(hf_policy_is_one_person(policy, "unix:root", "cert:admin"));
+}
+
+static void nobody_gives_to_his_other_identity_or_becomes_two(void **unused)
+{
+    static const char persons[] =
+        "{\"persons\":[{\"name\":\"root\",\"identities\":[\"unix:root\",\"cert:admin\"]}]}";
+    static const char wider[] = "{\"persons\":[{\"name\":\"root\",\"identities\":[\"unix:root\","
+                                "\"cert:admin\",\"krb5:root\"]}]}";
+    static const char use[] = "{\"rules\":[{\"effect\":\"allow\",\"who\":[\"cert:admin\"],"
+                              "\"roles\":[\"key-user\"]}]}";
+
+    (void)unused;
+    put("persons", persons);
+    assert_fails(&small_world.op, put_by("unix:root", "use", use), HF_DENIED);
+    assert_non_null(strstr(small_world.op.text, "cert:admin"));
+    assert_fails(&small_world.op, remove_by("unix:root", "persons"), HF_DENIED);
+    assert_non_null(strstr(small_world.op.text, "two persons"));
+    assert_ok(&small_world.op, put_by("unix:root", "persons", wider));
+    assert_fails(&small_world.op, put_by("cert:admin", "persons", persons), HF_DENIED);
+    /* Another may give, and take apart. */
+    assert_ok(&small_world.op, put_by("unix:other", "use", use));
+    assert_ok(&small_world.op, remove_by("unix:other", "persons"));
+    assert_false(hf_policy_is_one_person(policy, "unix:root", "cert:admin"));
+}
+
 /* --- damage --- */
 
 /* What an attacker on the store could do to a sealed record: leave another of its kind in its
@@ -622,6 +676,8 @@ int main(void)
         test_of(explaining_shows_every_rule_and_what_follows),
         test_of(an_altered_denial_or_list_closes_keys_until_it_is_settled),
         test_of(a_store_whose_policy_is_altered_is_not_one_without_policy),
+        test_of(identities_are_one_person_over_as_many_steps_as_it_takes),
+        test_of(nobody_gives_to_his_other_identity_or_becomes_two),
         test_of(threads_see_whole_policies_while_they_change),
     };
 

@@ -126,6 +126,7 @@ static void nobody_approves_alone(void **unused)
     } cases[] = {
         { "who asked", ROOT, HF_DENIED },
         { "his name with another proof", "cert:root", HF_DENIED },
+        { "his other identity", CERT, HF_DENIED },
         { "a name without proof", "pseudo:dave", HF_DENIED },
         { "who has no right to", ALICE, HF_DENIED },
         { "who has nothing", MALLORY, HF_DENIED },
@@ -136,6 +137,8 @@ static void nobody_approves_alone(void **unused)
 
     (void)unused;
     overdue_key("k");
+    world_policy("right", "{\"rules\":[{\"effect\":\"allow\",\"who\":[\"" CERT
+                          "\"],\"actions\":[\"approve\"]}]}");
     assert_fails(&root, destroy_by(&root, "k"), HF_WRONG_STATE);
     approvals = approvals_now();
     for (size_t i = 0; i < HF_COUNT(cases); i++) {

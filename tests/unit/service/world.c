@@ -208,16 +208,18 @@ int world_stop(void **unused)
 
 int world_open(void **unused)
 {
-    static const char *const admins[] = { ROOT, ADMIN };
+    static const char *const root[] = { ROOT, CERT };
     struct hf_keyring_settings settings;
 
     (void)unused;
     small_world.now_ms = WORLD_START_MS;
     small_world_new_store();
     start_parts();
-    assert_ok(&small_world.op, hf_service_bootstrap_policy(world.service, &small_world.op, admins,
-                                                           HF_COUNT(admins)));
+    assert_ok(&small_world.op,
+              hf_service_bootstrap_policy(world.service, &small_world.op, root, HF_COUNT(root), 1));
     world_policy("users", "{\"rules\":["
+                          "{\"effect\":\"allow\",\"who\":[\"" ADMIN "\"],"
+                          "\"roles\":[\"operator\",\"key-admin\"]},"
                           "{\"effect\":\"allow\",\"who\":[\"" ALICE "\"],\"roles\":[\"key-user\"],"
                           "\"keyrings\":[\"" RING "\"]},"
                           "{\"effect\":\"allow\",\"who\":[\"" ALICE "\"],\"actions\":[\"random\"]},"

@@ -14,7 +14,8 @@
 
 /* Who calls, and what the first policies let them do. */
 #define ROOT    "unix:root"      /* operator and key-admin */
-#define ADMIN   "cert:admin"     /* likewise: the second person */
+#define CERT    "cert:of-root"   /* the same person as ROOT, by the first policy; no rights */
+#define ADMIN   "cert:admin"     /* like ROOT: the second person */
 #define ALICE   "pseudo:alice"   /* key-user on the keyring */
 #define CAROL   "krb5:carol"     /* auditor */
 #define EVE     "cert:eve"       /* exports and reads keys of the keyring */
