@@ -256,7 +256,8 @@ HF_STATUS hf_key_algorithm(struct hf_keys *keys, struct hf_op *op, const char *k
 
 /*
  * Our own ciphertext (docs/formats/ciphertext.md): version byte, key version, salt, nonce,
- * AES-256-GCM under a subkey of the version; aad is bound and kept through rewrap.
+ * AES-256-GCM under a subkey of the version; aad is bound and kept through rewrap. What does not
+ * open is HF_INVALID with cause altered: the caller brought it.
  */
 HF_STATUS hf_use_encrypt(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                          const char *name, uint32_t version, struct hf_bytes aad,

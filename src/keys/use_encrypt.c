@@ -96,6 +96,12 @@ struct hf_status hf_use_decrypt(struct hf_keys *keys, struct hf_op *op, const ch
                           hf_secret_data(plain));
     /* A salt that opened nothing is anybody's invention and must not push real ones out. */
     hf_hot_return(keys, op, entry, status.code == HF_OK);
+    if (status.code == HF_CORRUPT) {
+        /* What the caller brought is wrong, not what we keep. */
+        return hf_fail_cause(op, HF_INVALID, HF_CAUSE_ALTERED,
+                             "the ciphertext does not open: it was changed, or its associated data "
+                             "is another, or another key made it");
+    }
     HF_TRY(status);
     *out = HF_TAKE(plain);
     *out_version = parts.version;

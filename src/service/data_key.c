@@ -73,7 +73,7 @@ struct hf_status hf_service_data_key_generate(struct hf_service *service, struct
     bool gives_plain;
 
     HF_TRY(hf_call_allow(&call, op));
-    gives_plain = out_plain != NULL && hf_call_may(&call, op, HF_ACT_KEY_UNWRAP);
+    gives_plain = out_plain != NULL && hf_call_may(&call, op, HF_ACT_KEY_DECRYPT);
     call.detail = gives_plain ? "with plaintext" : NULL;
     HF_TRY(
         deliver(&call, op, generate(&call, op, len, aad, &plain, wrapped), wrapped, out_wrapped));

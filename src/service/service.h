@@ -148,7 +148,8 @@ HF_STATUS hf_service_hadoop_reencrypt(struct hf_service *service, struct hf_op *
                                       size_t count);
 
 /*
- * Data keys in our own form: plain (NULL: not wanted, or without key.unwrap) and wrapped, a
+ * Data keys in our own form: plain (NULL: not wanted, or without key.decrypt, which
+ * would open it) and wrapped, a
  * ciphertext of docs/formats/ciphertext.md with aad bound.
  */
 HF_STATUS hf_service_data_key_generate(struct hf_service *service, struct hf_op *op,

@@ -112,8 +112,9 @@ class BothDoors:
                 self.assertEqual(self.post("/decrypt", {"ciphertext": sealed, **aad}),
                                  {"plaintext": b64(plain)})
                 status, answer = self.send("POST", self.key + "/decrypt", {"ciphertext": sealed, "aad": b64(b"no")})
-                self.assertGreaterEqual(status, 400)
+                self.assertEqual((status, answer["error"]["code"]), (400, "invalid"))
                 self.assertEqual(answer["error"]["cause"], "altered")
+                self.assertIn("the ciphertext does not open", answer["error"]["message"])
 
     def test_a_changed_ciphertext_does_not_open(self):
         self.create()
