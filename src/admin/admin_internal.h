@@ -40,6 +40,9 @@ const char *key_of(const struct hf_request *request);
 /* Base64 of secret bytes into the reply, which is wiped when sent. */
 void put_secret(struct hf_json_writer *writer, const char *name, const struct hf_secret *secret);
 
+/* An answer that says what was wrong and what to do. */
+void put_error(struct hf_reply *reply, int status, const char *code, const char *message,
+               enum hf_cause cause);
 void hf_admin_fail(struct hf_op *op, struct hf_status status, struct hf_exchange *exchange,
                    const struct hf_request *request, struct hf_reply *reply);
 
@@ -73,6 +76,7 @@ HANDLER(key_recover);
 HANDLER(key_destroy);
 HANDLER(key_export);
 HANDLER(key_usage);
+HANDLER(key_public);
 /* use.c */
 HANDLER(data_key);
 HANDLER(encrypt);

@@ -1,6 +1,7 @@
 /* The admin door's routes and who may come in: the table is the documentation. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "admin/admin_internal.h"
 #include "base/alloc.h"
@@ -47,6 +48,7 @@ static const struct hf_route routes[] = {
     { HF_POST, KEY "/destroy", KIB(4), HF_WORKER, hf_admin_key_destroy },
     { HF_POST, KEY "/export", KIB(4), HF_WORKER, hf_admin_key_export },
     { HF_GET, KEY "/versions/:version/usage", 0, HF_WORKER, hf_admin_key_usage },
+    { HF_GET, KEY "/public", 0, HF_WORKER, hf_admin_key_public },
 
     { HF_GET, "/api/v1/policies", 0, HF_WORKER, hf_admin_policy_list },
     { HF_GET, "/api/v1/policies/:policy", 0, HF_WORKER, hf_admin_policy_get },
@@ -97,19 +99,43 @@ static struct hf_status take_request_id(struct hf_op *op, const struct hf_reques
     return HF_SUCCESS;
 }
 
+static bool is_json(struct hf_bytes type)
+{
+    static const char json[] = "application/json";
+    size_t len = sizeof json - 1;
+
+    return type.len >= len && strncasecmp((const char *)type.data, json, len) == 0 &&
+           (type.len == len || type.data[len] == ';' || type.data[len] == ' ');
+}
+
+/*
+ * A page in an administrator's browser can send forms with his certificate, but neither JSON nor
+ * without saying so: any other type than ours is refused, with a body or without.
+ */
+static bool refuse_other_types(const struct hf_request *request, struct hf_reply *reply)
+{
+    struct hf_bytes type = hf_request_header(request, "Content-Type");
+
+    if (type.data != NULL ? is_json(type) : hf_request_body(request).len == 0) {
+        return false;
+    }
+    put_error(reply, 415, hf_code_name(HF_INVALID),
+              "send the body as JSON, with Content-Type: application/json", HF_CAUSE_NONE);
+    return true;
+}
+
 static struct hf_status admit(struct hf_op *op, struct hf_exchange *exchange,
                               const struct hf_request *request, struct hf_reply *reply,
                               bool *out_answered)
 {
     HF_AUTO(caller) caller = NULL;
 
-    (void)reply;
-    (void)out_answered;
     HF_TRY(identify(op, hf_exchange_conn(exchange), &caller));
     hf_op_clear(op);
     op->caller = caller;
     op->door = "admin";
     hf_exchange_keep(exchange, HF_TAKE(caller), free_caller);
+    *out_answered = refuse_other_types(request, reply);
     return take_request_id(op, request);
 }
 

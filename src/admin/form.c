@@ -153,25 +153,39 @@ static int status_of(enum hf_code code)
 }
 
 /* {"error":{"code","message","cause"?}}; the message says what was wrong and what to do. */
-void hf_admin_fail(struct hf_op *op, struct hf_status status, struct hf_exchange *exchange,
-                   const struct hf_request *request, struct hf_reply *reply)
+void put_error(struct hf_reply *reply, int status, const char *code, const char *message,
+               enum hf_cause cause)
 {
     struct hf_json_writer writer;
-    bool own_words = op->text[0] != '\0' && status.code != HF_INTERNAL;
 
-    (void)exchange;
-    (void)request;
-    reply->status = status_of(status.code);
+    reply->status = status;
     reply->content_type = "application/json";
     hf_buf_clear(&reply->body);
     hf_json_writer_init(&writer, &reply->body);
     hf_json_open_object(&writer, NULL);
     hf_json_open_object(&writer, "error");
-    hf_json_put_text(&writer, "code", hf_code_name(status.code));
-    hf_json_put_text(&writer, "message", own_words ? op->text : hf_code_sentence(status.code));
-    if (op->cause != HF_CAUSE_NONE) {
-        hf_json_put_text(&writer, "cause", hf_cause_name(op->cause));
+    hf_json_put_text(&writer, "code", code);
+    hf_json_put_text(&writer, "message", message);
+    if (cause != HF_CAUSE_NONE) {
+        hf_json_put_text(&writer, "cause", hf_cause_name(cause));
     }
     hf_json_close_object(&writer);
     hf_json_close_object(&writer);
+}
+
+void hf_admin_fail(struct hf_op *op, struct hf_status status, struct hf_exchange *exchange,
+                   const struct hf_request *request, struct hf_reply *reply)
+{
+    const struct hf_admin *admin = hf_exchange_context(exchange);
+    bool own_words = op->text[0] != '\0' && status.code != HF_INTERNAL;
+    HF_AUTO(buf) allowed = hf_buf_new();
+    int number = status_of(status.code);
+
+    if (status.code == HF_UNSUPPORTED &&
+        hf_route_has_other_methods(admin->door.routes, request, allowed)) {
+        number = 405;
+        hf_reply_header(reply, "Allow", hf_buf_text(allowed));
+    }
+    put_error(reply, number, hf_code_name(status.code),
+              own_words ? op->text : hf_code_sentence(status.code), op->cause);
 }

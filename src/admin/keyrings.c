@@ -71,21 +71,21 @@ static const char *const keyring_members[] = { "name",
                                                "max_stale_wrap_ms",
                                                NULL };
 
-static struct hf_status put_keyring(struct hf_op *op, struct hf_exchange *exchange,
-                                    const char *name, struct hf_reply *reply)
+static struct hf_status put_keyring(struct hf_reply *reply, int status,
+                                    const struct hf_keyring_info *info)
 {
-    struct hf_keyring_info info = { 0 };
     struct hf_json_writer writer;
 
-    HF_TRY(hf_service_keyring_get(service_of(exchange), op, name, &info));
     start_object(reply, &writer);
-    add_keyring(&writer, &info);
+    add_keyring(&writer, info);
     hf_json_close_object(&writer);
+    reply->status = status;
     return HF_SUCCESS;
 }
 
 HANDLER(keyring_create)
 {
+    struct hf_keyring_info info = { 0 };
     struct hf_keyring_settings settings;
     HF_AUTO(json) body = NULL;
     const char *name = NULL;
@@ -94,15 +94,16 @@ HANDLER(keyring_create)
     HF_TRY(take_body(op, request, keyring_members, &body));
     HF_TRY(hf_json_text(op, body, "name", &name));
     HF_TRY(take_settings(op, body, &settings));
-    HF_TRY(hf_service_keyring_create(service_of(exchange), op, name, &settings));
-    HF_TRY(put_keyring(op, exchange, name, reply));
-    reply->status = 201;
-    return HF_SUCCESS;
+    HF_TRY(hf_service_keyring_create(service_of(exchange), op, name, &settings, &info));
+    return put_keyring(reply, 201, &info);
 }
 
 HANDLER(keyring_get)
 {
-    return put_keyring(op, exchange, ring_of(request), reply);
+    struct hf_keyring_info info = { 0 };
+
+    HF_TRY(hf_service_keyring_get(service_of(exchange), op, ring_of(request), &info));
+    return put_keyring(reply, 200, &info);
 }
 
 HANDLER(keyring_change)
@@ -114,7 +115,8 @@ HANDLER(keyring_change)
     HF_TRY(hf_service_keyring_get(service_of(exchange), op, ring_of(request), &info));
     HF_TRY(take_settings(op, body, &info.settings));
     HF_TRY(hf_service_keyring_change(service_of(exchange), op, ring_of(request), &info.settings));
-    return put_keyring(op, exchange, ring_of(request), reply);
+    HF_TRY(hf_service_keyring_get(service_of(exchange), op, ring_of(request), &info));
+    return put_keyring(reply, 200, &info);
 }
 
 HANDLER(keyring_rotate)

@@ -13,6 +13,7 @@
 struct page {
     struct hf_json_writer *writer;
     struct hf_buf *last;
+    struct hf_json_writer dates_writer; /* of deleted keys: the members of an object */
     size_t count;
     size_t limit;
 };
@@ -27,6 +28,16 @@ static void add_name(void *context, const char *name)
         hf_buf_clear(page->last);
         hf_buf_add_text(page->last, name);
     }
+}
+
+static void add_deleted(void *context, const char *name, uint64_t destroy_at_ms)
+{
+    struct page *page = context;
+
+    if (page->count < page->limit && destroy_at_ms != 0) {
+        hf_json_put_date(&page->dates_writer, name, destroy_at_ms);
+    }
+    add_name(page, name);
 }
 
 static struct hf_status take_limit(struct hf_op *op, const struct hf_request *request, size_t *out)
@@ -46,26 +57,62 @@ static struct hf_status take_limit(struct hf_op *op, const struct hf_request *re
     return HF_SUCCESS;
 }
 
+static struct hf_status take_deleted(struct hf_op *op, const struct hf_request *request, bool *out)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+    bool given = false;
+
+    HF_TRY(take_query(op, request, "deleted", text, &given));
+    *out = given && hf_bytes_equal_text(hf_buf_bytes(text), "true");
+    return HF_SUCCESS;
+}
+
+/* {"keys":[..],"destroy_at":{"name":date,..},"next":".."}; dates of deleted keys only. */
+static struct hf_status list_deleted(struct hf_op *op, struct hf_exchange *exchange,
+                                     const struct hf_request *request, const char *after,
+                                     struct page *page)
+{
+    HF_AUTO(buf) dates = hf_buf_new();
+
+    hf_json_writer_init(&page->dates_writer, dates);
+    hf_json_open_array(page->writer, "keys");
+    HF_TRY(hf_service_key_deleted(service_of(exchange), op, ring_of(request), after,
+                                  page->limit + 1, add_deleted, page));
+    hf_json_close_array(page->writer);
+    hf_json_open_object(page->writer, "destroy_at");
+    hf_buf_add_bytes(page->writer->out, hf_buf_bytes(dates));
+    hf_json_close_object(page->writer);
+    return HF_SUCCESS;
+}
+
+static struct hf_status list_live(struct hf_op *op, struct hf_exchange *exchange,
+                                  const struct hf_request *request, const char *after,
+                                  struct page *page)
+{
+    hf_json_open_array(page->writer, "keys");
+    HF_TRY(hf_service_key_names(service_of(exchange), op, ring_of(request), false, after,
+                                page->limit + 1, add_name, page));
+    hf_json_close_array(page->writer);
+    return HF_SUCCESS;
+}
+
 HANDLER(key_list)
 {
-    HF_AUTO(buf) after = hf_buf_new();
-    HF_AUTO(buf) deleted = hf_buf_new();
+    HF_AUTO(buf) text = hf_buf_new();
     HF_AUTO(buf) last = hf_buf_new();
     struct hf_json_writer writer;
     struct page page = { .writer = &writer, .last = last };
+    const char *after = NULL;
     bool has_after = false;
-    bool has_deleted = false;
+    bool deleted = false;
 
-    HF_TRY(take_query(op, request, "after", after, &has_after));
-    HF_TRY(take_query(op, request, "deleted", deleted, &has_deleted));
+    HF_TRY(take_query(op, request, "after", text, &has_after));
+    HF_TRY(take_deleted(op, request, &deleted));
     HF_TRY(take_limit(op, request, &page.limit));
+    after = has_after ? hf_buf_text(text) : NULL;
     start_object(reply, &writer);
-    hf_json_open_array(&writer, "keys");
-    HF_TRY(hf_service_key_names(service_of(exchange), op, ring_of(request),
-                                has_deleted && hf_bytes_equal_text(hf_buf_bytes(deleted), "true"),
-                                has_after ? hf_buf_text(after) : NULL, page.limit + 1, add_name,
-                                &page));
-    hf_json_close_array(&writer);
+    HF_TRY(deleted ? list_deleted(op, exchange, request, after, &page)
+                   : list_live(op, exchange, request, after, &page));
     if (page.count > page.limit) {
         hf_json_put_text(&writer, "next", hf_buf_text(last));
     }
@@ -134,13 +181,18 @@ HANDLER(key_get)
 {
     HF_AUTO(key_info) info = NULL;
     struct hf_json_writer writer;
+    bool or_deleted = false;
 
-    HF_TRY(hf_service_key_get(service_of(exchange), op, ring_of(request), key_of(request), &info));
+    HF_TRY(take_deleted(op, request, &or_deleted));
+    HF_TRY(hf_service_key_get(service_of(exchange), op, ring_of(request), key_of(request),
+                              or_deleted, &info));
     start_object(reply, &writer);
     add_key(&writer, info);
     hf_json_open_array(&writer, "versions");
-    HF_TRY(hf_service_key_versions(service_of(exchange), op, ring_of(request), key_of(request),
-                                   add_version, &writer));
+    if (!info->deleted) {
+        HF_TRY(hf_service_key_versions(service_of(exchange), op, ring_of(request), key_of(request),
+                                       add_version, &writer));
+    }
     hf_json_close_array(&writer);
     hf_json_close_object(&writer);
     return HF_SUCCESS;
@@ -399,6 +451,28 @@ HANDLER(key_usage)
         hf_json_close_object(&writer);
     }
     hf_json_close_array(&writer);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
+
+HANDLER(key_public)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+    HF_AUTO(buf) spki = hf_buf_new();
+    struct hf_json_writer writer;
+    uint64_t number = HF_LATEST;
+    uint32_t version = 0;
+    bool given = false;
+
+    HF_TRY(take_query(op, request, "version", text, &given));
+    if (given) {
+        HF_TRY(hf_parse_u64(op, hf_buf_text(text), HF_LATEST - 1, &number));
+    }
+    HF_TRY(hf_service_key_public(service_of(exchange), op, ring_of(request), key_of(request),
+                                 (uint32_t)number, spki, &version));
+    start_object(reply, &writer);
+    hf_json_put_u64(&writer, "version", version);
+    hf_json_put_base64(&writer, "public", hf_buf_bytes(spki));
     hf_json_close_object(&writer);
     return HF_SUCCESS;
 }

@@ -239,7 +239,7 @@ static struct hf_status fill(struct hf_op *op, const struct making *making,
     status =
         hf_service_bootstrap_policy(service, op, identities, HF_COUNT(identities), administrators);
     if (status.code == HF_OK) {
-        status = hf_service_keyring_create(service, op, making->settings->keyring, &settings);
+        status = hf_service_keyring_create(service, op, making->settings->keyring, &settings, NULL);
     }
     op->caller = NULL;
     return status;

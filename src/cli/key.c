@@ -9,6 +9,7 @@
 #include "cli/command.h"
 
 #define MATERIAL_MAX 65536 /* the server takes no more */
+#define PEM_LINE     64
 
 /* --- shared shapes --- */
 
@@ -74,12 +75,28 @@ static struct hf_status need_version(struct cli *cli)
 
 /* --- commands --- */
 
+/* A name; for a deleted key also when it is destroyed. */
+static void print_listed(const char *name, const struct hf_json *dates, struct hf_op *op)
+{
+    const char *date = NULL;
+
+    if (dates != NULL && hf_json_text_or(op, dates, name, NULL, &date).code != HF_OK) {
+        hf_op_clear(op);
+    }
+    if (date == NULL) {
+        cli_print_name(name);
+    } else {
+        cli_print("%-32s destroyed from %s on\n", name, date);
+    }
+}
+
 static struct hf_status list_page(struct cli *cli, const char *after, char **out_next)
 {
     HF_AUTO(buf) query = hf_buf_new();
     HF_AUTO_STRING path = NULL;
     HF_AUTO(json) answer = NULL;
     const struct hf_json *names = NULL;
+    const struct hf_json *dates = NULL;
     const char *next = NULL;
 
     hf_buf_add_format(query, "/keys?limit=1000%s", cli_flag(cli, "deleted") ? "&deleted=true" : "");
@@ -93,8 +110,9 @@ static struct hf_status list_page(struct cli *cli, const char *after, char **out
         return HF_SUCCESS;
     }
     HF_TRY(hf_json_array_or(&cli->op, answer, "keys", &names));
+    HF_TRY(hf_json_object_or(&cli->op, answer, "destroy_at", &dates));
     for (size_t i = 0; i < hf_json_count(names); i++) {
-        cli_print_name(hf_json_string(hf_json_at(names, i)));
+        print_listed(hf_json_string(hf_json_at(names, i)), dates, &cli->op);
     }
     HF_TRY(hf_json_text_or(&cli->op, answer, "next", NULL, &next));
     *out_next = next != NULL ? hf_strdup(next) : NULL;
@@ -252,7 +270,8 @@ static struct hf_status show(struct cli *cli)
     HF_AUTO(json) answer = NULL;
     const struct hf_json *versions = NULL;
 
-    HF_TRY(cli_key_path(cli, cli->words[0], "", &path));
+    HF_TRY(
+        cli_key_path(cli, cli->words[0], cli_flag(cli, "deleted") ? "?deleted=true" : "", &path));
     HF_TRY(cli_call(cli, "GET", path, HF_BYTES_NONE, &answer));
     if (answer != NULL) {
         cli_print_object(answer);
@@ -416,6 +435,39 @@ static struct hf_status usage(struct cli *cli)
     return HF_SUCCESS;
 }
 
+/* PEM, as openssl and every other tool reads it. */
+static void print_pem(const char *base64)
+{
+    cli_print("-----BEGIN PUBLIC KEY-----\n");
+    for (size_t at = 0, len = strlen(base64); at < len; at += PEM_LINE) {
+        cli_print("%.*s\n", PEM_LINE, base64 + at);
+    }
+    cli_print("-----END PUBLIC KEY-----\n");
+}
+
+static struct hf_status public_half(struct cli *cli)
+{
+    HF_AUTO(buf) tail = hf_buf_new();
+    HF_AUTO_STRING path = NULL;
+    HF_AUTO(json) answer = NULL;
+    const char *base64 = NULL;
+    uint64_t version = 0;
+
+    hf_buf_add_text(tail, "/public");
+    if (cli_option(cli, "version") != NULL) {
+        HF_TRY(cli_number(cli, "version", 0, &version));
+        hf_buf_add_format(tail, "?version=%llu", (unsigned long long)version);
+    }
+    HF_TRY(cli_key_path(cli, cli->words[0], hf_buf_text(tail), &path));
+    HF_TRY(cli_call(cli, "GET", path, HF_BYTES_NONE, &answer));
+    if (answer == NULL) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_json_text(&cli->op, answer, "public", &base64));
+    print_pem(base64);
+    return HF_SUCCESS;
+}
+
 const struct command cli_key_commands[] = {
     { "key", "list", "KEYRING", "deleted|after=", "Lists the names of keys.",
       "holdfast key list hadoop", list },
@@ -424,8 +476,12 @@ const struct command cli_key_commands[] = {
       "material-file=",
       "Makes a key, or imports one with --material-file (- is standard input).",
       "holdfast key create hadoop/sales --algorithm aes-256", create },
-    { "key", "show", "KEYRING/KEY", "", "Shows a key and its versions.",
+    { "key", "show", "KEYRING/KEY", "deleted",
+      "Shows a key and its versions; with --deleted also a deleted key, and its end.",
       "holdfast key show hadoop/sales", show },
+    { "key", "public", "KEYRING/KEY",
+      "version=", "Prints the public half of an asymmetric key as PEM.",
+      "holdfast key public payroll/signer --version 1", public_half },
     { "key", "rotate", "KEYRING/KEY", "material-file=",
       "Makes a new version that encrypts from now on, or imports it with --material-file.",
       "holdfast key rotate hadoop/sales", rotate },

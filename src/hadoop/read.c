@@ -58,7 +58,7 @@ static struct hf_status one_metadata(struct hf_op *op, struct hf_hadoop *hadoop,
 {
     HF_AUTO(key_info) info = NULL;
     struct hf_status status =
-        hf_service_key_get(hadoop->settings.service, op, hadoop->keyring, name, &info);
+        hf_service_key_get(hadoop->settings.service, op, hadoop->keyring, name, false, &info);
 
     /* Hadoop knows AES keys only: a zone under another kind could never be read. */
     if (status.code == HF_NOT_FOUND ||

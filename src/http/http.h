@@ -156,6 +156,12 @@ struct hf_route {
                                const struct hf_request *request, struct hf_reply *reply);
 };
 
+/*
+ * True when the path has rows, but none for the request's method: out gets the methods it has, as
+ * an Allow header lists them.
+ */
+bool hf_route_has_other_methods(const struct hf_route *routes, const struct hf_request *request,
+                                struct hf_buf *out);
 /* Finds the row and remembers its segments in the request. NULL when none matches. */
 const struct hf_route *hf_route_find(const struct hf_route *routes, struct hf_request *request,
                                      bool *out_other_method);

@@ -115,3 +115,22 @@ const struct hf_route *hf_route_find(const struct hf_route *routes, struct hf_re
     request->segment_count = 0;
     return NULL;
 }
+
+bool hf_route_has_other_methods(const struct hf_route *routes, const struct hf_request *request,
+                                struct hf_buf *out)
+{
+    /* A copy, as matching leaves segments behind. */
+    struct hf_request copy = *request;
+
+    for (const struct hf_route *route = routes; route->pattern != NULL; route++) {
+        if (!matches(&copy, route->pattern)) {
+            continue;
+        }
+        if (serves(route, request->method)) {
+            return false;
+        }
+        hf_buf_add_format(out, "%s%s%s", out->len > 0 ? ", " : "", hf_method_name(route->method),
+                          route->method == HF_GET ? ", HEAD" : "");
+    }
+    return out->len > 0;
+}

@@ -62,15 +62,6 @@ static struct hf_status check_version(struct hf_keys *keys, struct hf_op *op,
     return hf_check_unaltered(keys, op, path);
 }
 
-struct hf_status hf_key_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                                        const char *key, uint32_t version)
-{
-    struct hf_name name = { keyring, key };
-
-    HF_TRY(check_key(keys, op, &name));
-    return check_version(keys, op, &name, version);
-}
-
 /* --- finding --- */
 
 static struct hf_status refuse_key(struct hf_op *op, const struct hf_name *name,
@@ -109,6 +100,41 @@ struct hf_status hf_find_live(struct hf_keys *keys, struct hf_op *op, const stru
     return HF_SUCCESS;
 }
 
+/* A version of the key as the index has it. */
+static struct hf_status find_number(struct hf_keys *keys, struct hf_op *op,
+                                    const struct hf_name *name, const struct hf_index_key *key,
+                                    uint32_t number, struct hf_index_version **out)
+{
+    struct hf_index_version *version = NULL;
+
+    if (hf_has_altered(keys)) {
+        HF_TRY(check_version(keys, op, name, number));
+    }
+    version = hf_index_version(key, number);
+    if (version == NULL) {
+        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
+                             "the key %s/%s has no version %u", name->keyring, name->key, number);
+    }
+    *out = version;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_key_check_version(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                                      const char *key, uint32_t number)
+{
+    struct hf_name name = { keyring, key };
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    struct hf_index_version *version = NULL;
+    struct hf_index_key *found = NULL;
+    struct hf_status status = hf_find_live(keys, op, &name, &found);
+
+    if (status.code == HF_OK) {
+        status = find_number(keys, op, &name, found, number, &version);
+    }
+    hf_lane_unlock(lane);
+    return status;
+}
+
 static bool state_allows(enum hf_key_state state, enum hf_need need)
 {
     switch (need) {
@@ -138,14 +164,7 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
                        "the key %s/%s has no primary version; activate one or rotate it",
                        name->keyring, name->key);
     }
-    if (hf_has_altered(keys)) {
-        HF_TRY(check_version(keys, op, name, number));
-    }
-    version = hf_index_version(key, number);
-    if (version == NULL) {
-        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
-                             "the key %s/%s has no version %u", name->keyring, name->key, number);
-    }
+    HF_TRY(find_number(keys, op, name, key, number, &version));
     state = (enum hf_key_state)version->state;
     if (state == HF_KEY_DESTROYED || state == HF_KEY_DESTROYED_COMPROMISED) {
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_VERSION_DESTROYED,

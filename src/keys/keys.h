@@ -195,9 +195,12 @@ HF_STATUS hf_key_purge_due(struct hf_keys *keys, struct hf_op *op,
 
 /* --- reading --- */
 
-/* HF_CORRUPT (altered) when the record of the key or of that version is known not to open. */
-HF_STATUS hf_key_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                                 const char *name, uint32_t version);
+/*
+ * Whether a live key has, or has had, that version: HF_NOT_FOUND, or HF_CORRUPT (altered) when its
+ * record or the key's is known not to open.
+ */
+HF_STATUS hf_key_check_version(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                               const char *name, uint32_t version);
 
 /* HF_NOT_FOUND for missing, and for deleted keys unless include_deleted. HF_LATER when it must
  * read the store and op may not wait. */

@@ -94,12 +94,17 @@ static struct hf_status load(struct hf_service *service, struct hf_op *op, const
 {
     HF_AUTO(opened) opened = NULL;
     HF_AUTO_STRING path = NULL;
+    struct hf_status status;
 
     if (strlen(id) != 2 * (size_t)ID_LEN || strspn(id, "0123456789abcdef") != strlen(id)) {
         return hf_fail(op, HF_INVALID, "an approval's id has %d hex digits", 2 * ID_LEN);
     }
     path = hf_format(PREFIX "%s", id);
-    HF_TRY(hf_seal_get(service->seal, op, HF_KIND_APPROVAL, path, &opened));
+    status = hf_seal_get(service->seal, op, HF_KIND_APPROVAL, path, &opened);
+    if (status.code == HF_NOT_FOUND) {
+        return hf_fail(op, HF_NOT_FOUND, "there is no approval %s", id);
+    }
+    HF_TRY(status);
     return read_approval(op, path, opened->revision,
                          opened->plain != NULL ? hf_secret_bytes(opened->plain) : HF_BYTES_NONE,
                          out);

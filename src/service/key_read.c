@@ -9,7 +9,8 @@
 #define NAMES_AT_ONCE 512
 
 struct hf_status hf_service_key_get(struct hf_service *service, struct hf_op *op,
-                                    const char *keyring, const char *name, struct hf_key_info **out)
+                                    const char *keyring, const char *name, bool or_deleted,
+                                    struct hf_key_info **out)
 {
     struct hf_call call = {
         .service = service, .action = HF_ACT_KEY_READ, .keyring = keyring, .key = name
@@ -17,7 +18,7 @@ struct hf_status hf_service_key_get(struct hf_service *service, struct hf_op *op
     HF_AUTO(key_info) info = NULL;
 
     HF_TRY(hf_call_allow(&call, op));
-    HF_TRY(hf_call_end(&call, op, hf_key_get(service->keys, op, keyring, name, false, &info)));
+    HF_TRY(hf_call_end(&call, op, hf_key_get(service->keys, op, keyring, name, or_deleted, &info)));
     *out = HF_TAKE(info);
     return HF_SUCCESS;
 }
@@ -49,8 +50,41 @@ struct hf_status hf_service_key_usage(struct hf_service *service, struct hf_op *
                             .version = version,
                             .detail = "usage" };
 
+    struct hf_status status;
+
     HF_TRY(hf_call_allow(&call, op));
-    return hf_call_end(&call, op, hf_usage_get(service->keys, op, keyring, name, version, out));
+    status = hf_key_check_version(service->keys, op, keyring, name, version);
+    if (status.code == HF_OK) {
+        status = hf_usage_get(service->keys, op, keyring, name, version, out);
+    }
+    return hf_call_end(&call, op, status);
+}
+
+struct hf_status hf_service_key_public(struct hf_service *service, struct hf_op *op,
+                                       const char *keyring, const char *name, uint32_t version,
+                                       struct hf_buf *out_spki, uint32_t *out_version)
+{
+    struct hf_call call = { .service = service,
+                            .action = HF_ACT_KEY_READ,
+                            .keyring = keyring,
+                            .key = name,
+                            .detail = "public half" };
+    HF_AUTO(buf) spki = hf_buf_new();
+    struct hf_status status = HF_SUCCESS;
+
+    HF_TRY(hf_call_allow(&call, op));
+    if (version == HF_LATEST) {
+        status = hf_key_primary(service->keys, op, keyring, name, &version);
+    }
+    if (status.code == HF_OK) {
+        call.has_version = true;
+        call.version = version;
+        status = hf_key_public(service->keys, op, keyring, name, version, spki);
+    }
+    HF_TRY(hf_call_end(&call, op, status));
+    hf_buf_add_bytes(out_spki, hf_buf_bytes(spki));
+    *out_version = version;
+    return HF_SUCCESS;
 }
 
 bool hf_service_key_exists(struct hf_service *service, const char *keyring, const char *name)
@@ -130,4 +164,38 @@ struct hf_status hf_service_key_names(struct hf_service *service, struct hf_op *
     status = show_all(&page, op, keyring, deleted, after);
     page.call.count = status.code == HF_OK ? limit - page.left : 0;
     return hf_call_end(&page.call, op, status);
+}
+
+/* --- deleted keys --- */
+
+struct dates {
+    struct hf_service *service;
+    struct hf_op *op;
+    const char *keyring;
+    void (*visit)(void *context, const char *name, uint64_t destroy_at_ms);
+    void *context;
+};
+
+static void show_date(void *context, const char *name)
+{
+    const struct dates *dates = context;
+    HF_AUTO(key_info) info = NULL;
+
+    /* Recovered, destroyed or altered meanwhile: its date is not known, its name was listed. */
+    if (hf_key_get(dates->service->keys, dates->op, dates->keyring, name, true, &info).code !=
+        HF_OK) {
+        hf_op_clear(dates->op);
+    }
+    dates->visit(dates->context, name, info != NULL ? info->destroy_at_ms : 0);
+}
+
+struct hf_status hf_service_key_deleted(struct hf_service *service, struct hf_op *op,
+                                        const char *keyring, const char *after, size_t limit,
+                                        void (*visit)(void *context, const char *name,
+                                                      uint64_t destroy_at_ms),
+                                        void *context)
+{
+    struct dates dates = { service, op, keyring, visit, context };
+
+    return hf_service_key_names(service, op, keyring, true, after, limit, show_date, &dates);
 }

@@ -27,7 +27,8 @@ static struct hf_status stage_create(struct hf_control *control, struct hf_op *o
 
 struct hf_status hf_service_keyring_create(struct hf_service *service, struct hf_op *op,
                                            const char *name,
-                                           const struct hf_keyring_settings *settings)
+                                           const struct hf_keyring_settings *settings,
+                                           struct hf_keyring_info *out)
 {
     HF_AUTO(buf) asked = hf_buf_new();
     struct hf_keyring_settings copy = *settings;
@@ -40,7 +41,8 @@ struct hf_status hf_service_keyring_create(struct hf_service *service, struct hf
 
     HF_TRY(hf_call_allow(&control.call, op));
     ask_settings(asked, settings);
-    return hf_control_run(&control, op);
+    HF_TRY(hf_control_run(&control, op));
+    return out != NULL ? hf_keyring_get(service->keys, op, name, out) : HF_SUCCESS;
 }
 
 /* --- change --- */

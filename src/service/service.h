@@ -55,8 +55,10 @@ void hf_service_unauthenticated(struct hf_service *service, struct hf_op *op, co
 
 /* --- keyrings --- */
 
+/* out (may be NULL) gets what was made: whoever may create needs no right to read it then. */
 HF_STATUS hf_service_keyring_create(struct hf_service *service, struct hf_op *op, const char *name,
-                                    const struct hf_keyring_settings *settings);
+                                    const struct hf_keyring_settings *settings,
+                                    struct hf_keyring_info *out);
 HF_STATUS hf_service_keyring_change(struct hf_service *service, struct hf_op *op, const char *name,
                                     const struct hf_keyring_settings *settings);
 HF_STATUS hf_service_keyring_rotate(struct hf_service *service, struct hf_op *op, const char *name,
@@ -110,8 +112,13 @@ HF_STATUS hf_service_key_export(struct hf_service *service, struct hf_op *op, co
 
 /* --- keys: reading --- */
 
+/* or_deleted: a deleted key is shown too, with when it is destroyed. */
 HF_STATUS hf_service_key_get(struct hf_service *service, struct hf_op *op, const char *keyring,
-                             const char *name, struct hf_key_info **out);
+                             const char *name, bool or_deleted, struct hf_key_info **out);
+/* The public half of an asymmetric version (HF_LATEST: the primary one) as SubjectPublicKeyInfo. */
+HF_STATUS hf_service_key_public(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, uint32_t version, struct hf_buf *out_spki,
+                                uint32_t *out_version);
 HF_STATUS hf_service_key_versions(struct hf_service *service, struct hf_op *op, const char *keyring,
                                   const char *name,
                                   void (*visit)(void *context, const struct hf_version_info *info),
@@ -119,6 +126,12 @@ HF_STATUS hf_service_key_versions(struct hf_service *service, struct hf_op *op, 
 HF_STATUS hf_service_key_names(struct hf_service *service, struct hf_op *op, const char *keyring,
                                bool deleted, const char *after, size_t limit,
                                void (*visit)(void *context, const char *name), void *context);
+/* Deleted keys that the caller may list, each with when it is destroyed. */
+HF_STATUS hf_service_key_deleted(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                 const char *after, size_t limit,
+                                 void (*visit)(void *context, const char *name,
+                                               uint64_t destroy_at_ms),
+                                 void *context);
 HF_STATUS hf_service_key_usage(struct hf_service *service, struct hf_op *op, const char *keyring,
                                const char *name, uint32_t version, struct hf_usage *out);
 

@@ -87,7 +87,7 @@ static struct hf_status find_version(struct chain *chain, struct hf_op *op,
 
     HF_TRY(hf_key_versions(keys, op, target->keyring, target->name, match_version, &search));
     if (!search.found) {
-        HF_TRY(hf_key_check_unaltered(keys, op, target->keyring, target->name, search.wanted));
+        HF_TRY(hf_key_check_version(keys, op, target->keyring, target->name, search.wanted));
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
                              "'%.100s' has no version %" PRIu32, target->name, search.wanted);
     }

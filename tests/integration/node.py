@@ -169,7 +169,8 @@ class Node:
         """One call over the unix socket: status and parsed body (or text)."""
         connection = UnixConnection(self.dir / "admin.sock")
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers or {})
+            kind = {} if body is None else {"Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), {**kind, **(headers or {})})
             answer = connection.getresponse()
             text = answer.read()
             try:

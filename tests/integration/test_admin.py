@@ -69,7 +69,8 @@ class Calls(unittest.TestCase):
 
     def send(self, method, path, body=None, headers=None):
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        self.wire.request(method, path, data, headers or {})
+        kind = {} if data is None else {"Content-Type": "application/json"}
+        self.wire.request(method, path, data, {**kind, **(headers or {})})
         answer = self.wire.getresponse()
         text = answer.read()
         self.assertEqual(answer.getheader("Content-Type"), "application/json", text)
@@ -378,7 +379,8 @@ class OverTheUnixSocket(BothDoors, Calls):
             path = f"{ring}/keys/{urllib.parse.quote(name, safe='')}"
             self.assertEqual(self.call("GET", path)["name"], name)
         self.call("DELETE", ring + "/keys/a")
-        self.assertEqual(self.call("GET", ring + "/keys?deleted=true"), {"keys": ["a"]})
+        self.assertEqual(self.call("GET", ring + "/keys?deleted=true"), {"keys": ["a"], "destroy_at": {"a": self.call("GET", ring + "/keys/a?deleted=true")["destroy_at"]}})
+        self.refused(404, "not_found", "deleted", "GET", ring + "/keys/a")
         self.assertEqual(self.call("GET", ring + "/keys")["keys"], names[:2] + names[3:])
         for limit in ("0", "10001", "-1", "x", ""):
             self.refused(400, "invalid", "limit|number|more than", "GET", f"{ring}/keys?limit={limit}")
@@ -471,7 +473,7 @@ class OverTheUnixSocket(BothDoors, Calls):
         other.call("POST", approve)
         self.call("POST", ring + "/keys/k/destroy")
         other.refused(409, "wrong_state", "used up", "POST", approve)
-        other.refused(404, "not_found", "approval", "POST", "/api/v1/approvals/" + "0" * 32 + "/approve")
+        other.refused(404, "not_found", "there is no approval 0{32}", "POST", "/api/v1/approvals/" + "0" * 32 + "/approve")
         other.refused(400, "invalid", "32 hex digits", "POST", "/api/v1/approvals/7/approve")
 
     # --- the node ---
@@ -567,10 +569,65 @@ class OverTheUnixSocket(BothDoors, Calls):
         for method, path, status, code in (("GET", "/api/v1/nope", 404, "not_found"),
                                            ("GET", "/api/v1/", 404, "not_found"),
                                            ("GET", "/api/v1/status/", 404, "not_found"),
-                                           ("PUT", "/api/v1/status", 501, "unsupported"),
-                                           ("DELETE", "/api/v1/keyrings/hadoop", 501, "unsupported")):
+                                           ("PUT", "/api/v1/status", 405, "unsupported"),
+                                           ("DELETE", "/api/v1/keyrings/hadoop", 405, "unsupported")):
             got, answer = self.send(method, path)
             self.assertEqual((got, answer["error"]["code"]), (status, code), path)
+
+    def test_a_wrong_method_is_told_which_there_are(self):
+        for path, allowed in (("/api/v1/status", "GET, HEAD"), ("/api/v1/keyrings/hadoop", "GET, HEAD, PATCH"),
+                              ("/api/v1/keyrings", "GET, HEAD, POST")):
+            self.wire.request("DELETE", path)
+            answer = self.wire.getresponse()
+            answer.read()
+            self.assertEqual((answer.status, answer.getheader("Allow")), (405, allowed), path)
+
+    def test_what_a_page_in_a_browser_could_send_is_refused(self):
+        path = "/api/v1/keyrings/hadoop/keys"
+        plan = json.dumps({"name": self.name}).encode()
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"):
+            for body in (plan, b""):
+                status, answer = self.send("POST", path, body, {"Content-Type": kind})
+                self.assertEqual((status, answer["error"]["code"]), (415, "invalid"), kind)
+        self.wire.putrequest("POST", path)
+        self.wire.putheader("Content-Length", str(len(plan)))
+        self.wire.endheaders(plan)
+        answer = self.wire.getresponse()
+        self.assertEqual((answer.status, answer.read() and 1), (415, 1))
+        self.refused(404, "not_found", "there is no key", "GET", self.key)
+        self.send("POST", path, plan, {"Content-Type": "Application/JSON; charset=utf-8"})
+        self.call("GET", self.key)
+
+    def test_the_usage_of_a_version_that_is_not_there_is_not_zero(self):
+        self.create()
+        self.assertEqual(self.call("GET", self.key + "/versions/1/usage")["wraps"], 0)
+        self.refused(404, "not_found", "has no version 7", "GET", self.key + "/versions/7/usage")
+
+    def test_the_public_half_verifies_what_the_key_signs(self):
+        self.create(algorithm="ec-p256")
+        self.post("/rotate")
+        first = self.call("GET", self.key + "/public?version=1")
+        self.assertEqual((first["version"], self.call("GET", self.key + "/public")["version"]), (1, 2))
+        pem = NODE.run("key", "public", f"hadoop/{self.name}", "--version", "1")
+        self.assertEqual(base64.b64decode("".join(pem.splitlines()[1:-1])), base64.b64decode(first["public"]))
+        signature = base64.b64decode(self.post("/sign", {"message": b64(b"x"), "scheme": "ecdsa", "version": 1})["signature"])
+        files = {"pem": pem.encode(), "signature": signature, "message": b"x"}
+        for name, data in files.items():
+            (NODE.base / name).write_bytes(data)
+        subprocess.run(["openssl", "dgst", "-sha256", "-verify", NODE.base / "pem", "-signature", NODE.base / "signature",
+                        NODE.base / "message"], check=True, capture_output=True)
+        self.create(name=self.name + "-aes")
+        self.refused(400, "invalid", "no such use", "GET", self.key + "-aes/public")
+
+    def test_who_may_not_read_keyrings_gets_the_answer_for_the_one_he_makes(self):
+        plan = {"description": "t", "rules": [{"effect": "deny", "who": ["cert:second"], "actions": ["keyring.read"]}]}
+        self.call("PUT", "/api/v1/policies/blind", plan)
+        self.addCleanup(self.call, "DELETE", "/api/v1/policies/blind")
+        blind = OfTheSecond("connect")
+        blind.setUp()
+        self.addCleanup(blind.doCleanups)
+        blind.refused(403, "denied", ".", "GET", "/api/v1/keyrings/hadoop")
+        self.assertEqual(blind.call("POST", "/api/v1/keyrings", {"name": self.name})["destroy_wait_ms"], 2592000000)
 
     def test_a_large_body_is_refused_by_its_length(self):
         status, answer = self.send("POST", "/api/v1/keyrings", b" " * 20_000)

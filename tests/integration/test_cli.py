@@ -128,7 +128,9 @@ class Running(Case):
         said = run("key", "delete", "hadoop/life", "--reason", "project ended")
         self.assertIn("holdfast key recover hadoop/life", said)
         self.assertNotIn("life", run("key", "list", "hadoop").splitlines())
-        self.assertIn("life", run("key", "list", "hadoop", "--deleted").splitlines())
+        self.assertRegex(run("key", "list", "hadoop", "--deleted"), r"(?m)^life +destroyed from 20\d\d-")
+        self.fails(4, "is deleted", "key", "show", "hadoop/life")
+        self.assertRegex(run("key", "show", "hadoop/life", "--deleted"), r"(?m)^destroy_at: +20\d\d-")
         self.fails(4, "is deleted; it can be recovered", "key", "rotate", "hadoop/life")
         self.fails(5, "still holds its name; recover it, or wait", "key", "create", "hadoop/life")
         self.fails(5, r"it is due at 20\S+ and can be recovered until then", "key", "destroy", "hadoop/life")
@@ -412,7 +414,7 @@ class TwoPeople(Case):
                 os.setgid(self.user.pw_gid)
                 os.setuid(self.user.pw_uid)
                 wire = UnixConnection(self.sockets / "admin.sock")
-                wire.request(method, path, json.dumps(body))
+                wire.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
                 answer = wire.getresponse()
                 os.write(write, json.dumps([answer.status, answer.read().decode()]).encode())
             finally:
@@ -668,8 +670,8 @@ class Signals(Case):
         wait_for(lambda: run("key", "list", "soon", "--deleted") == "", "destruction of what is due")
         wait_for(lambda: self.node.run_json("key", "show", "soon/versions")["versions"][0]["state"] == "destroyed",
                  "destruction of a version")
-        self.assertEqual(run("key", "list", "later", "--deleted"), "k\n")
-        self.assertEqual(run("key", "list", "two", "--deleted"), "k\n", "two people were asked for")
+        self.assertRegex(run("key", "list", "later", "--deleted"), r"^k +destroyed from 20\d\d-.* on\n$")
+        self.assertRegex(run("key", "list", "two", "--deleted"), "^k ", "two people were asked for")
         wait_for(lambda: '"operation":"key.destroy","outcome":"ok","caller":"system"'
                  in (self.node.dir / "audit/audit.log").read_text(), "line in the trail")
 

@@ -49,7 +49,7 @@ static struct hf_status look(struct hf_op *op, const char *key)
 {
     HF_AUTO(key_info) info = NULL;
 
-    return hf_service_key_get(world.service, op, RING, key, &info);
+    return hf_service_key_get(world.service, op, RING, key, false, &info);
 }
 
 static void an_altered_key_or_version_is_refused_with_the_cause(void **unused)

@@ -21,7 +21,7 @@ static struct hf_status keyring_create(struct hf_op *op, uint32_t *out)
     struct hf_keyring_settings settings = default_settings();
 
     *out = 0;
-    return hf_service_keyring_create(world.service, op, "new-ring", &settings);
+    return hf_service_keyring_create(world.service, op, "new-ring", &settings, NULL);
 }
 
 static struct hf_status keyring_change(struct hf_op *op, uint32_t *out)

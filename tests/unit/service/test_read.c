@@ -137,16 +137,16 @@ static void keys_and_versions_are_shown_to_who_may(void **unused)
     (void)unused;
     assert_ok(&root,
               hf_service_key_rotate(world.service, &root, RING, "sales-1", NULL, &version, NULL));
-    assert_ok(&sales, hf_service_key_get(world.service, &sales, RING, "sales-1", &info));
+    assert_ok(&sales, hf_service_key_get(world.service, &sales, RING, "sales-1", false, &info));
     assert_int_equal(info->primary, 2);
     assert_ok(&sales, hf_service_key_versions(world.service, &sales, RING, "sales-1", count_version,
                                               &versions));
     assert_int_equal(versions, 2);
-    assert_fails(&sales, hf_service_key_get(world.service, &sales, RING, "hr-1", &hidden),
+    assert_fails(&sales, hf_service_key_get(world.service, &sales, RING, "hr-1", false, &hidden),
                  HF_DENIED);
-    assert_fails(&sales, hf_service_key_get(world.service, &sales, RING, "none", &hidden),
+    assert_fails(&sales, hf_service_key_get(world.service, &sales, RING, "none", false, &hidden),
                  HF_DENIED);
-    assert_fails(&sales, hf_service_key_get(world.service, &sales, RING, "sales-9", &hidden),
+    assert_fails(&sales, hf_service_key_get(world.service, &sales, RING, "sales-9", false, &hidden),
                  HF_NOT_FOUND);
     assert_fails(
         &sales,

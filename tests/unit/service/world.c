@@ -175,7 +175,7 @@ void world_ring(const char *name, const struct hf_keyring_settings *settings)
 {
     struct hf_op op = world_as(ROOT);
 
-    assert_ok(&op, hf_service_keyring_create(world.service, &op, name, settings));
+    assert_ok(&op, hf_service_keyring_create(world.service, &op, name, settings, NULL));
 }
 
 void world_policy(const char *name, const char *document)
