@@ -13,7 +13,7 @@ static const struct hf_route routes[] = {
     { HF_POST, "/kms/v1/keyversion/:version/_eek", KIB(64), HF_INLINE, hf_hadoop_eek },
     { HF_GET, "/kms/v1/key/:name/_eek", 0, HF_INLINE, hf_hadoop_generate },
     { HF_GET, "/kms/v1/key//_eek", 0, HF_INLINE, hf_hadoop_generate },
-    { HF_POST, "/kms/v1/key/:name/_reencryptbatch", MIB(8), HF_INLINE, hf_hadoop_batch },
+    { HF_POST, "/kms/v1/key/:name/_reencryptbatch", MIB(8), HF_INLINE_SMALL, hf_hadoop_batch },
     { HF_POST, "/kms/v1/keys", KIB(256), HF_WORKER, hf_hadoop_create },
     { HF_GET, "/kms/v1/keys/names", 0, HF_WORKER, hf_hadoop_names },
     { HF_GET, "/kms/v1/keys/metadata", 0, HF_WORKER, hf_hadoop_keys_metadata },

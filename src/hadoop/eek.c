@@ -9,6 +9,8 @@
 #include "hadoop/hadoop_internal.h"
 
 #define MAX_GENERATE 10000
+/* More are made on a worker: others of the loop would wait for milliseconds. */
+#define MAX_INLINE_GENERATE 1000
 
 static struct hf_status eek_operation(struct hf_op *op, const struct hf_request *request,
                                       struct hf_buf *out)
@@ -62,6 +64,9 @@ static struct hf_status generate(struct hf_op *op, struct hf_exchange *exchange,
         return wrong_operation(op, hf_buf_text(operation), "generate");
     }
     HF_TRY(take_count(op, request, &count));
+    if (count > MAX_INLINE_GENERATE && !op->may_wait) {
+        return hf_fail(op, HF_LATER, "this is too much work for a loop");
+    }
     edek = (struct hf_edek *)hf_buf_reserve(edeks, count * sizeof *edek);
     HF_TRY(hf_service_hadoop_generate(hadoop->settings.service, op, hadoop->keyring,
                                       hf_buf_text(name), count, edek));

@@ -391,13 +391,21 @@ static void begin_anew(struct hf_reply *reply, size_t admitted)
     reply->headers = headers;
 }
 
+/* Others of the same loop wait for what runs inline, so it must be short. */
+static bool runs_inline(const struct hf_exchange *exchange)
+{
+    return exchange->route->flags == HF_INLINE ||
+           (exchange->route->flags == HF_INLINE_SMALL &&
+            hf_request_body(exchange->request).len <= HF_INLINE_BODY_MAX);
+}
+
 /* An inline handler that would have to wait has done nothing yet and starts anew on a worker. */
 static struct hf_status run(struct hf_exchange *exchange)
 {
     struct hf_status status = { HF_LATER };
     size_t admitted = exchange->reply.headers.len;
 
-    if ((exchange->route->flags & HF_WORKER) == 0) {
+    if (runs_inline(exchange)) {
         status = handle(exchange);
     }
     if (status.code == HF_LATER) {

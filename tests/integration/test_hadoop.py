@@ -157,6 +157,17 @@ class Hadoop(unittest.TestCase):
             self.assertEqual({len(dek) for dek in deks}, {length // 8})
             self.assertEqual(len(deks), 20)
 
+    def test_many_data_keys_at_once_are_made_and_moved_on_a_worker(self):
+        self.kms.create(self.key)
+        edeks = self.kms.generate(self.key, 2500)
+        self.assertEqual(len({edek["iv"] for edek in edeks}), 2500)
+        self.assertGreater(len(json.dumps(edeks)), 256 * 1024)
+        plain = self.kms.decrypt(edeks[2499])
+        self.kms.roll(self.key)
+        moved = self.kms.batch(self.key, edeks)
+        self.assertEqual({edek["versionName"] for edek in moved}, {f"{self.key}@1"})
+        self.assertEqual(self.kms.decrypt(moved[2499]), plain)
+
     def test_a_batch_of_mixed_versions_ends_at_the_newest(self):
         self.kms.create(self.key)
         edeks = self.kms.generate(self.key, 3)

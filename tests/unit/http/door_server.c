@@ -97,6 +97,17 @@ static struct hf_status echo(struct hf_op *op, struct hf_exchange *exchange,
     return HF_SUCCESS;
 }
 
+/* Where it runs. */
+static struct hf_status where(struct hf_op *op, struct hf_exchange *exchange,
+                              const struct hf_request *request, struct hf_reply *reply)
+{
+    (void)exchange;
+    (void)request;
+    reply->content_type = "text/plain";
+    hf_buf_add_text(&reply->body, op->may_wait ? "worker" : "loop");
+    return HF_SUCCESS;
+}
+
 static struct hf_status gated(struct hf_op *op, struct hf_exchange *exchange,
                               const struct hf_request *request, struct hf_reply *reply)
 {
@@ -198,6 +209,7 @@ static const struct hf_route routes[] = {
     { HF_POST, "/t/none", 0, HF_INLINE, echo },
     { HF_POST, "/t/work", 1000000, HF_WORKER, echo },
     { HF_POST, "/t/gated/:word", 1000000, HF_WORKER, gated },
+    { HF_POST, "/t/where", 1000000, HF_INLINE_SMALL, where },
     { HF_GET, "/t/later", 0, HF_INLINE, later },
     { HF_GET, "/t/never", 0, HF_INLINE, never },
     { HF_GET, "/t/denied", 0, HF_INLINE, denied },

@@ -162,6 +162,35 @@ static void each_talk_goes_as_the_table_says(void **unused)
     door_server_stop(&server, 10000);
 }
 
+static void a_large_body_goes_to_a_worker_where_the_route_says_so(void **unused)
+{
+    static const struct {
+        size_t len;
+        const char *told;
+    } cases[] = {
+        { 0, "200 (loop) " },
+        { HF_INLINE_BODY_MAX, "200 (loop) " },
+        { HF_INLINE_BODY_MAX + 1, "200 (worker) " },
+    };
+    struct door_server server = { 0 };
+
+    (void)unused;
+    door_server_start(&server, &usual_net, &usual_listener, 0);
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct test_client *client = test_client_open(server.port, &plain);
+        HF_AUTO(buf) request = hf_buf_new();
+
+        hf_buf_add_format(request, "POST /t/where HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n",
+                          cases[i].len);
+        memset(hf_buf_reserve(request, cases[i].len), 'x', cases[i].len);
+        hf_buf_grew(request, cases[i].len);
+        test_client_send(client, hf_buf_bytes(request));
+        expect_reply(client, cases[i].told);
+        test_client_close(client);
+    }
+    door_server_stop(&server, 0);
+}
+
 static void head_gets_the_length_but_not_the_body(void **unused)
 {
     struct door_server server = { 0 };
@@ -561,6 +590,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_talk_goes_as_the_table_says),
+        cmocka_unit_test(a_large_body_goes_to_a_worker_where_the_route_says_so),
         cmocka_unit_test(head_gets_the_length_but_not_the_body),
         cmocka_unit_test(a_body_is_asked_for_when_the_client_waits_to_be_asked),
         cmocka_unit_test(a_request_lives_as_long_as_its_worker),
