@@ -35,25 +35,26 @@ static struct hf_status begin_repeatable(struct hf_op *op, struct hf_exchange *e
     return HF_SUCCESS;
 }
 
-static struct hf_status algorithm_of(struct hf_op *op, uint64_t bits, enum hf_algorithm *out)
+static bool algorithm_of(uint64_t bits, enum hf_algorithm *out)
 {
     switch (bits) {
     case 128:
         *out = HF_ALG_AES_128;
-        return HF_SUCCESS;
+        return true;
     case 192:
         *out = HF_ALG_AES_192;
-        return HF_SUCCESS;
+        return true;
     case 256:
         *out = HF_ALG_AES_256;
-        return HF_SUCCESS;
+        return true;
     default:
-        return hf_fail(op, HF_TOO_LARGE, "Wrong keysize: must be equal to 128, 192 or 256");
+        return false;
     }
 }
 
 struct create_call {
     const char *name;
+    uint64_t bits;
     struct hf_key_plan plan;
     struct hf_attribute *attributes; /* plan.attributes, ours */
     size_t attribute_room;
@@ -116,8 +117,6 @@ static struct hf_status read_create(struct hf_op *op, struct hf_hadoop *hadoop,
                                     const struct hf_json *body, struct create_call *create,
                                     struct hf_secret **out_material)
 {
-    uint64_t bits = 0;
-
     HF_TRY(hf_json_text_or(op, body, "name", NULL, &create->name));
     if (create->name == NULL) {
         return illegal_argument(op, "Parameter 'name' cannot be null");
@@ -130,9 +129,8 @@ static struct hf_status read_create(struct hf_op *op, struct hf_hadoop *hadoop,
         return hf_fail(op, HF_UNSUPPORTED, "Cipher '%s' is not served: use AES/CTR/NoPadding",
                        create->plan.cipher);
     }
-    HF_TRY(hf_json_u64_or(op, body, "length", 0, &bits));
-    HF_TRY(algorithm_of(op, bits == 0 ? hadoop->settings.default_bits : bits,
-                        &create->plan.algorithm));
+    HF_TRY(hf_json_u64_or(op, body, "length", 0, &create->bits));
+    create->bits = create->bits == 0 ? hadoop->settings.default_bits : create->bits;
     HF_TRY(hf_json_text_or(op, body, "description", NULL, &create->plan.description));
     HF_TRY(take_attributes(op, body, create));
     HF_TRY(take_material(op, body, out_material));
@@ -154,6 +152,26 @@ static void add_location(struct hf_hadoop *hadoop, const struct hf_request *requ
     hf_reply_header(reply, "Location", hf_buf_text(location));
 }
 
+/* Sizes have rows of their own among Hadoop's errors; true when one of them is the answer. */
+static bool refuse_sizes(struct create_call *create, const struct hf_secret *material,
+                         struct hf_reply *reply)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+
+    if (!algorithm_of(create->bits, &create->plan.algorithm)) {
+        put_exception(reply, 400, CLASS_PARAMETER,
+                      "Wrong keysize: must be equal to 128, 192 or 256");
+        return true;
+    }
+    if (material != NULL && hf_secret_len(material) * 8 != create->bits) {
+        hf_buf_add_format(text, "Wrong key length. Required %u, but got %zu",
+                          (unsigned)create->bits, hf_secret_len(material) * 8);
+        put_exception(reply, 500, CLASS_IO, hf_buf_text(text));
+        return true;
+    }
+    return false;
+}
+
 static struct hf_status create_key(struct hf_op *op, struct hf_exchange *exchange,
                                    const struct hf_request *request, struct hf_reply *reply,
                                    const struct hf_json *body, struct create_call *create)
@@ -164,6 +182,9 @@ static struct hf_status create_key(struct hf_op *op, struct hf_exchange *exchang
     uint32_t version = 0;
 
     HF_TRY(read_create(op, hadoop, body, create, &given));
+    if (refuse_sizes(create, given, reply)) {
+        return HF_SUCCESS;
+    }
     HF_TRY(begin_repeatable(op, exchange, request));
     HF_TRY(hf_service_key_create(hadoop->settings.service, op, hadoop->keyring, create->name,
                                  &create->plan, &version, &material));
@@ -189,12 +210,6 @@ struct hf_status hf_hadoop_create(struct hf_op *op, struct hf_exchange *exchange
     if (status.code == HF_EXISTS) {
         status = hf_fail(op, HF_EXISTS, "Key %s already exists in holdfast://%s", call.key,
                          hadoop_of(exchange)->keyring);
-    } else if (status.code == HF_TOO_LARGE) {
-        put_exception(reply, 400, CLASS_PARAMETER, op->text);
-        return HF_SUCCESS;
-    } else if (status.code == HF_INVALID && strncmp(op->text, "Wrong key length", 16) == 0) {
-        put_exception(reply, 500, CLASS_IO, op->text);
-        return HF_SUCCESS;
     }
     return finish(op, &call, reply, status);
 }
@@ -207,6 +222,7 @@ static struct hf_status roll(struct hf_op *op, struct hf_exchange *exchange,
     HF_AUTO(json) body = NULL;
     HF_AUTO(secret) given = NULL;
     HF_AUTO(secret) material = NULL;
+    struct hf_status status;
     uint32_t version = 0;
 
     HF_TRY(take_name(op, exchange, request, "name", name));
@@ -215,8 +231,14 @@ static struct hf_status roll(struct hf_op *op, struct hf_exchange *exchange,
         HF_TRY(take_material(op, body, &given));
     }
     HF_TRY(begin_repeatable(op, exchange, request));
-    HF_TRY(hf_service_key_rotate(hadoop->settings.service, op, hadoop->keyring, hf_buf_text(name),
-                                 given, &version, &material));
+    status = hf_service_key_rotate(hadoop->settings.service, op, hadoop->keyring, hf_buf_text(name),
+                                   given, &version, &material);
+    if (status.code == HF_INVALID && given != NULL) {
+        /* The name was good, so it is the material: which length it must have is the key's. */
+        put_exception(reply, 500, CLASS_IO, op->text);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
     start_json(reply, 200);
     add_key_version(&reply->body, hf_buf_text(name), version, material);
     return HF_SUCCESS;
@@ -231,9 +253,6 @@ struct hf_status hf_hadoop_roll(struct hf_op *op, struct hf_exchange *exchange,
 
     if (status.code == HF_NOT_FOUND) {
         status = hf_fail(op, HF_NOT_FOUND, "Key %s not found", call.key);
-    } else if (status.code == HF_INVALID && strncmp(op->text, "Wrong key length", 16) == 0) {
-        put_exception(reply, 500, CLASS_IO, op->text);
-        return HF_SUCCESS;
     }
     return finish(op, &call, reply, status);
 }

@@ -45,8 +45,8 @@ struct hf_status hf_hadoop_names(struct hf_op *op, struct hf_exchange *exchange,
 
     (void)request;
     hf_buf_add_text(&reply->body, "[");
-    status = hf_service_key_names(hadoop->settings.service, op, hadoop->keyring, false, NULL,
-                                  SIZE_MAX, add_name, &list);
+    status =
+        hf_service_hadoop_names(hadoop->settings.service, op, hadoop->keyring, add_name, &list);
     if (status.code == HF_OK) {
         put_text(reply, "]");
     }

@@ -107,10 +107,26 @@ struct page {
     struct hf_op *op;
     void (*visit)(void *context, const char *name);
     void *context;
+    bool aes_only;
     size_t seen;
     size_t left; /* how many more may be shown */
     char last[HF_NAME_MAX + 1];
 };
+
+static bool is_wanted(const struct page *page, const char *name)
+{
+    enum hf_algorithm algorithm;
+
+    if (!page->aes_only) {
+        return true;
+    }
+    if (hf_key_algorithm(page->call.service->keys, page->op, page->call.keyring, name, &algorithm)
+            .code != HF_OK) {
+        hf_op_clear(page->op);
+        return false;
+    }
+    return algorithm <= HF_ALG_AES_256;
+}
 
 static void show(void *context, const char *name)
 {
@@ -119,7 +135,8 @@ static void show(void *context, const char *name)
     page->seen++;
     (void)snprintf(page->last, sizeof page->last, "%s", name);
     page->call.key = name;
-    if (page->left > 0 && hf_call_may(&page->call, page->op, HF_ACT_KEY_LIST)) {
+    if (page->left > 0 && is_wanted(page, name) &&
+        hf_call_may(&page->call, page->op, HF_ACT_KEY_LIST)) {
         page->visit(page->context, name);
         page->left--;
     }
@@ -146,6 +163,17 @@ static struct hf_status show_all(struct page *page, struct hf_op *op, const char
     return HF_SUCCESS;
 }
 
+static struct hf_status list(struct page *page, struct hf_op *op, bool deleted, const char *after)
+{
+    size_t limit = page->left;
+    struct hf_status status;
+
+    HF_TRY(hf_call_allow(&page->call, op));
+    status = show_all(page, op, page->call.keyring, deleted, after);
+    page->call.count = status.code == HF_OK ? limit - page->left : 0;
+    return hf_call_end(&page->call, op, status);
+}
+
 struct hf_status hf_service_key_names(struct hf_service *service, struct hf_op *op,
                                       const char *keyring, bool deleted, const char *after,
                                       size_t limit, void (*visit)(void *context, const char *name),
@@ -158,12 +186,25 @@ struct hf_status hf_service_key_names(struct hf_service *service, struct hf_op *
         .context = context,
         .left = limit,
     };
-    struct hf_status status;
 
-    HF_TRY(hf_call_allow(&page.call, op));
-    status = show_all(&page, op, keyring, deleted, after);
-    page.call.count = status.code == HF_OK ? limit - page.left : 0;
-    return hf_call_end(&page.call, op, status);
+    return list(&page, op, deleted, after);
+}
+
+struct hf_status hf_service_hadoop_names(struct hf_service *service, struct hf_op *op,
+                                         const char *keyring,
+                                         void (*visit)(void *context, const char *name),
+                                         void *context)
+{
+    struct page page = {
+        .call = { .service = service, .action = HF_ACT_KEY_LIST, .keyring = keyring },
+        .op = op,
+        .visit = visit,
+        .context = context,
+        .aes_only = true,
+        .left = SIZE_MAX,
+    };
+
+    return list(&page, op, false, NULL);
 }
 
 /* --- deleted keys --- */

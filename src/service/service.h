@@ -126,6 +126,9 @@ HF_STATUS hf_service_key_versions(struct hf_service *service, struct hf_op *op, 
 HF_STATUS hf_service_key_names(struct hf_service *service, struct hf_op *op, const char *keyring,
                                bool deleted, const char *after, size_t limit,
                                void (*visit)(void *context, const char *name), void *context);
+/* All live AES keys that the caller may list: what the Hadoop door can serve. */
+HF_STATUS hf_service_hadoop_names(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                  void (*visit)(void *context, const char *name), void *context);
 /* Deleted keys that the caller may list, each with when it is destroyed. */
 HF_STATUS hf_service_key_deleted(struct hf_service *service, struct hf_op *op, const char *keyring,
                                  const char *after, size_t limit,

@@ -157,6 +157,22 @@ class Hadoop(unittest.TestCase):
             self.assertEqual({len(dek) for dek in deks}, {length // 8})
             self.assertEqual(len(deks), 20)
 
+    def test_only_keys_that_this_door_serves_are_listed(self):
+        self.kms.create(self.key)
+        self.node.run("key", "create", f"hadoop/{self.key}-rsa", "--algorithm", "rsa-2048")
+        names = self.kms.names()
+        self.assertIn(self.key, names)
+        self.assertNotIn(self.key + "-rsa", names)
+        self.assertNotIn({}, self.kms.call("GET", "keys/metadata?" + "&".join("key=" + self.kms.quote(n) for n in names)))
+
+    def test_sizes_are_judged_before_anything_is_made(self):
+        PARAMETER = "java.security.InvalidParameterException"
+        for length in (1, 64, 512):
+            self.refused(400, PARAMETER, "^Wrong keysize: must be equal to 128, 192 or 256$", self.kms.create, self.key, length)
+        self.refused(500, IO, "^Wrong key length. Required 256, but got 128$",
+                     lambda: self.kms.create(self.key, 256, material=b64(bytes(16))))
+        self.assertNotIn(self.key, self.kms.names())
+
     def test_many_data_keys_at_once_are_made_and_moved_on_a_worker(self):
         self.kms.create(self.key)
         edeks = self.kms.generate(self.key, 2500)
