@@ -124,8 +124,8 @@ struct hf_context *hf_contexts_take(struct hf_contexts *contexts, unsigned lane,
     return context;
 }
 
-/* Gives up every idle context: they are kept for speed only, so they never cost anybody memory. */
-static void shed(struct hf_contexts *contexts)
+/* They are kept for speed only, so they never cost anybody memory. */
+void hf_contexts_shed(struct hf_contexts *contexts)
 {
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &contexts->shards[i];
@@ -161,7 +161,7 @@ struct hf_status hf_contexts_make(struct hf_contexts *contexts, struct hf_crypto
     struct hf_status status = make_aead(crypto, op, key, parent, info, &aead);
 
     if (status.code == HF_NO_SPACE) {
-        shed(contexts);
+        hf_contexts_shed(contexts);
         hf_op_clear(op);
         status = make_aead(crypto, op, key, parent, info, &aead);
     }

@@ -176,13 +176,18 @@ static bool earlier_is_coming(const struct hf_feed *feed, uint64_t seq)
 }
 
 /* A consumer that fails must not hold up those behind it, so the commit counts as handed over. */
-static struct hf_status apply_all(struct hf_seal *seal, struct hf_op *op,
-                                  const struct hf_opened_view *views, size_t count)
+static struct hf_status apply_all(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                  struct hf_op *op, const struct hf_opened_view *views,
+                                  size_t count)
 {
     struct hf_status status = HF_SUCCESS;
 
     for (size_t i = 0; i < count; i++) {
-        struct hf_status applied = hf_feed_apply(&seal->feed, op, &views[i]);
+        struct hf_status applied = hf_roots_learn(unlocked, op, &views[i]);
+
+        if (applied.code == HF_OK) {
+            applied = hf_feed_apply(&seal->feed, op, &views[i]);
+        }
 
         if (applied.code != HF_OK) {
             HF_ERROR(seal->env, "%.300s (revision %" PRIu64 ") is stored but not in use: %s",
@@ -239,6 +244,24 @@ static void reading_done(struct reading *reading)
     free(reading->items);
 }
 
+/*
+ * A record that was moved to a later root after it was read here is not damaged: what moved it
+ * comes later in the log.
+ */
+static struct hf_status apply_damaged(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                      struct hf_op *op, const struct logged *item)
+{
+    HF_AUTO(record) record = NULL;
+
+    if (hf_root_is_open(unlocked, hf_record_generation(hf_buf_bytes(&item->body))) ||
+        hf_engine_get(seal->engine, op, item->path, &record).code != HF_OK ||
+        record->revision == item->revision) {
+        hf_damage_add(seal, item->path, item->revision, op->text);
+    }
+    hf_op_clear(op);
+    return HF_SUCCESS;
+}
+
 static struct hf_status apply_logged(struct hf_seal *seal, struct hf_unlocked *unlocked,
                                      struct hf_op *op, const struct logged *item)
 {
@@ -250,9 +273,7 @@ static struct hf_status apply_logged(struct hf_seal *seal, struct hf_unlocked *u
         hf_record_open(unlocked, op, &place, hf_buf_bytes(&item->body), &parts, &plain);
 
     if (status.code == HF_CORRUPT) {
-        hf_damage_add(seal, item->path, item->revision, op->text);
-        hf_op_clear(op);
-        return HF_SUCCESS;
+        return apply_damaged(seal, unlocked, op, item);
     }
     HF_TRY(status);
     view = (struct hf_opened_view){
@@ -264,7 +285,7 @@ static struct hf_status apply_logged(struct hf_seal *seal, struct hf_unlocked *u
         .plain = hf_secret_or_none(plain),
     };
     /* The failure is in the log; here is nobody who could do more about it. */
-    if (apply_all(seal, op, &view, 1).code != HF_OK) {
+    if (apply_all(seal, unlocked, op, &view, 1).code != HF_OK) {
         hf_op_clear(op);
     }
     hf_damage_heal(seal, item->path, item->revision);
@@ -342,7 +363,7 @@ struct hf_status hf_feed_deliver(struct hf_seal *seal, struct hf_unlocked *unloc
         status = status.code == HF_OK ? status : behind(op, seq);
     }
     if (status.code == HF_OK && feed->delivered + 1 == seq) {
-        status = apply_all(seal, op, views, count);
+        status = apply_all(seal, unlocked, op, views, count);
         set_delivered(feed, seq);
     }
     remove_flight(feed, flight);

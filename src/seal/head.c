@@ -99,13 +99,17 @@ struct hf_status hf_head_parse(struct hf_op *op, struct hf_bytes content, struct
 }
 
 struct hf_status hf_head_seal(struct hf_unlocked *unlocked, struct hf_op *op,
-                              const struct hf_head *head, struct hf_buf *out)
+                              const struct hf_root *next, const struct hf_head *head,
+                              struct hf_buf *out)
 {
     struct hf_record_place place = { .path = HEAD, .revision = head->seq };
     HF_AUTO(buf) content = hf_buf_new();
 
     hf_head_encode(head, content);
-    return hf_record_seal(unlocked, op, HF_KIND_HEAD, 0, &place, hf_buf_bytes(content), out);
+    return next != NULL
+               ? hf_record_seal_under(unlocked, op, next, HF_KIND_HEAD, 0, &place,
+                                      hf_buf_bytes(content), out)
+               : hf_record_seal(unlocked, op, HF_KIND_HEAD, 0, &place, hf_buf_bytes(content), out);
 }
 
 struct hf_status hf_head_open(struct hf_unlocked *unlocked, struct hf_op *op, uint64_t seq,
@@ -235,6 +239,23 @@ static struct hf_status add_change(struct hf_unlocked *unlocked, struct hf_op *o
     return HF_SUCCESS;
 }
 
+/*
+ * Once the head is under a later root, nothing under an earlier one is committed any more: so one
+ * walk over the store finds all that is left to move. A root that is not open here is fetched by
+ * whoever commits, since the linker must not call the engine.
+ */
+static struct hf_status check_root(struct hf_link_job *job, struct hf_op *op, struct hf_bytes head)
+{
+    uint32_t stands = hf_record_generation(head);
+    bool is_late = job->generation != 0 && stands > job->generation;
+
+    if (stands == 0 || (!is_late && hf_root_is_open(job->unlocked, stands))) {
+        return HF_SUCCESS;
+    }
+    atomic_store(&job->outdated, true);
+    return hf_fail(op, HF_CONFLICT, "root generation %" PRIu32 " is in force by now", stands);
+}
+
 struct hf_status hf_link_batch(void *context, struct hf_op *op, uint64_t seq, struct hf_bytes head,
                                struct hf_bytes note, struct hf_linked *changes, size_t count,
                                struct hf_buf *out_head)
@@ -242,6 +263,7 @@ struct hf_status hf_link_batch(void *context, struct hf_op *op, uint64_t seq, st
     struct hf_link_job *job = context;
     struct hf_head now;
 
+    HF_TRY(check_root(job, op, head));
     HF_TRY(previous_head(job->unlocked, op, seq, head, &now));
     if (job->rebase != NULL) {
         now.digest = job->rebase->digest;
@@ -252,7 +274,7 @@ struct hf_status hf_link_batch(void *context, struct hf_op *op, uint64_t seq, st
         HF_TRY(add_change(job->unlocked, op, seq, &changes[i], &now));
     }
     now.seq = seq;
-    HF_TRY(hf_head_seal(job->unlocked, op, &now, out_head));
+    HF_TRY(hf_head_seal(job->unlocked, op, job->next, &now, out_head));
     atomic_store(&job->seq, seq);
     return HF_SUCCESS;
 }

@@ -315,6 +315,25 @@ struct hf_status hf_pin_check_head(struct hf_seal *seal, struct hf_unlocked *unl
     return is_pinned ? check_pinned_head(seal, unlocked, op, &pin, head) : HF_SUCCESS;
 }
 
+/* A root that came after the pinned one keeps it in a record, so that this can be seen. */
+static struct hf_status succeeds(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                 struct hf_op *op, const struct hf_pin *pin, bool *out)
+{
+    uint8_t commitment[HF_SHA256_LEN];
+    HF_AUTO(secret) root = NULL;
+    struct hf_status status = hf_root_retired(unlocked, seal->engine, op, pin->generation, &root);
+
+    *out = false;
+    if (status.code == HF_NOT_FOUND || status.code == HF_CORRUPT) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    HF_TRY(hf_root_commitment(seal->crypto, op, root, seal->store_id, pin->generation, commitment));
+    *out = memcmp(pin->commitment, commitment, sizeof commitment) == 0;
+    return HF_SUCCESS;
+}
+
 static bool same_pin(const struct hf_pin *a, const struct hf_pin *b)
 {
     HF_AUTO(buf) text_a = hf_buf_new();
@@ -325,26 +344,53 @@ static bool same_pin(const struct hf_pin *a, const struct hf_pin *b)
     return hf_bytes_equal(hf_buf_bytes(text_a), hf_buf_bytes(text_b));
 }
 
-struct hf_status hf_pin_check_root(struct hf_seal *seal, struct hf_op *op,
-                                   const struct hf_secret *root, uint32_t generation)
+static struct hf_status older_root(struct hf_seal *seal, struct hf_op *op, const struct hf_pin *pin,
+                                   uint32_t generation)
+{
+    /* An old store has an old root; whoever accepts its history accepts that too. */
+    if (pin->accept_history) {
+        HF_WARNING(seal->env,
+                   "the operator accepts a store under root generation %" PRIu32
+                   ", older than generation %" PRIu32 " that this node has seen",
+                   generation, pin->generation);
+        return HF_SUCCESS;
+    }
+    return hf_fail(op, HF_WRONG_STATE,
+                   "the store went back in time: its root key is generation %" PRIu32
+                   ", and this node has seen generation %" PRIu32
+                   "; bring the newer store back, or give up what came after with "
+                   "'holdfast store accept-history'",
+                   generation, pin->generation);
+}
+
+struct hf_status hf_pin_check_root(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                   struct hf_op *op)
 {
     uint8_t commitment[HF_SHA256_LEN];
+    uint32_t generation;
     struct hf_pin pin;
-    bool is_pinned;
+    bool fits;
 
-    HF_TRY(hf_root_commitment(seal->crypto, op, root, seal->store_id, generation, commitment));
+    HF_TRY(hf_root_commit(unlocked, op, &generation, commitment));
     pthread_mutex_lock(&seal->pin_lock);
     pin = seal->pin;
-    is_pinned = seal->has_pin && pin.has_root;
+    pin.has_root = seal->has_pin && pin.has_root;
     pthread_mutex_unlock(&seal->pin_lock);
-    if (is_pinned && (pin.generation != generation ||
-                      memcmp(pin.commitment, commitment, sizeof commitment) != 0)) {
-        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_OTHER_STORE,
-                             "the store's root key is not the one that this node knows; use the "
-                             "right store, or move %.150s away",
-                             seal->pin_file != NULL ? seal->pin_file : "the pin");
+    if (!pin.has_root) {
+        return HF_SUCCESS;
     }
-    return HF_SUCCESS;
+    if (generation < pin.generation) {
+        return older_root(seal, op, &pin, generation);
+    }
+    fits = memcmp(pin.commitment, commitment, sizeof commitment) == 0;
+    if (generation > pin.generation) {
+        HF_TRY(succeeds(seal, unlocked, op, &pin, &fits));
+    }
+    return fits ? HF_SUCCESS
+                : hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_OTHER_STORE,
+                                "the store's root key is not the one that this node knows; use "
+                                "the right store, or move %.150s away",
+                                seal->pin_file != NULL ? seal->pin_file : "the pin");
 }
 
 /* Writes if it says something new. pin_lock is held, or nobody else has the seal yet. */
@@ -367,9 +413,7 @@ static struct hf_status pin_head(struct hf_seal *seal, struct hf_unlocked *unloc
     struct hf_pin pin = { .has_root = true, .has_head = true };
 
     memcpy(pin.store_id, seal->store_id, HF_STORE_ID_LEN);
-    pin.generation = unlocked->generation;
-    HF_TRY(hf_root_commitment(unlocked->crypto, op, unlocked->root, seal->store_id,
-                              unlocked->generation, pin.commitment));
+    HF_TRY(hf_root_commit(unlocked, op, &pin.generation, pin.commitment));
     pin.seq = head->seq;
     memcpy(pin.link, head->link, HF_DIGEST_LEN);
     return keep(seal, op, &pin);

@@ -49,6 +49,14 @@ struct hf_status hf_record_parse(struct hf_op *op, struct hf_bytes body,
     return HF_SUCCESS;
 }
 
+uint32_t hf_record_generation(struct hf_bytes body)
+{
+    struct hf_op scratch = { 0 };
+    struct hf_record_parts parts;
+
+    return hf_record_parse(&scratch, body, &parts).code == HF_OK ? parts.generation : 0;
+}
+
 static uint8_t *add(uint8_t *at, const void *data, size_t len)
 {
     if (len > 0) {
@@ -85,30 +93,82 @@ static size_t write_aad(uint8_t *out, const struct hf_unlocked *unlocked,
 }
 
 static struct hf_status make_context(struct hf_unlocked *unlocked, struct hf_op *op,
-                                     const struct hf_context_key *key, struct hf_context **out)
+                                     const struct hf_context_key *key, const struct hf_secret *root,
+                                     struct hf_context **out)
 {
     uint8_t info[sizeof LABEL - 1 + HF_STORE_ID_LEN];
 
     add(add(info, LABEL, sizeof LABEL - 1), unlocked->store_id, HF_STORE_ID_LEN);
-    return hf_contexts_make(unlocked->contexts, unlocked->crypto, op, key, unlocked->root,
+    return hf_contexts_make(unlocked->contexts, unlocked->crypto, op, key, root,
                             hf_bytes_of(info, sizeof info), out);
 }
 
-/* The context for records of this generation and salt, taken. */
-static struct hf_status take_context(struct hf_unlocked *unlocked, struct hf_op *op,
+static struct hf_context_key key_of(uint64_t owner, const uint8_t salt[HF_SALT_LEN])
+{
+    struct hf_context_key key = { .owner = owner };
+
+    memcpy(key.salt, salt, HF_SALT_LEN);
+    return key;
+}
+
+/* The context under one of the roots that are open. HF_NOT_FOUND when it is none of them. */
+static struct hf_status take_open(struct hf_unlocked *unlocked, struct hf_op *op,
+                                  uint32_t generation, const uint8_t salt[HF_SALT_LEN],
+                                  struct hf_context **out)
+{
+    struct hf_context_key key = key_of(generation, salt);
+    struct hf_roots *roots = &unlocked->roots;
+    struct hf_status status = { HF_NOT_FOUND };
+    const struct hf_root *root;
+
+    pthread_rwlock_rdlock(&roots->lock);
+    root = roots->current.generation == generation ? &roots->current : &roots->old;
+    if (root->secret != NULL && root->generation == generation) {
+        *out = hf_contexts_take(unlocked->contexts, op->lane, &key);
+        status = *out != NULL ? HF_SUCCESS : make_context(unlocked, op, &key, root->secret, out);
+    }
+    pthread_rwlock_unlock(&roots->lock);
+    return status;
+}
+
+/* The log keeps notes and results of earlier roots, which nobody seals anew: they are linked. */
+static struct hf_status take_retired(struct hf_unlocked *unlocked, struct hf_op *op,
                                      uint32_t generation, const uint8_t salt[HF_SALT_LEN],
                                      struct hf_context **out)
 {
-    struct hf_context_key key = { .owner = generation };
+    struct hf_context_key key = key_of(generation, salt);
+    HF_AUTO(secret) root = NULL;
 
-    if (generation != unlocked->generation) {
+    *out = hf_contexts_take(unlocked->contexts, op->lane, &key);
+    if (*out != NULL) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_root_retired(unlocked, unlocked->engine, op, generation, &root));
+    return make_context(unlocked, op, &key, root, out);
+}
+
+/* The context for records of this kind, generation and salt, taken. */
+static struct hf_status take_context(struct hf_unlocked *unlocked, struct hf_op *op, uint8_t kind,
+                                     uint32_t generation, const uint8_t salt[HF_SALT_LEN],
+                                     struct hf_context **out)
+{
+    bool is_logged = kind == HF_KIND_NOTE || kind == HF_KIND_RESULT;
+    struct hf_status status = take_open(unlocked, op, generation, salt, out);
+
+    if (status.code == HF_NOT_FOUND && unlocked->engine != NULL &&
+        generation > hf_root_generation(unlocked)) {
+        HF_TRY(hf_roots_follow(unlocked, unlocked->engine, op));
+        status = take_open(unlocked, op, generation, salt, out);
+    }
+    if (status.code == HF_NOT_FOUND && unlocked->engine != NULL && is_logged) {
+        status = take_retired(unlocked, op, generation, salt, out);
+    }
+    if (status.code == HF_NOT_FOUND) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "a record is sealed under root %u, and the open one is root %u",
-                             generation, unlocked->generation);
+                             generation, hf_root_generation(unlocked));
     }
-    memcpy(key.salt, salt, HF_SALT_LEN);
-    *out = hf_contexts_take(unlocked->contexts, op->lane, &key);
-    return *out != NULL ? HF_SUCCESS : make_context(unlocked, op, &key, out);
+    return status;
 }
 
 static struct hf_status check_size(struct hf_op *op, const struct hf_record_place *place,
@@ -162,6 +222,20 @@ static struct hf_status seal_in(struct hf_context *context, struct hf_unlocked *
     return HF_SUCCESS;
 }
 
+/* Seals in the context, which is given back. */
+static struct hf_status seal_with(struct hf_unlocked *unlocked, struct hf_op *op,
+                                  struct hf_context *context, const struct hf_record_place *place,
+                                  struct hf_record_parts *parts, struct hf_bytes content,
+                                  struct hf_buf *out)
+{
+    struct hf_status status;
+
+    parts->clear = (parts->flags & HF_RECORD_CLEAR) ? content : HF_BYTES_NONE;
+    status = seal_in(context, unlocked, op, place, parts, content, out);
+    hf_contexts_give(unlocked->contexts, context);
+    return status;
+}
+
 struct hf_status hf_record_seal_with(struct hf_unlocked *unlocked, struct hf_op *op, uint8_t kind,
                                      uint8_t flags, const struct hf_record_place *place,
                                      struct hf_bytes content, const uint8_t salt[HF_SALT_LEN],
@@ -170,19 +244,22 @@ struct hf_status hf_record_seal_with(struct hf_unlocked *unlocked, struct hf_op 
     struct hf_record_parts parts = {
         .kind = kind,
         .flags = flags,
-        .generation = unlocked->generation,
+        .generation = hf_root_generation(unlocked),
         .salt = salt,
         .nonce = nonce,
-        .clear = (flags & HF_RECORD_CLEAR) ? content : HF_BYTES_NONE,
     };
     struct hf_context *context = NULL;
-    struct hf_status status;
 
     HF_TRY(check_size(op, place, content));
-    HF_TRY(take_context(unlocked, op, unlocked->generation, salt, &context));
-    status = seal_in(context, unlocked, op, place, &parts, content, out);
-    hf_contexts_give(unlocked->contexts, context);
-    return status;
+    HF_TRY(take_context(unlocked, op, kind, parts.generation, salt, &context));
+    return seal_with(unlocked, op, context, place, &parts, content, out);
+}
+
+static struct hf_status draw(struct hf_unlocked *unlocked, struct hf_op *op,
+                             uint8_t salt[HF_SALT_LEN], uint8_t nonce[HF_GCM_NONCE_LEN])
+{
+    HF_TRY(hf_salt_use(&unlocked->record_salt, unlocked->crypto, op, salt));
+    return hf_random_public(unlocked->crypto, op, nonce, HF_GCM_NONCE_LEN);
 }
 
 struct hf_status hf_record_seal(struct hf_unlocked *unlocked, struct hf_op *op, uint8_t kind,
@@ -192,9 +269,35 @@ struct hf_status hf_record_seal(struct hf_unlocked *unlocked, struct hf_op *op, 
     uint8_t salt[HF_SALT_LEN];
     uint8_t nonce[HF_GCM_NONCE_LEN];
 
-    HF_TRY(hf_salt_use(&unlocked->record_salt, unlocked->crypto, op, salt));
-    HF_TRY(hf_random_public(unlocked->crypto, op, nonce, sizeof nonce));
+    HF_TRY(draw(unlocked, op, salt, nonce));
     return hf_record_seal_with(unlocked, op, kind, flags, place, content, salt, nonce, out);
+}
+
+struct hf_status hf_record_seal_under(struct hf_unlocked *unlocked, struct hf_op *op,
+                                      const struct hf_root *root, uint8_t kind, uint8_t flags,
+                                      const struct hf_record_place *place, struct hf_bytes content,
+                                      struct hf_buf *out)
+{
+    uint8_t salt[HF_SALT_LEN];
+    uint8_t nonce[HF_GCM_NONCE_LEN];
+    struct hf_record_parts parts = {
+        .kind = kind,
+        .flags = flags,
+        .generation = root->generation,
+        .salt = salt,
+        .nonce = nonce,
+    };
+    struct hf_context_key key;
+    struct hf_context *context;
+
+    HF_TRY(check_size(op, place, content));
+    HF_TRY(draw(unlocked, op, salt, nonce));
+    key = key_of(root->owner, salt);
+    context = hf_contexts_take(unlocked->contexts, op->lane, &key);
+    if (context == NULL) {
+        HF_TRY(make_context(unlocked, op, &key, root->secret, &context));
+    }
+    return seal_with(unlocked, op, context, place, &parts, content, out);
 }
 
 void hf_record_opener_init(struct hf_record_opener *opener, struct hf_unlocked *unlocked)
@@ -219,7 +322,8 @@ static struct hf_status use_context_of(struct hf_record_opener *opener, struct h
         return HF_SUCCESS;
     }
     hf_record_opener_done(opener);
-    return take_context(opener->unlocked, op, parts->generation, parts->salt, &opener->context);
+    return take_context(opener->unlocked, op, parts->kind, parts->generation, parts->salt,
+                        &opener->context);
 }
 
 struct hf_status hf_record_opener_open(struct hf_record_opener *opener, struct hf_op *op,

@@ -23,21 +23,45 @@ static struct hf_status altered(struct hf_op *op, const char *path)
                          path);
 }
 
+/*
+ * A record that was moved to a later root after it was read here is read again, once: nothing is
+ * moved twice while somebody is between the two.
+ */
+static struct hf_status open_record(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                    struct hf_op *op, struct hf_record *record,
+                                    struct hf_record_parts *out_parts, struct hf_secret **out)
+{
+    struct hf_record_place place = { .path = record->path, .revision = record->revision };
+    struct hf_bytes body = hf_buf_bytes(&record->body);
+    HF_AUTO(record) moved = NULL;
+    struct hf_status status = hf_record_open(unlocked, op, &place, body, out_parts, out);
+
+    if (status.code != HF_CORRUPT || hf_root_is_open(unlocked, hf_record_generation(body)) ||
+        hf_engine_get(seal->engine, op, record->path, &moved).code != HF_OK ||
+        moved->revision == record->revision) {
+        return status;
+    }
+    hf_op_clear(op);
+    hf_buf_clear(&record->body);
+    hf_buf_add_bytes(&record->body, hf_buf_bytes(&moved->body));
+    record->revision = moved->revision;
+    record->seq = moved->seq;
+    place.revision = moved->revision;
+    return hf_record_open(unlocked, op, &place, hf_buf_bytes(&record->body), out_parts, out);
+}
+
 struct hf_status hf_seal_get(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
                              const char *path, struct hf_opened **out)
 {
     HF_AUTO(record) record = NULL;
     HF_AUTO(opened) opened = NULL;
-    struct hf_record_place place = { .path = path };
     struct hf_record_parts parts;
     struct hf_status status;
 
     HF_ENTER(seal, op, unlocked);
     HF_TRY(hf_engine_get(seal->engine, op, path, &record));
     opened = hf_alloc(sizeof *opened);
-    place.revision = record->revision;
-    status =
-        hf_record_open(unlocked, op, &place, hf_buf_bytes(&record->body), &parts, &opened->plain);
+    status = open_record(seal, unlocked, op, record, &parts, &opened->plain);
     if (status.code == HF_CORRUPT || (status.code == HF_OK && parts.kind != (uint8_t)kind)) {
         return altered(op, path);
     }
@@ -86,16 +110,14 @@ static void page_done(struct page *page)
 
 typedef struct hf_status (*view_visitor)(void *context, const struct hf_opened_view *view);
 
-static struct hf_status visit_record(struct hf_unlocked *unlocked, struct hf_op *op,
-                                     enum hf_kind kind, const struct hf_record *record,
+static struct hf_status visit_record(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                     struct hf_op *op, enum hf_kind kind, struct hf_record *record,
                                      view_visitor visit, void *context)
 {
-    struct hf_record_place place = { .path = record->path, .revision = record->revision };
     struct hf_record_parts parts;
     HF_AUTO(secret) plain = NULL;
     struct hf_opened_view view;
-    struct hf_status status =
-        hf_record_open(unlocked, op, &place, hf_buf_bytes(&record->body), &parts, &plain);
+    struct hf_status status = open_record(seal, unlocked, op, record, &parts, &plain);
 
     /* Not passed over: whoever decides by a list must know that it is not whole. */
     if (status.code == HF_CORRUPT) {
@@ -130,7 +152,7 @@ static struct hf_status visit_page(struct hf_seal *seal, struct hf_unlocked *unl
         status = HF_SUCCESS;
     }
     for (size_t i = 0; i < page.count && status.code == HF_OK; i++) {
-        status = visit_record(unlocked, op, kind, page.items[i], visit, context);
+        status = visit_record(seal, unlocked, op, kind, page.items[i], visit, context);
     }
     *out_after = page.is_full ? hf_strdup(page.items[page.count - 1]->path) : NULL;
     page_done(&page);

@@ -1,4 +1,5 @@
-/* The root key while it is open: its commitment, and everything that hangs on it. */
+/* The root keys while they are open: which is in force, its commitment, and all that hangs on it.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +38,9 @@ struct hf_status hf_unlocked_new(struct hf_crypto *crypto, struct hf_op *op,
     unlocked = hf_alloc(sizeof *unlocked);
     unlocked->crypto = crypto;
     memcpy(unlocked->store_id, store_id, HF_STORE_ID_LEN);
-    unlocked->generation = generation;
-    unlocked->root = HF_TAKE(*root);
+    pthread_rwlock_init(&unlocked->roots.lock, NULL);
+    unlocked->roots.current = (struct hf_root){ generation, generation, HF_TAKE(*root) };
+    pthread_mutex_init(&unlocked->move.running, NULL);
     unlocked->contexts = hf_contexts_new();
     unlocked->record_salt = record_salt;
     unlocked->wrap_salt = wrap_salt;
@@ -62,7 +64,111 @@ void hf_unlocked_free(struct hf_unlocked *unlocked)
     hf_contexts_free(unlocked->contexts);
     hf_salt_done(&unlocked->record_salt);
     hf_salt_done(&unlocked->wrap_salt);
-    hf_secret_free(unlocked->root);
+    hf_secret_free(unlocked->roots.current.secret);
+    hf_secret_free(unlocked->roots.old.secret);
+    pthread_rwlock_destroy(&unlocked->roots.lock);
+    pthread_mutex_destroy(&unlocked->move.running);
+    free(unlocked->move.after);
     pthread_mutex_destroy(&unlocked->mac_lock);
     free(unlocked);
+}
+
+/* --- which root is in force --- */
+
+uint32_t hf_root_generation(struct hf_unlocked *unlocked)
+{
+    uint32_t generation;
+
+    pthread_rwlock_rdlock(&unlocked->roots.lock);
+    generation = unlocked->roots.current.generation;
+    pthread_rwlock_unlock(&unlocked->roots.lock);
+    return generation;
+}
+
+bool hf_root_is_open(struct hf_unlocked *unlocked, uint32_t generation)
+{
+    struct hf_roots *roots = &unlocked->roots;
+    bool is_open;
+
+    pthread_rwlock_rdlock(&roots->lock);
+    is_open = roots->current.generation == generation ||
+              (roots->old.secret != NULL && roots->old.generation == generation);
+    pthread_rwlock_unlock(&roots->lock);
+    return is_open;
+}
+
+bool hf_root_is_moving(struct hf_unlocked *unlocked)
+{
+    bool is_moving;
+
+    pthread_rwlock_rdlock(&unlocked->roots.lock);
+    is_moving = unlocked->roots.old.secret != NULL;
+    pthread_rwlock_unlock(&unlocked->roots.lock);
+    return is_moving;
+}
+
+struct hf_status hf_root_copy(struct hf_unlocked *unlocked, struct hf_op *op, struct hf_root *out)
+{
+    const struct hf_root *current = &unlocked->roots.current;
+    struct hf_root copy = { 0 };
+    struct hf_status status;
+
+    pthread_rwlock_rdlock(&unlocked->roots.lock);
+    copy = (struct hf_root){ current->generation, current->owner, NULL };
+    status = hf_secret_copy(op, hf_secret_bytes(current->secret), &copy.secret);
+    pthread_rwlock_unlock(&unlocked->roots.lock);
+    HF_TRY(status);
+    *out = copy;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_root_commit(struct hf_unlocked *unlocked, struct hf_op *op,
+                                uint32_t *out_generation, uint8_t out[HF_SHA256_LEN])
+{
+    const struct hf_root *current = &unlocked->roots.current;
+    struct hf_status status;
+
+    pthread_rwlock_rdlock(&unlocked->roots.lock);
+    *out_generation = current->generation;
+    status = hf_root_commitment(unlocked->crypto, op, current->secret, unlocked->store_id,
+                                current->generation, out);
+    pthread_rwlock_unlock(&unlocked->roots.lock);
+    return status;
+}
+
+void hf_root_advance(struct hf_unlocked *unlocked, uint32_t generation, struct hf_secret **secret)
+{
+    struct hf_roots *roots = &unlocked->roots;
+
+    pthread_rwlock_wrlock(&roots->lock);
+    if (roots->current.generation + 1 == generation) {
+        hf_secret_free(roots->old.secret);
+        roots->old = roots->current;
+        roots->current = (struct hf_root){ generation, generation, HF_TAKE(*secret) };
+    }
+    pthread_rwlock_unlock(&roots->lock);
+}
+
+void hf_root_keep_old(struct hf_unlocked *unlocked, uint32_t generation, struct hf_secret **secret)
+{
+    struct hf_roots *roots = &unlocked->roots;
+
+    pthread_rwlock_wrlock(&roots->lock);
+    if (roots->old.secret == NULL && generation + 1 == roots->current.generation) {
+        roots->old = (struct hf_root){ generation, generation, HF_TAKE(*secret) };
+    }
+    pthread_rwlock_unlock(&roots->lock);
+}
+
+void hf_root_drop_old(struct hf_unlocked *unlocked, uint32_t generation)
+{
+    struct hf_roots *roots = &unlocked->roots;
+
+    pthread_rwlock_wrlock(&roots->lock);
+    if (roots->current.generation == generation) {
+        hf_secret_free(roots->old.secret);
+        roots->old = (struct hf_root){ 0 };
+    }
+    pthread_rwlock_unlock(&roots->lock);
+    hf_contexts_shed(unlocked->contexts);
 }

@@ -146,6 +146,7 @@ void hf_seal_leave(struct hf_seal *seal)
 
 void hf_seal_start(struct hf_seal *seal, struct hf_unlocked *unlocked, uint64_t seq)
 {
+    unlocked->engine = seal->engine;
     seal->unlocked = unlocked;
     hf_feed_start(&seal->feed, seq);
     atomic_store(&seal->is_open, true);
@@ -190,7 +191,7 @@ uint32_t hf_seal_root_generation(const struct hf_seal *seal)
     uint32_t generation = 0;
 
     if (unlocked != NULL) {
-        generation = unlocked->generation;
+        generation = hf_root_generation(unlocked);
         hf_seal_leave(entered);
     }
     return generation;

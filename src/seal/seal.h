@@ -32,6 +32,7 @@ enum hf_kind {
     HF_KIND_APPROVAL = 12,     /* "approval/<id>" */
     HF_KIND_CHECKPOINT = 13,   /* "checkpoint/<node>": the last signed audit checkpoint */
     HF_KIND_REPEAT = 14,       /* "repeat/<id>": a door's memory of a first answer */
+    HF_KIND_ROOT = 15,         /* "root/<generation>": a root under the one before or after it */
 };
 
 /* Names in paths are percent-encoded; numbers have ten digits, so that they sort. */
@@ -80,9 +81,12 @@ struct hf_slot_info {
     bool needs_human;
     uint32_t root_generation;
     uint64_t created_ms;
-    uint64_t proven_ms; /* when it last opened the root, as recorded; 0: never */
-    bool verified;      /* its record's tag is right under the root */
+    uint64_t proven_ms;         /* when it last opened the root, as recorded; 0: never */
+    uint32_t proven_generation; /* the root it opened then */
+    bool verified;              /* its record's tag is right under the root */
 };
+/* Whether it has been seen to open the root of that generation, which it holds. */
+bool hf_slot_is_proven(const struct hf_slot_info *slot, uint32_t generation);
 HF_STATUS hf_seal_slots(struct hf_seal *seal, struct hf_op *op,
                         void (*visit)(void *context, const struct hf_slot_info *slot),
                         void *context);
@@ -111,6 +115,48 @@ HF_STATUS hf_seal_slot_add(struct hf_seal *seal, struct hf_op *op, const struct 
 /* The same in a transaction of the caller's, who adds what is to commit with it. */
 HF_STATUS hf_seal_slot_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
                              const struct hf_slot_plan *plan, struct hf_slot_info *out);
+
+/*
+ * Stages that the slot goes, and, unless keep_root, that a new root takes over
+ * (hf_seal_root_stage). HF_WRONG_STATE for the last slot, and for the last one that is proven for
+ * the root in force. Without a new root, whoever has the slot's secret and a copy of the store
+ * still has the root.
+ */
+HF_STATUS hf_seal_slot_remove_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
+                                    const char *slot_id, bool keep_root);
+
+/* --- rotation of the root (docs/formats/root.md) --- */
+
+/*
+ * Stages a new root, sealed to every slot but without_slot (an id, or NULL): with the commit it is
+ * in force, and both are open until every record is moved. HF_WRONG_STATE while the rotation before
+ * has not ended, HF_CORRUPT when a slot's record is altered: it must be removed first. The commit
+ * is HF_CONFLICT when another rotation was quicker.
+ */
+HF_STATUS hf_seal_root_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
+                             const char *without_slot);
+/*
+ * Moves at most max records to the root in force, in a commit of their own. *out_done once all are:
+ * then the rotation can end. Any node may call it at any time, also several; it goes on wherever a
+ * process before it stopped. Records that do not open are left, reported as damaged, and keep the
+ * rotation from ending, since their copy in a backup is under the old root.
+ */
+HF_STATUS hf_seal_root_move(struct hf_seal *seal, struct hf_op *op, size_t max, bool *out_done);
+/* Stages the end: with the commit the old root opens no record any longer and is wiped. */
+HF_STATUS hf_seal_root_end_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn);
+struct hf_root_info {
+    uint32_t generation;
+    bool moving;       /* the rotation to it has not ended */
+    uint64_t begun_ms; /* 0: the store's first root */
+    uint64_t ended_ms; /* 0: not yet, or the first */
+    uint64_t records;  /* of the store */
+    uint64_t checked;  /* of them, by this process, in this rotation */
+    uint64_t moved;
+    uint64_t stuck; /* altered, so that they cannot be moved */
+};
+HF_STATUS hf_seal_root_info(struct hf_seal *seal, struct hf_op *op, struct hf_root_info *out);
+/* Whether there is something to move. */
+bool hf_seal_root_is_moving(struct hf_seal *seal);
 
 /* The store's id (HF_STORE_ID_LEN bytes) and where it stands. */
 struct hf_bytes hf_seal_store_id(const struct hf_seal *seal);

@@ -68,6 +68,8 @@ HF_STATUS hf_contexts_make(struct hf_contexts *contexts, struct hf_crypto *crypt
                            struct hf_bytes info, struct hf_context **out);
 /* Accepts NULL. */
 void hf_contexts_give(struct hf_contexts *contexts, struct hf_context *context);
+/* Gives up every idle context. */
+void hf_contexts_shed(struct hf_contexts *contexts);
 
 /* The salt under which this process seals; a new one after so many uses. */
 struct hf_salt {
@@ -86,11 +88,36 @@ HF_STATUS hf_salt_use(struct hf_salt *salt, struct hf_crypto *crypto, struct hf_
 struct hf_keyring_keys; /* keyring_key.c */
 struct hf_main_keys;    /* main_key.c */
 
+struct hf_root {
+    uint32_t generation;
+    uint64_t owner;           /* of its cipher contexts: the generation, once it is in force */
+    struct hf_secret *secret; /* NULL: there is none */
+};
+
+/* The roots that are open: two while one takes over from the other (docs/formats/root.md). */
+struct hf_roots {
+    pthread_rwlock_t lock; /* guards both */
+    struct hf_root current;
+    struct hf_root old;
+};
+
+/* How far this process has moved the records to the root in force. */
+struct hf_move {
+    pthread_mutex_t running; /* one batch at a time; guards after and complete */
+    char *after;             /* everything up to this path is moved; NULL: nothing is */
+    bool complete;
+    _Atomic uint32_t generation; /* the root they move to; the counts are for it */
+    _Atomic uint64_t checked;
+    _Atomic uint64_t moved;
+    _Atomic uint64_t stuck; /* altered records, found by this pass */
+};
+
 struct hf_unlocked {
     struct hf_crypto *crypto;
     uint8_t store_id[HF_STORE_ID_LEN];
-    uint32_t generation;
-    struct hf_secret *root;
+    struct hf_engine *engine; /* for roots that are not open; NULL until the unlock is done */
+    struct hf_roots roots;
+    struct hf_move move;
     struct hf_contexts *contexts;
     struct hf_salt record_salt;
     struct hf_salt wrap_salt;
@@ -111,6 +138,53 @@ HF_DEFINE_CLEANUP(unlocked)
 HF_STATUS hf_root_commitment(struct hf_crypto *crypto, struct hf_op *op,
                              const struct hf_secret *root, const uint8_t store_id[HF_STORE_ID_LEN],
                              uint32_t generation, uint8_t out[HF_SHA256_LEN]);
+/* The generation of the root in force: what is sealed now is sealed under it. */
+uint32_t hf_root_generation(struct hf_unlocked *unlocked);
+bool hf_root_is_open(struct hf_unlocked *unlocked, uint32_t generation);
+/* Whether a rotation is under way, as far as this node knows. */
+bool hf_root_is_moving(struct hf_unlocked *unlocked);
+/* A copy of the root in force. */
+HF_STATUS hf_root_copy(struct hf_unlocked *unlocked, struct hf_op *op, struct hf_root *out);
+/* From now on that root is in force, and the one before it is the old one. Takes over secret; does
+ * nothing unless it is the next one. */
+void hf_root_advance(struct hf_unlocked *unlocked, uint32_t generation, struct hf_secret **secret);
+/* The same for the one before the root in force. */
+void hf_root_keep_old(struct hf_unlocked *unlocked, uint32_t generation, struct hf_secret **secret);
+/* The old root is wiped, with all that hangs on it: the rotation to generation has ended. */
+void hf_root_drop_old(struct hf_unlocked *unlocked, uint32_t generation);
+/* The commitment of the root in force. */
+HF_STATUS hf_root_commit(struct hf_unlocked *unlocked, struct hf_op *op, uint32_t *out_generation,
+                         uint8_t out[HF_SHA256_LEN]);
+
+/* --- root_record.c (docs/formats/root.md) --- */
+
+struct hf_root_record {
+    uint32_t generation;
+    uint64_t begun_ms;
+    uint64_t ended_ms;    /* 0: not yet */
+    struct hf_bytes root; /* a view; empty in a tombstone */
+};
+#define HF_ROOT_RECORD_LEN (1 + 4 + 8 + 8 + 4 + HF_ROOT_LEN)
+/* "root/<generation>"; free it. */
+char *hf_root_path(uint32_t generation);
+HF_STATUS hf_root_record_encode(struct hf_op *op, const struct hf_root_record *record,
+                                struct hf_secret **out);
+HF_STATUS hf_root_record_parse(struct hf_op *op, struct hf_bytes content,
+                               struct hf_root_record *out);
+/* An earlier root, from its record under a later one. HF_NOT_FOUND. Waits. */
+HF_STATUS hf_root_retired(struct hf_unlocked *unlocked, struct hf_engine *engine, struct hf_op *op,
+                          uint32_t generation, struct hf_secret **out);
+/*
+ * Opens every root up to the one the store's head is sealed under. HF_WRONG_STATE when a rotation
+ * has ended since the one that is open: then only a slot opens the next. Waits.
+ */
+HF_STATUS hf_roots_follow(struct hf_unlocked *unlocked, struct hf_engine *engine, struct hf_op *op);
+/* At unlock: opens the old root too, if the rotation has not ended. */
+HF_STATUS hf_roots_load_old(struct hf_unlocked *unlocked, struct hf_engine *engine,
+                            struct hf_op *op);
+/* What a committed record says about roots. */
+HF_STATUS hf_roots_learn(struct hf_unlocked *unlocked, struct hf_op *op,
+                         const struct hf_opened_view *view);
 
 /* --- record.c (docs/formats/record.md) --- */
 
@@ -137,12 +211,19 @@ struct hf_record_parts {
 
 /* HF_CORRUPT unless it has the form of a record; says nothing about its tag. */
 HF_STATUS hf_record_parse(struct hf_op *op, struct hf_bytes body, struct hf_record_parts *out);
+/* The generation it says it is sealed under; 0 when it has not the form of a record. */
+uint32_t hf_record_generation(struct hf_bytes body);
 
 /* Seals content (or, with HF_RECORD_CLEAR, leaves it readable under a tag). Appends to out. */
 HF_STATUS hf_record_seal(struct hf_unlocked *unlocked, struct hf_op *op, uint8_t kind,
                          uint8_t flags, const struct hf_record_place *place,
                          struct hf_bytes content, struct hf_buf *out);
-/* The same under a given salt and nonce, for test vectors. */
+/* The same under a root that is not in force yet. */
+HF_STATUS hf_record_seal_under(struct hf_unlocked *unlocked, struct hf_op *op,
+                               const struct hf_root *root, uint8_t kind, uint8_t flags,
+                               const struct hf_record_place *place, struct hf_bytes content,
+                               struct hf_buf *out);
+/* Under the root in force, a given salt and nonce, for test vectors. */
 HF_STATUS hf_record_seal_with(struct hf_unlocked *unlocked, struct hf_op *op, uint8_t kind,
                               uint8_t flags, const struct hf_record_place *place,
                               struct hf_bytes content, const uint8_t salt[HF_SALT_LEN],
@@ -194,8 +275,9 @@ struct hf_head {
     struct hf_sum digest;
     uint64_t count;
 };
-HF_STATUS hf_head_seal(struct hf_unlocked *unlocked, struct hf_op *op, const struct hf_head *head,
-                       struct hf_buf *out);
+/* next: the root to seal it under, when the batch puts one in force; else NULL. */
+HF_STATUS hf_head_seal(struct hf_unlocked *unlocked, struct hf_op *op, const struct hf_root *next,
+                       const struct hf_head *head, struct hf_buf *out);
 /* The head a store shows at seq; HF_CORRUPT (altered) when it does not open or is of another seq.
  */
 HF_STATUS hf_head_open(struct hf_unlocked *unlocked, struct hf_op *op, uint64_t seq,
@@ -218,8 +300,11 @@ HF_STATUS hf_digest_term(struct hf_unlocked *unlocked, struct hf_op *op,
 struct hf_link_job {
     struct hf_unlocked *unlocked;
     const struct hf_head
-        *rebase;          /* digest and count to go on from instead of the head's, or NULL */
-    _Atomic uint64_t seq; /* out: of the batch; 0 until the linker ran */
+        *rebase;                /* digest and count to go on from instead of the head's, or NULL */
+    uint32_t generation;        /* the oldest root its records are sealed under; 0: that in force */
+    const struct hf_root *next; /* the root that the batch puts in force, or NULL */
+    _Atomic uint64_t seq;       /* out: of the batch; 0 until the linker ran */
+    atomic_bool outdated;       /* out: refused, because the store is under a later root already */
 };
 struct hf_status hf_link_batch(void *context, struct hf_op *op, uint64_t seq, struct hf_bytes head,
                                struct hf_bytes note, struct hf_linked *changes, size_t count,
@@ -238,6 +323,7 @@ struct hf_slot {
     struct hf_buf sealed_root;
     uint64_t created_ms;
     uint64_t proven_ms;
+    uint32_t proven_generation; /* the root it opened then; 0: never */
 };
 void hf_slot_free(struct hf_slot *slot);
 HF_DEFINE_CLEANUP(slot)
@@ -246,6 +332,9 @@ HF_STATUS hf_slot_parse(struct hf_op *op, struct hf_bytes clear, struct hf_slot 
 /* A new key pair under the protector with the root sealed to it; proven by opening it again. */
 HF_STATUS hf_slot_make(struct hf_unlocked *unlocked, struct hf_op *op,
                        const struct hf_slot_plan *plan, struct hf_slot **out);
+/* Seals another root to the slot's public half; nobody is asked for its secret. */
+HF_STATUS hf_slot_reseal(struct hf_unlocked *unlocked, struct hf_op *op, struct hf_slot *slot,
+                         const struct hf_root *root);
 /* The root that the protector opens through the slot. */
 HF_STATUS hf_slot_open_root(struct hf_crypto *crypto, struct hf_op *op,
                             const uint8_t store_id[HF_STORE_ID_LEN], const struct hf_slot *slot,
@@ -302,9 +391,11 @@ void hf_pin_print(const struct hf_pin *pin, struct hf_buf *out);
 /* Whether the opened head, and the history that led to it, fit the pin and the demanded seq. */
 HF_STATUS hf_pin_check_head(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                             const struct hf_head *head);
-/* HF_CORRUPT, other_store, when another root is pinned. */
-HF_STATUS hf_pin_check_root(struct hf_seal *seal, struct hf_op *op, const struct hf_secret *root,
-                            uint32_t generation);
+/*
+ * Whether the root in force is the pinned one or came after it. HF_CORRUPT, other_store, when it is
+ * another; HF_WRONG_STATE when it came before.
+ */
+HF_STATUS hf_pin_check_root(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op);
 /* Pins root and head; drops the mark of an accepted history. */
 HF_STATUS hf_pin_keep(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                       const struct hf_head *head);
@@ -454,6 +545,13 @@ HF_STATUS hf_history_verify(struct hf_seal *seal, struct hf_unlocked *unlocked, 
 /* Commits under this id whatever op->request_id says. */
 HF_STATUS hf_txn_commit_as(struct hf_txn *txn, struct hf_op *op, const struct hf_request_id *id,
                            struct hf_txn_commit *out);
+/* What is staged was made for this root: once another is in force the commit is HF_CONFLICT. */
+void hf_txn_bind(struct hf_txn *txn, uint32_t generation);
+/* The commit puts this root in force. Takes over root->secret. */
+void hf_txn_next_root(struct hf_txn *txn, struct hf_root *root);
+/* hf_txn_put() under the root that the commit puts in force. */
+HF_STATUS hf_txn_put_next(struct hf_txn *txn, struct hf_op *op, enum hf_kind kind, const char *path,
+                          uint64_t expected, struct hf_bytes plain);
 /* Under a fresh id: for what the seal does of its own accord inside somebody else's operation. */
 HF_STATUS hf_txn_commit_own(struct hf_txn *txn, struct hf_op *op);
 /* The keyring key of that number lives and dies with the transaction until it is committed. */

@@ -10,6 +10,7 @@
 #include "seal/seal_internal.h"
 
 #define FORMAT       1
+#define FORMAT_MOVED 2 /* with the root it was proven for, where that is not the one it holds */
 #define LABEL        "holdfast slot v1"
 #define PREFIX       "slot/"
 #define FLAG_OFFLINE 0x01
@@ -25,9 +26,17 @@ void hf_slot_free(struct hf_slot *slot)
     }
 }
 
+/* Format 1 says nothing of the root it was proven for: it is the one it holds. */
+static uint32_t implied_proof(const struct hf_slot *slot)
+{
+    return slot->proven_ms != 0 ? slot->root_generation : 0;
+}
+
 void hf_slot_encode(const struct hf_slot *slot, struct hf_buf *out)
 {
-    hf_put_u8(out, FORMAT);
+    bool is_moved = slot->proven_generation != implied_proof(slot);
+
+    hf_put_u8(out, is_moved ? FORMAT_MOVED : FORMAT);
     hf_buf_add(out, slot->id, HF_SLOT_ID_LEN);
     hf_put_text(out, slot->name);
     hf_put_text(out, slot->protector);
@@ -38,6 +47,9 @@ void hf_slot_encode(const struct hf_slot *slot, struct hf_buf *out)
     hf_put_bytes(out, hf_buf_bytes(&slot->sealed_root));
     hf_put_u64(out, slot->created_ms);
     hf_put_u64(out, slot->proven_ms);
+    if (is_moved) {
+        hf_put_u32(out, slot->proven_generation);
+    }
 }
 
 static void take_into(struct hf_reader *reader, uint8_t *out, size_t len)
@@ -87,8 +99,10 @@ struct hf_status hf_slot_parse(struct hf_op *op, struct hf_bytes clear, struct h
     hf_buf_add_bytes(&slot->sealed_root, hf_take_bytes(&reader));
     slot->created_ms = hf_take_u64(&reader);
     slot->proven_ms = hf_take_u64(&reader);
+    slot->proven_generation = format == FORMAT_MOVED ? hf_take_u32(&reader) : implied_proof(slot);
     HF_TRY(hf_reader_end(&reader, op, "a slot"));
-    if (format != FORMAT || (flags & ~FLAG_OFFLINE) != 0 || !names_fit(slot)) {
+    if ((format != FORMAT && format != FORMAT_MOVED) || (flags & ~FLAG_OFFLINE) != 0 ||
+        !names_fit(slot)) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "a slot is not in a form that this release knows");
     }
@@ -125,42 +139,54 @@ static struct hf_status make_key_pair(struct hf_unlocked *unlocked, struct hf_op
                              &slot->wrapped_private);
 }
 
-static struct hf_status seal_root(struct hf_unlocked *unlocked, struct hf_op *op,
-                                  struct hf_slot *slot)
+struct hf_status hf_slot_reseal(struct hf_unlocked *unlocked, struct hf_op *op,
+                                struct hf_slot *slot, const struct hf_root *root)
 {
     HF_AUTO(buf) aad = hf_buf_new();
 
+    slot->root_generation = root->generation;
     put_aad(aad, unlocked->store_id, slot);
+    hf_buf_clear(&slot->sealed_root);
     return hf_hpke_seal(unlocked->crypto, op, slot->public_key, hf_bytes_of_text(LABEL),
-                        hf_buf_bytes(aad), hf_secret_bytes(unlocked->root), &slot->sealed_root);
+                        hf_buf_bytes(aad), hf_secret_bytes(root->secret), &slot->sealed_root);
+}
+
+/* A slot that does not open is worse than none: people would rely on it. */
+static struct hf_status seal_and_prove(struct hf_unlocked *unlocked, struct hf_op *op,
+                                       struct hf_protector *protector, struct hf_slot *slot)
+{
+    struct hf_root root = { 0 };
+    HF_AUTO(secret) secret = NULL;
+    HF_AUTO(secret) proof = NULL;
+
+    HF_TRY(hf_root_copy(unlocked, op, &root));
+    secret = root.secret;
+    HF_TRY(hf_slot_reseal(unlocked, op, slot, &root));
+    HF_TRY(hf_slot_open_root(unlocked->crypto, op, unlocked->store_id, slot, protector, &proof));
+    if (!hf_secret_equal(proof, secret)) {
+        return hf_fail(op, HF_CORRUPT, "the new slot \"%s\" did not give back the root key",
+                       slot->name);
+    }
+    slot->proven_ms = hf_env_realtime_ms(op->env);
+    slot->proven_generation = root.generation;
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_slot_make(struct hf_unlocked *unlocked, struct hf_op *op,
                               const struct hf_slot_plan *plan, struct hf_slot **out)
 {
     HF_AUTO(slot) slot = hf_alloc(sizeof *slot);
-    HF_AUTO(secret) proof = NULL;
 
     HF_TRY(hf_random_public(unlocked->crypto, op, slot->id, HF_SLOT_ID_LEN));
     slot->name = hf_strdup(plan->name);
     slot->protector = hf_strdup(plan->protector->ops->kind);
     slot->offline = plan->offline;
-    slot->root_generation = unlocked->generation;
     slot->created_ms = hf_env_realtime_ms(op->env);
     if (!names_fit(slot)) {
         return hf_fail(op, HF_INVALID, "a slot's name has 1 to 64 bytes of text");
     }
     HF_TRY(make_key_pair(unlocked, op, plan->protector, slot));
-    HF_TRY(seal_root(unlocked, op, slot));
-
-    /* A slot that does not open is worse than none: people would rely on it. */
-    HF_TRY(
-        hf_slot_open_root(unlocked->crypto, op, unlocked->store_id, slot, plan->protector, &proof));
-    if (!hf_secret_equal(proof, unlocked->root)) {
-        return hf_fail(op, HF_CORRUPT, "the new slot \"%s\" did not give back the root key",
-                       slot->name);
-    }
-    slot->proven_ms = hf_env_realtime_ms(op->env);
+    HF_TRY(seal_and_prove(unlocked, op, plan->protector, slot));
     *out = HF_TAKE(slot);
     return HF_SUCCESS;
 }
@@ -212,6 +238,7 @@ void hf_slot_describe(const struct hf_slot *slot, bool verified, struct hf_slot_
     out->root_generation = slot->root_generation;
     out->created_ms = slot->created_ms;
     out->proven_ms = slot->proven_ms;
+    out->proven_generation = slot->proven_generation;
     out->verified = verified;
 }
 

@@ -1,4 +1,5 @@
-/* What callers do with slots: list, try, prove, add. */
+/* What callers do with slots: list, try, prove, add, remove. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,8 +7,9 @@
 #include "base/text.h"
 #include "seal/seal_internal.h"
 
-#define PREFIX "slot/"
-#define TRIES  8
+#define PREFIX        "slot/"
+#define TRIES         8
+#define BURIED_FORMAT 1
 
 static struct hf_status visit_slots(struct hf_unlocked *unlocked, struct hf_op *op,
                                     const struct hf_slot_records *records,
@@ -79,6 +81,8 @@ struct hf_status hf_seal_try_slot(struct hf_seal *seal, struct hf_op *op, const 
 {
     HF_AUTO(slot) slot = NULL;
     HF_AUTO(secret) root = NULL;
+    HF_AUTO(secret) in_force = NULL;
+    struct hf_root current = { 0 };
     uint64_t revision;
 
     HF_ENTER(seal, op, unlocked);
@@ -88,7 +92,9 @@ struct hf_status hf_seal_try_slot(struct hf_seal *seal, struct hf_op *op, const 
                        slot->protector, protector->ops->kind);
     }
     HF_TRY(hf_slot_open_root(seal->crypto, op, seal->store_id, slot, protector, &root));
-    if (slot->root_generation != unlocked->generation || !hf_secret_equal(root, unlocked->root)) {
+    HF_TRY(hf_root_copy(unlocked, op, &current));
+    in_force = current.secret;
+    if (slot->root_generation != current.generation || !hf_secret_equal(root, in_force)) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "slot \"%s\" opens another root key than the one in force",
                              slot->name);
@@ -107,9 +113,11 @@ static struct hf_status record_proof(struct hf_seal *seal, struct hf_unlocked *u
 
     HF_TRY(read_verified(seal, unlocked, op, slot_id, &revision, &slot));
     slot->proven_ms = hf_env_realtime_ms(op->env);
+    slot->proven_generation = slot->root_generation;
     hf_slot_encode(slot, clear);
     path = hf_slot_path(slot->id);
     HF_TRY(hf_txn_new(seal, op, &txn));
+    hf_txn_bind(txn, slot->root_generation);
     HF_TRY(hf_txn_put(txn, op, HF_KIND_SLOT, path, revision, hf_buf_bytes(clear)));
     return hf_txn_commit_own(txn, op);
 }
@@ -148,6 +156,7 @@ static struct hf_status stage(struct hf_op *op, struct hf_txn *txn, const struct
     HF_AUTO_STRING path = hf_slot_path(slot->id);
 
     hf_slot_encode(slot, clear);
+    hf_txn_bind(txn, slot->root_generation);
     return hf_txn_put(txn, op, HF_KIND_SLOT, path, 0, hf_buf_bytes(clear));
 }
 
@@ -190,9 +199,110 @@ static struct hf_status commit_slot(struct hf_seal *seal, struct hf_unlocked *un
 struct hf_status hf_seal_slot_add(struct hf_seal *seal, struct hf_op *op,
                                   const struct hf_slot_plan *plan, struct hf_slot_info *out)
 {
-    HF_AUTO(slot) slot = NULL;
+    struct hf_status status = { HF_CONFLICT };
 
     HF_ENTER(seal, op, unlocked);
-    HF_TRY(hf_slot_make(unlocked, op, plan, &slot));
-    return commit_slot(seal, unlocked, op, slot, out);
+    /* A conflict is a rotation: the slot was made for the root before it. */
+    for (int i = 0; i < TRIES && status.code == HF_CONFLICT; i++) {
+        HF_AUTO(slot) slot = NULL;
+
+        HF_TRY(hf_slot_make(unlocked, op, plan, &slot));
+        status = commit_slot(seal, unlocked, op, slot, out);
+    }
+    return status;
+}
+
+/* --- removing --- */
+
+struct remaining {
+    const char *id;
+    uint32_t generation;
+    size_t others;
+    size_t proven; /* of them, for the root in force */
+};
+
+static void count_others(void *context, const struct hf_slot_info *slot)
+{
+    struct remaining *remaining = context;
+
+    if (strcmp(slot->id, remaining->id) != 0) {
+        remaining->others++;
+        remaining->proven += hf_slot_is_proven(slot, remaining->generation);
+    }
+}
+
+bool hf_slot_is_proven(const struct hf_slot_info *slot, uint32_t generation)
+{
+    return slot->verified && slot->proven_ms != 0 && slot->root_generation == generation &&
+           slot->proven_generation == generation;
+}
+
+static struct hf_status check_remaining(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                        struct hf_op *op, const char *slot_id, const char *name)
+{
+    struct remaining remaining = { .id = slot_id, .generation = hf_root_generation(unlocked) };
+
+    HF_TRY(hf_seal_slots(seal, op, count_others, &remaining));
+    if (remaining.others == 0) {
+        return hf_fail(op, HF_WRONG_STATE,
+                       "\"%s\" is the last slot: without it nothing opens the store; add another "
+                       "one first",
+                       name);
+    }
+    if (remaining.proven == 0) {
+        return hf_fail(op, HF_WRONG_STATE,
+                       "no slot but \"%s\" has been seen to open root generation %" PRIu32
+                       "; prove another one first with 'holdfast slot test'",
+                       name, remaining.generation);
+    }
+    return HF_SUCCESS;
+}
+
+/* What is remembered of a slot: enough to say whose it was, nothing that opens. */
+static struct hf_status bury(struct hf_op *op, struct hf_txn *txn, const struct hf_slot *slot,
+                             uint64_t revision)
+{
+    HF_AUTO(buf) rest = hf_buf_new();
+    HF_AUTO_STRING path = hf_slot_path(slot->id);
+
+    hf_put_u8(rest, BURIED_FORMAT);
+    hf_put_text(rest, slot->name);
+    hf_put_text(rest, slot->protector);
+    hf_put_u64(rest, hf_env_realtime_ms(op->env));
+    return hf_txn_bury(txn, op, HF_KIND_SLOT, path, revision, hf_buf_bytes(rest));
+}
+
+/* The slot as the store shows it: one whose record is altered must be removable too. */
+static struct hf_status read_any(struct hf_seal *seal, struct hf_op *op, const char *slot_id,
+                                 uint64_t *out_revision, struct hf_slot **out)
+{
+    HF_AUTO(slot_records) records = NULL;
+
+    HF_TRY(hf_slot_records_read(seal, op, &records));
+    for (size_t i = 0; i < records->count; i++) {
+        struct hf_slot_record *item = &records->items[i];
+
+        if (strcmp(item->record->path + strlen(PREFIX), slot_id) == 0) {
+            *out_revision = item->record->revision;
+            *out = HF_TAKE(item->slot);
+            return HF_SUCCESS;
+        }
+    }
+    return hf_fail(op, HF_NOT_FOUND, "there is no slot %.64s", slot_id);
+}
+
+struct hf_status hf_seal_slot_remove_stage(struct hf_seal *seal, struct hf_op *op,
+                                           struct hf_txn *txn, const char *slot_id, bool keep_root)
+{
+    HF_AUTO(slot) slot = NULL;
+    uint64_t revision;
+
+    HF_ENTER(seal, op, unlocked);
+    HF_TRY(read_any(seal, op, slot_id, &revision, &slot));
+    HF_TRY(check_remaining(seal, unlocked, op, slot_id, slot->name));
+    hf_txn_bind(txn, hf_root_generation(unlocked));
+    if (!keep_root) {
+        HF_TRY(hf_seal_root_stage(seal, op, txn, slot_id));
+    }
+    return bury(op, txn, slot, revision);
 }

@@ -19,10 +19,13 @@
 #define PAUSE_MAX_MS   500
 /* How long the server itself, which has no deadline, asks for the end of a commit. */
 #define IN_DOUBT_MS 60000
+/* Rotations in a row that may overtake one commit. */
+#define ROOTS 4
 
 struct staged_change {
     enum hf_kind kind;
     bool tombstone;
+    bool under_next; /* sealed under the root that the commit puts in force */
     char *path;
     uint64_t expected;
     struct hf_secret *plain; /* NULL when empty */
@@ -39,6 +42,8 @@ struct hf_txn {
     char *principal;
     uint64_t *keyring_keys; /* staged ones, by number */
     size_t keyring_key_count;
+    uint32_t bound;      /* the root it was made for; 0: any */
+    struct hf_root next; /* the root it puts in force, if any */
 };
 
 struct hf_status hf_txn_new(struct hf_seal *seal, struct hf_op *op, struct hf_txn **out)
@@ -82,6 +87,7 @@ void hf_txn_free(struct hf_txn *txn)
     hf_buf_done(&txn->note);
     hf_buf_done(&txn->result);
     hf_buf_done(&txn->request);
+    hf_secret_free(txn->next.secret);
     free(txn->principal);
     free(txn->keyring_keys);
     free(txn);
@@ -118,6 +124,30 @@ struct hf_status hf_txn_put(struct hf_txn *txn, struct hf_op *op, enum hf_kind k
     };
 
     return stage(txn, op, &change, plain);
+}
+
+struct hf_status hf_txn_put_next(struct hf_txn *txn, struct hf_op *op, enum hf_kind kind,
+                                 const char *path, uint64_t expected, struct hf_bytes plain)
+{
+    struct staged_change change = {
+        .kind = kind,
+        .under_next = true,
+        .path = (char *)path,
+        .expected = expected,
+    };
+
+    return stage(txn, op, &change, plain);
+}
+
+void hf_txn_bind(struct hf_txn *txn, uint32_t generation)
+{
+    txn->bound = generation;
+}
+
+void hf_txn_next_root(struct hf_txn *txn, struct hf_root *root)
+{
+    hf_secret_free(txn->next.secret);
+    txn->next = (struct hf_root){ root->generation, root->owner, HF_TAKE(root->secret) };
 }
 
 struct hf_status hf_txn_bury(struct hf_txn *txn, struct hf_op *op, enum hf_kind kind,
@@ -200,8 +230,12 @@ static struct hf_status seal_change(struct attempt *attempt, struct hf_op *op, s
 
     flags |= staged->kind == HF_KIND_SLOT ? HF_RECORD_CLEAR : 0;
     hf_buf_clear(&staged->body);
-    HF_TRY(hf_record_seal(attempt->unlocked, op, (uint8_t)staged->kind, flags, &place,
-                          hf_secret_or_none(staged->plain), &staged->body));
+    HF_TRY(staged->under_next
+               ? hf_record_seal_under(attempt->unlocked, op, &attempt->txn->next,
+                                      (uint8_t)staged->kind, flags, &place,
+                                      hf_secret_or_none(staged->plain), &staged->body)
+               : hf_record_seal(attempt->unlocked, op, (uint8_t)staged->kind, flags, &place,
+                                hf_secret_or_none(staged->plain), &staged->body));
     change->path = staged->path;
     change->expected = staged->expected;
     change->body = hf_buf_bytes(&staged->body);
@@ -267,8 +301,14 @@ static struct hf_status digest_request(struct attempt *attempt, struct hf_op *op
 static struct hf_status prepare(struct attempt *attempt, struct hf_op *op,
                                 const struct hf_request_id *id)
 {
+    struct hf_txn *txn = attempt->txn;
+
     attempt->batch.request_id = *id;
     hf_request_text(id, attempt->request);
+    /* Before anything is sealed: what a rotation overtakes is sealed under a later root at worst.
+     */
+    attempt->job.generation = txn->bound != 0 ? txn->bound : hf_root_generation(attempt->unlocked);
+    attempt->job.next = txn->next.secret != NULL ? &txn->next : NULL;
     HF_TRY(seal_changes(attempt, op));
     HF_TRY(seal_note_and_result(attempt, op));
     HF_TRY(digest_request(attempt, op));
@@ -424,17 +464,36 @@ static struct hf_status run(struct attempt *attempt, struct hf_op *op,
     return status;
 }
 
+/* *out_again: a rotation was quicker, and nothing of the transaction depends on the root. */
+static struct hf_status run_once(struct hf_txn *txn, struct hf_unlocked *unlocked, struct hf_op *op,
+                                 const struct hf_request_id *id, struct hf_txn_commit *out,
+                                 bool *out_again)
+{
+    struct attempt attempt = { .txn = txn, .unlocked = unlocked };
+    struct hf_status status = run(&attempt, op, id, out);
+
+    *out_again =
+        status.code == HF_CONFLICT && atomic_load(&attempt.job.outdated) && txn->bound == 0;
+    attempt_done(&attempt);
+    return status;
+}
+
 struct hf_status hf_txn_commit_as(struct hf_txn *txn, struct hf_op *op,
                                   const struct hf_request_id *id, struct hf_txn_commit *out)
 {
-    struct attempt attempt = { .txn = txn };
-    struct hf_status status;
+    struct hf_status status = { HF_CONFLICT };
+    bool again = true;
 
     HF_ENTER(txn->seal, op, unlocked);
-    attempt.unlocked = unlocked;
-    status = run(&attempt, op, id, out);
-    attempt_done(&attempt);
-    return status;
+    for (int i = 0; i < ROOTS && again; i++) {
+        status = run_once(txn, unlocked, op, id, out, &again);
+        if (again) {
+            hf_op_clear(op);
+            HF_TRY(hf_roots_follow(unlocked, txn->seal->engine, op));
+        }
+    }
+    return again ? hf_fail(op, HF_CONFLICT, "the root key was rotated meanwhile; ask again")
+                 : status;
 }
 
 struct hf_status hf_txn_commit(struct hf_txn *txn, struct hf_op *op, struct hf_txn_commit *out)

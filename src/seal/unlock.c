@@ -22,9 +22,12 @@ static struct hf_status try_slot(struct hf_seal *seal, struct hf_op *op,
     HF_AUTO(unlocked) unlocked = NULL;
 
     HF_TRY(hf_slot_open_root(seal->crypto, op, seal->store_id, slot, protector, &root));
-    HF_TRY(hf_pin_check_root(seal, op, root, slot->root_generation));
     HF_TRY(
         hf_unlocked_new(seal->crypto, op, seal->store_id, slot->root_generation, &root, &unlocked));
+    /* The slot may be of a moment before the rotation, and the rotation may not have ended. */
+    HF_TRY(hf_roots_follow(unlocked, seal->engine, op));
+    HF_TRY(hf_roots_load_old(unlocked, seal->engine, op));
+    HF_TRY(hf_pin_check_root(seal, unlocked, op));
     if (hf_slot_verify(unlocked, op, record->record).code == HF_CORRUPT) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "slot \"%s\" opens the root key, but its record is altered; open "
@@ -203,7 +206,11 @@ static struct hf_status scan_until_still(struct hf_seal *seal, struct hf_unlocke
     bool moved = true;
 
     for (int i = 0; i < SCANS && moved; i++) {
-        struct hf_status status = scan(seal, unlocked, op, out_head, &moved);
+        struct hf_status status = hf_roots_follow(unlocked, seal->engine, op);
+
+        if (status.code == HF_OK) {
+            status = scan(seal, unlocked, op, out_head, &moved);
+        }
 
         if (status.code != HF_OK || moved) {
             forget(seal);

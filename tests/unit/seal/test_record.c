@@ -54,7 +54,7 @@ static void a_record_has_the_documented_bytes(void **state)
               hf_record_seal_with(world->unlocked, &world->op, HF_KIND_KEY, HF_RECORD_TOMBSTONE,
                                   &next, HF_BYTES_NONE, plain_salt, plain_nonce, tombstone));
     expect_hex("tombstone", hf_buf_bytes(tombstone), tombstone_vector);
-    assert_ok(&world->op, hf_root_commitment(world->crypto, &world->op, world->unlocked->root,
+    assert_ok(&world->op, hf_root_commitment(world->crypto, &world->op, world->unlocked->roots.current.secret,
                                              world->unlocked->store_id, 1, commitment));
     expect_hex("commitment", hf_bytes_of(commitment, sizeof commitment), commitment_vector);
 }

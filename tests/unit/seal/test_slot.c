@@ -34,6 +34,7 @@ static struct hf_slot *documented_slot(void)
     hf_buf_add_text(&slot->sealed_root, "root sealed to the public half");
     slot->created_ms = 1795303860123;
     slot->proven_ms = 1795303860456;
+    slot->proven_generation = 1;
     return slot;
 }
 
@@ -170,7 +171,7 @@ static void a_real_slot_gives_the_root_only_as_it_was_made(void **state)
     plan.protector = protector;
     assert_ok(op, hf_slot_make(world->unlocked, op, &plan, &slot));
     assert_ok(op, hf_slot_open_root(world->crypto, op, id, slot, protector, &root));
-    assert_true(hf_secret_equal(root, world->unlocked->root));
+    assert_true(hf_secret_equal(root, world->unlocked->roots.current.secret));
 
     for (size_t i = 0; i < slot->sealed_root.len; i++) {
         HF_AUTO(secret) none = NULL;
