@@ -11,6 +11,8 @@
 #define SECOND_MS     1000
 #define MINUTE_MS     60000
 #define SIGN_EVERY_MS (10 * MINUTE_MS)
+/* A rotation of the root moves records for so long, then lets the others in. */
+#define MOVE_SLICE_MS 500
 
 static void report(struct hf_node *node, struct hf_op *op, struct hf_status status,
                    const char *what)
@@ -82,6 +84,35 @@ static void each_minute(struct hf_node *node, struct hf_op *op)
     purge(node, op);
 }
 
+/* Slots that open by themselves are proven for a new root by themselves. */
+static struct hf_status prove_slot(struct hf_node *node, struct hf_op *op,
+                                   const struct hf_config_slot *configured)
+{
+    const struct hf_protector_settings settings = { .kind = configured->protector,
+                                                    .file = configured->file };
+    HF_AUTO(protector) protector = NULL;
+
+    HF_TRY(hf_protector_open(node->crypto, op, &settings, &protector));
+    return hf_seal_prove_slots(node->seal, op, protector);
+}
+
+static void prove_slots(struct hf_node *node, struct hf_op *op)
+{
+    for (size_t i = 0; i < node->config->slot_count; i++) {
+        report(node, op, prove_slot(node, op, &node->config->slots[i]), "proof of a slot");
+    }
+}
+
+/* Whether it wants to go on at once. */
+static bool move_records(struct hf_node *node, struct hf_op *op)
+{
+    bool more = false;
+
+    report(node, op, hf_service_root_job(node->service, op, MOVE_SLICE_MS, &more),
+           "rotation of the root");
+    return more;
+}
+
 void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
 {
     sign_trail(node, op, chores);
@@ -89,22 +120,28 @@ void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores 
         /* Again, for a refresh that was under way when the node was locked. */
         hf_cookies_clear(node->cookies);
         chores->minute_due_ms = 0;
+        chores->is_moving = false;
         return;
     }
     each_second(node, op);
+    chores->is_moving = move_records(node, op);
+    if (hf_seal_root_generation(node->seal) != chores->proven_for) {
+        chores->proven_for = hf_seal_root_generation(node->seal);
+        prove_slots(node, op);
+    }
     if (hf_env_boottime_ms(node->env) >= chores->minute_due_ms) {
         chores->minute_due_ms = hf_env_boottime_ms(node->env) + MINUTE_MS;
         each_minute(node, op);
     }
 }
 
-static bool wait_unless_stopping(struct hf_node *node)
+static bool wait_unless_stopping(struct hf_node *node, uint64_t wait_ms)
 {
     struct timespec until;
     bool stopping;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += SECOND_MS / 1000;
+    until.tv_sec += (time_t)(wait_ms / SECOND_MS);
     pthread_mutex_lock(&node->lock);
     while (!node->stopping &&
            pthread_cond_clockwait(&node->wake, &node->lock, CLOCK_MONOTONIC, &until) == 0) {
@@ -122,7 +159,7 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
-    while (wait_unless_stopping(node)) {
+    while (wait_unless_stopping(node, chores.is_moving ? 0 : SECOND_MS)) {
         hf_node_do_chores(node, &op, &chores);
     }
     return NULL;

@@ -91,8 +91,10 @@ void hf_node_locked(void *node);
 struct hf_chores {
     uint64_t minute_due_ms;
     uint64_t sign_due_ms;
+    uint32_t proven_for; /* the root for which the slots were last proven */
+    bool is_moving;      /* a rotation of the root wants to go on at once */
 };
-/* Does what is due: the background thread calls it once a second. */
+/* Does what is due: the background thread calls it once a second, or again at once. */
 void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores);
 struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op);
 void hf_node_stop_background(struct hf_node *node);

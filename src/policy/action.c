@@ -29,8 +29,8 @@ static const struct {
       { "audit.read", "policy.read", "node.status", "slot.list", "key.list", "key.read",
         "keyring.read", "why", NULL } },
     { "operator",
-      { "node.*", "slot.*", "policy.read", "policy.change", "approve", "keyring.read", "key.list",
-        "why", NULL } },
+      { "node.*", "slot.*", "root.*", "policy.read", "policy.change", "approve", "keyring.read",
+        "key.list", "why", NULL } },
 };
 
 static const enum hf_action uses[] = {

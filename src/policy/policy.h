@@ -40,16 +40,20 @@
                                                 true) row(HF_ACT_KEY_UNWRAP, "key.unwrap", true)   \
                             row(HF_ACT_KEY_REENCRYPT, "key.reencrypt",                             \
                                 true) row(HF_ACT_KEY_ENCRYPT, "key.encrypt",                       \
-                                          true) row(HF_ACT_KEY_DECRYPT, "key.decrypt", true)       \
-                                row(HF_ACT_KEY_SIGN, "key.sign", true) row(HF_ACT_KEY_VERIFY,      \
-                                                                           "key.verify", true)     \
-                                    row(HF_ACT_KEY_MAC, "key.mac", true) row(HF_ACT_RANDOM,        \
-                                                                             "random", false)      \
-                                        row(HF_ACT_POLICY_READ, "policy.read", false)              \
-                                            row(HF_ACT_POLICY_CHANGE, "policy.change", false)      \
-                                                row(HF_ACT_APPROVE, "approve", false)              \
-                                                    row(HF_ACT_AUDIT_READ, "audit.read", false)    \
-                                                        row(HF_ACT_WHY, "why", true)
+                                          true) row(HF_ACT_KEY_DECRYPT, "key.decrypt",             \
+                                                    true) row(HF_ACT_KEY_SIGN, "key.sign", true)   \
+                                row(HF_ACT_KEY_VERIFY, "key.verify",                               \
+                                    true) row(HF_ACT_KEY_MAC, "key.mac",                           \
+                                              true) row(HF_ACT_RANDOM, "random", false)            \
+                                    row(HF_ACT_POLICY_READ, "policy.read", false)                  \
+                                        row(HF_ACT_POLICY_CHANGE, "policy.change", false)          \
+                                            row(HF_ACT_APPROVE, "approve", false)                  \
+                                                row(HF_ACT_AUDIT_READ, "audit.read", false)        \
+                                                    row(HF_ACT_WHY, "why", true)                   \
+                                                        row(HF_ACT_SLOT_TEST, "slot.test", false)  \
+                                                            row(HF_ACT_SLOT_REMOVE, "slot.remove", \
+                                                                false) row(HF_ACT_ROOT_ROTATE,     \
+                                                                           "root.rotate", false)
 
 #define HF_ACTION_ENUM(id, name, concerns_key) id,
 enum hf_action { HF_ACTIONS(HF_ACTION_ENUM) HF_ACTION_COUNT };

@@ -109,6 +109,10 @@ HF_STATUS hf_seal_try_slot(struct hf_seal *seal, struct hf_op *op, const char *s
                            struct hf_protector *protector);
 /* Records that a slot has opened the root now. One commit. */
 HF_STATUS hf_seal_slot_proven(struct hf_seal *seal, struct hf_op *op, const char *slot_id);
+/* Proves every slot of the protector's kind that is not proven for the root in force yet; one that
+ * the protector does not open is another's. */
+HF_STATUS hf_seal_prove_slots(struct hf_seal *seal, struct hf_op *op,
+                              struct hf_protector *protector);
 /* A new slot, proven by opening it, in a commit of its own: once per op->request_id. */
 HF_STATUS hf_seal_slot_add(struct hf_seal *seal, struct hf_op *op, const struct hf_slot_plan *plan,
                            struct hf_slot_info *out);

@@ -133,6 +133,34 @@ struct hf_status hf_seal_slot_proven(struct hf_seal *seal, struct hf_op *op, con
     return status;
 }
 
+struct hf_status hf_seal_prove_slots(struct hf_seal *seal, struct hf_op *op,
+                                     struct hf_protector *protector)
+{
+    HF_AUTO(slot_records) records = NULL;
+
+    HF_ENTER(seal, op, unlocked);
+    HF_TRY(hf_slot_records_read(seal, op, &records));
+    for (size_t i = 0; i < records->count; i++) {
+        struct hf_slot_info info;
+        struct hf_status status;
+
+        hf_slot_describe(records->items[i].slot, true, &info);
+        if (strcmp(info.protector, protector->ops->kind) != 0 ||
+            hf_slot_is_proven(&info, hf_root_generation(unlocked))) {
+            continue;
+        }
+        status = hf_seal_try_slot(seal, op, info.id, protector);
+        if (status.code == HF_OK) {
+            status = hf_seal_slot_proven(seal, op, info.id);
+        }
+        if (status.code != HF_OK && status.code != HF_DENIED) {
+            return status;
+        }
+        hf_op_clear(op);
+    }
+    return HF_SUCCESS;
+}
+
 /* What a repeat of the same request gets: the slot that was made the first time. */
 static struct hf_status describe_repeated(struct hf_seal *seal, struct hf_unlocked *unlocked,
                                           struct hf_op *op, const struct hf_secret *result,

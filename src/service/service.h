@@ -278,6 +278,33 @@ HF_STATUS hf_service_slots(struct hf_service *service, struct hf_op *op,
 HF_STATUS hf_service_slot_add(struct hf_service *service, struct hf_op *op, const char *name,
                               bool offline, const struct hf_protector_settings *protector,
                               struct hf_slot_info *out);
+/*
+ * Proves that a slot (by id or name) opens the root in force, now, and records it. HF_DENIED for a
+ * wrong secret.
+ */
+HF_STATUS hf_service_slot_test(struct hf_service *service, struct hf_op *op, const char *slot,
+                               const struct hf_protector_settings *protector,
+                               struct hf_slot_info *out);
+/*
+ * Removes a slot (by id or name) and, unless keep_root, begins a root rotation in the same commit;
+ * *out_generation is the root then in force. HF_WRONG_STATE for the last slot and the last proven
+ * one, while a rotation is under way (unless keep_root), and, where a keyring asks for two people,
+ * with the approval's id in the text until another caller has approved it.
+ */
+HF_STATUS hf_service_slot_remove(struct hf_service *service, struct hf_op *op, const char *slot,
+                                 bool keep_root, uint32_t *out_generation);
+
+/* A new root in force; HF_WRONG_STATE until the rotation before has ended. */
+HF_STATUS hf_service_root_rotate(struct hf_service *service, struct hf_op *op,
+                                 uint32_t *out_generation);
+HF_STATUS hf_service_root_status(struct hf_service *service, struct hf_op *op,
+                                 struct hf_root_info *out);
+/*
+ * Moves records to the root in force for about slice_ms, and ends the rotation when all are there;
+ * for the daemon's job: op has no caller. *out_more: there is more to do now.
+ */
+HF_STATUS hf_service_root_job(struct hf_service *service, struct hf_op *op, uint64_t slice_ms,
+                              bool *out_more);
 /* While locked there is no policy: the daemon lets only the unix user that owns the node in. */
 HF_STATUS hf_service_unlock(struct hf_service *service, struct hf_op *op,
                             const struct hf_protector_settings *protector,

@@ -81,22 +81,30 @@ static void report_policy(const struct report *report)
 /* --- slots --- */
 
 struct slot_counts {
+    uint32_t generation; /* the root in force; 0 while locked */
     unsigned all, proven, unattended, false_ones;
 };
+
+/* While locked nothing can be checked, and what the records say counts. */
+static bool counts_as_proven(const struct slot_counts *counts, const struct hf_slot_info *slot)
+{
+    return counts->generation == 0 ? slot->proven_generation == slot->root_generation
+                                   : hf_slot_is_proven(slot, counts->generation);
+}
 
 static void count_slot(void *context, const struct hf_slot_info *slot)
 {
     struct slot_counts *counts = context;
 
     counts->all++;
-    counts->proven += slot->proven_ms != 0;
+    counts->proven += counts_as_proven(counts, slot);
     counts->unattended += !slot->needs_human;
     counts->false_ones += !slot->verified;
 }
 
 static struct hf_status report_slots(const struct report *report, struct hf_op *op)
 {
-    struct slot_counts counts = { 0, 0, 0, 0 };
+    struct slot_counts counts = { .generation = hf_seal_root_generation(report->service->seal) };
 
     HF_TRY(hf_seal_slots(report->service->seal, op, count_slot, &counts));
     if (hf_seal_is_unlocked(report->service->seal) && counts.false_ones > 0) {
@@ -107,7 +115,8 @@ static struct hf_status report_slots(const struct report *report, struct hf_op *
              "only one slot opens the root; if it is lost, everything is: add another");
     } else if (counts.proven < counts.all) {
         tell(report, HF_AMBER, "slots",
-             "%u of %u slots have never been seen to open the root; unlock once with each",
+             "%u of %u slots have never been seen to open the root in force; prove each once with "
+             "'holdfast slot test'",
              counts.all - counts.proven, counts.all);
     } else {
         tell(report, HF_GREEN, "slots", "%u slots, all proven, %u open without a person",
@@ -168,6 +177,29 @@ static void report_canary(void *context, const char *keyring, struct hf_status s
     }
 }
 
+/* Said only while there is something to say: the generation stands with the seal. */
+static struct hf_status report_root(const struct report *report, struct hf_op *op)
+{
+    struct hf_root_info info;
+
+    if (!hf_seal_root_is_moving(report->service->seal)) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_seal_root_info(report->service->seal, op, &info));
+    if (info.stuck > 0) {
+        tell(report, HF_RED, "root",
+             "the rotation to root generation %" PRIu32 " cannot end: %" PRIu64
+             " records do not open; restore them from a backup",
+             info.generation, info.stuck);
+    } else {
+        tell(report, HF_AMBER, "root",
+             "records are being moved to root generation %" PRIu32 ": %" PRIu64 " of %" PRIu64
+             " looked at; it goes on by itself",
+             info.generation, info.checked, info.records);
+    }
+    return HF_SUCCESS;
+}
+
 static struct hf_status report_all(struct report *report, struct hf_op *op)
 {
     report_seal(report);
@@ -177,6 +209,7 @@ static struct hf_status report_all(struct report *report, struct hf_op *op)
     if (!hf_seal_is_unlocked(report->service->seal)) {
         return HF_SUCCESS;
     }
+    HF_TRY(report_root(report, op));
     report_policy(report);
     return hf_canary_each(report->service, op, report_canary, report);
 }

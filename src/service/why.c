@@ -254,7 +254,8 @@ static void visit_root(const struct chain *chain)
 
     (void)snprintf(link.name, sizeof link.name, "generation %" PRIu32,
                    hf_seal_root_generation(seal));
-    (void)snprintf(link.state, sizeof link.state, "unlocked");
+    (void)snprintf(link.state, sizeof link.state, "%s",
+                   hf_seal_root_is_moving(seal) ? "records are being moved to it" : "unlocked");
     (void)snprintf(link.detail, sizeof link.detail, "in locked memory since the node was unlocked");
     chain->visit(chain->context, &link);
 }
@@ -264,21 +265,23 @@ static void visit_slot(void *context, const struct hf_slot_info *slot)
 {
     const struct chain *chain = context;
     struct hf_why_link link = link_of("slot", HF_LINK_CLOSED);
+    uint32_t generation = hf_seal_root_generation(chain->call.service->seal);
     const char *state = "needs a person";
 
     (void)snprintf(link.name, sizeof link.name, "%s (%s)", slot->name, slot->protector);
     if (!slot->verified) {
         link.health = HF_LINK_BROKEN;
         state = "its record was changed";
-    } else if (slot->root_generation < hf_seal_root_generation(chain->call.service->seal)) {
-        state = "not proven since the root rotated";
     } else if (slot->proven_ms == 0) {
         state = slot->needs_human ? "needs a person, never proven" : "never proven";
-    } else if (!slot->needs_human) {
+    } else if (hf_slot_is_proven(slot, generation) && !slot->needs_human) {
         link.health = HF_LINK_OPEN;
         state = "proven";
     }
     (void)snprintf(link.state, sizeof link.state, "%s", state);
+    if (slot->verified && slot->proven_ms != 0 && !hf_slot_is_proven(slot, generation)) {
+        (void)snprintf(link.state, sizeof link.state, "not proven since root %" PRIu32, generation);
+    }
     (void)snprintf(link.detail, sizeof link.detail, "%s", slot->offline ? "kept apart, " : "");
     add_date(link.detail, sizeof link.detail, "last proven ", slot->proven_ms);
     chain->visit(chain->context, &link);
