@@ -35,6 +35,12 @@ struct hf_status take_bytes(struct hf_op *op, const struct hf_json *body, const 
 struct hf_bytes bytes_or_none(const struct hf_secret *secret);
 struct hf_status take_query(struct hf_op *op, const struct hf_request *request, const char *name,
                             struct hf_buf *out, bool *out_given);
+/* Only the owner of the node and root, over the unix socket; what: "a locked node is opened". */
+struct hf_status check_owner(struct hf_op *op, const struct hf_admin *admin, const char *what);
+/* "protector", "passphrase" and "file" (the owner's only); the passphrase outlives *out. */
+struct hf_status take_protector(struct hf_op *op, const struct hf_admin *admin,
+                                const struct hf_json *body, struct hf_protector_settings *out,
+                                struct hf_secret **out_passphrase);
 const char *ring_of(const struct hf_request *request);
 const char *key_of(const struct hf_request *request);
 /* Base64 of secret bytes into the reply, which is wiped when sent. */
@@ -55,8 +61,14 @@ void hf_admin_fail(struct hf_op *op, struct hf_status status, struct hf_exchange
 HANDLER(status);
 HANDLER(unlock);
 HANDLER(lock);
-HANDLER(slots);
 HANDLER(why);
+/* slots.c */
+HANDLER(slots);
+HANDLER(slot_add);
+HANDLER(slot_test);
+HANDLER(slot_remove);
+HANDLER(root);
+HANDLER(root_rotate);
 /* keyrings.c */
 HANDLER(keyring_list);
 HANDLER(keyring_create);

@@ -27,6 +27,11 @@ static const struct hf_route routes[] = {
     { HF_POST, "/api/v1/unlock", KIB(16), HF_WORKER, hf_admin_unlock },
     { HF_POST, "/api/v1/lock", KIB(1), HF_WORKER, hf_admin_lock },
     { HF_GET, "/api/v1/slots", 0, HF_WORKER, hf_admin_slots },
+    { HF_POST, "/api/v1/slots", KIB(16), HF_WORKER, hf_admin_slot_add },
+    { HF_DELETE, "/api/v1/slots/:slot", KIB(1), HF_WORKER, hf_admin_slot_remove },
+    { HF_POST, "/api/v1/slots/:slot/test", KIB(16), HF_WORKER, hf_admin_slot_test },
+    { HF_GET, "/api/v1/root", 0, HF_WORKER, hf_admin_root },
+    { HF_POST, "/api/v1/root/rotate", KIB(1), HF_WORKER, hf_admin_root_rotate },
     { HF_POST, "/api/v1/why", KIB(16), HF_WORKER, hf_admin_why },
     { HF_POST, "/api/v1/random", KIB(1), HF_INLINE, hf_admin_random },
 

@@ -1,4 +1,4 @@
-/* Status, unlock, lock, slots, why. */
+/* Status, unlock, lock, why. */
 #include <string.h>
 #include <unistd.h>
 
@@ -47,24 +47,6 @@ HANDLER(status)
     return HF_SUCCESS;
 }
 
-/*
- * While the node is locked there is no policy to ask, so only its owner and root may try, over the
- * unix socket.
- */
-static struct hf_status check_owner(struct hf_op *op, const struct hf_admin *admin)
-{
-    HF_AUTO(caller) owner = NULL;
-    HF_AUTO(caller) root = NULL;
-
-    HF_TRY(hf_caller_from_uid(op, admin->settings.owner_uid, &owner));
-    HF_TRY(hf_caller_from_uid(op, 0, &root));
-    if (strcmp(op->caller->id, owner->id) != 0 && strcmp(op->caller->id, root->id) != 0) {
-        return hf_fail(op, HF_DENIED,
-                       "a locked node is opened by its owner over the unix socket only");
-    }
-    return HF_SUCCESS;
-}
-
 HANDLER(unlock)
 {
     static const char *const members[] = { "protector", "passphrase", "file", NULL };
@@ -74,17 +56,10 @@ HANDLER(unlock)
     HF_AUTO(secret) passphrase = NULL;
     struct hf_slot_info slot = { 0 };
     struct hf_json_writer writer;
-    const char *text = NULL;
 
-    HF_TRY(check_owner(op, admin));
+    HF_TRY(check_owner(op, admin, "a locked node is opened"));
     HF_TRY(take_body(op, request, members, &body));
-    HF_TRY(hf_json_text_or(op, body, "protector", "passphrase", &protector.kind));
-    HF_TRY(hf_json_text_or(op, body, "file", NULL, &protector.file));
-    HF_TRY(hf_json_text_or(op, body, "passphrase", NULL, &text));
-    if (text != NULL) {
-        HF_TRY(hf_secret_copy(op, hf_bytes_of_text(text), &passphrase));
-        protector.passphrase = passphrase;
-    }
+    HF_TRY(take_protector(op, admin, body, &protector, &passphrase));
     HF_TRY(hf_service_unlock(admin->settings.service, op, &protector, &slot));
     admin->settings.unlocked(admin->settings.context);
     start_object(reply, &writer);
@@ -101,40 +76,6 @@ HANDLER(lock)
     HF_TRY(hf_service_lock(admin->settings.service, op));
     admin->settings.locked(admin->settings.context);
     return put_done(reply);
-}
-
-static void add_slot(void *context, const struct hf_slot_info *slot)
-{
-    struct hf_json_writer *writer = context;
-
-    hf_json_open_object(writer, NULL);
-    hf_json_put_text(writer, "id", slot->id);
-    hf_json_put_text(writer, "name", slot->name);
-    hf_json_put_text(writer, "protector", slot->protector);
-    hf_json_put_bool(writer, "offline", slot->offline);
-    hf_json_put_bool(writer, "needs_human", slot->needs_human);
-    hf_json_put_bool(writer, "verified", slot->verified);
-    hf_json_put_u64(writer, "root_generation", slot->root_generation);
-    hf_json_put_date(writer, "created", slot->created_ms);
-    if (slot->proven_ms != 0) {
-        hf_json_put_date(writer, "proven", slot->proven_ms);
-    } else {
-        hf_json_put_null(writer, "proven");
-    }
-    hf_json_close_object(writer);
-}
-
-HANDLER(slots)
-{
-    struct hf_json_writer writer;
-
-    (void)request;
-    start_object(reply, &writer);
-    hf_json_open_array(&writer, "slots");
-    HF_TRY(hf_service_slots(service_of(exchange), op, add_slot, &writer));
-    hf_json_close_array(&writer);
-    hf_json_close_object(&writer);
-    return HF_SUCCESS;
 }
 
 static void add_link(void *context, const struct hf_why_link *link)

@@ -38,6 +38,7 @@ struct command {
 
 /* Tables end with a NULL noun. */
 extern const struct command cli_node_commands[];
+extern const struct command cli_slot_commands[];
 extern const struct command cli_keyring_commands[];
 extern const struct command cli_key_commands[];
 extern const struct command cli_policy_commands[];
@@ -72,6 +73,12 @@ struct hf_status cli_call(struct cli *cli, const char *method, const char *path,
  */
 struct hf_status cli_ring_path(struct cli *cli, const char *keyring, const char *tail, char **out);
 struct hf_status cli_key_path(struct cli *cli, const char *word, const char *tail, char **out);
+
+/*
+ * The body that names a slot's secret, as --passphrase-file, --key-file or standard input have it;
+ * with a name, that of a new slot.
+ */
+struct hf_status cli_protector_body(struct cli *cli, const char *name, struct hf_buf *out);
 
 /* --- printing --- */
 

@@ -1,12 +1,10 @@
-/* init, status, unlock, lock, slot list, why, bench. */
+/* init, status, unlock, lock, why, bench. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/secret.h"
 #include "cli/bench.h"
 #include "cli/command.h"
 #include "cli/init.h"
@@ -113,77 +111,13 @@ static struct hf_status status(struct cli *cli)
     return HF_SUCCESS;
 }
 
-/* --- unlock --- */
-
-/* One line from standard input; without echo when it is a terminal. */
-static struct hf_status read_passphrase(struct cli *cli, struct hf_secret **out)
-{
-    HF_AUTO(secret) line = NULL;
-    struct termios old;
-    struct termios quiet;
-    bool terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &old) == 0;
-    size_t len = 0;
-    char c = '\0';
-
-    HF_TRY(hf_secret_new(&cli->op, 1024, &line));
-    if (terminal) {
-        quiet = old;
-        quiet.c_lflag &= (tcflag_t)~ECHO;
-        (void)fputs("Passphrase: ", stderr);
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
-    /* By single bytes, so that no stdio buffer keeps a copy. */
-    while (len < hf_secret_len(line) && read(STDIN_FILENO, &c, 1) == 1 && c != '\n') {
-        hf_secret_data(line)[len++] = (uint8_t)c;
-    }
-    if (terminal) {
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-        (void)fputc('\n', stderr);
-    }
-    if (len == 0) {
-        return hf_fail(&cli->op, HF_INVALID, "no passphrase came on standard input");
-    }
-    hf_secret_truncate(line, len);
-    *out = HF_TAKE(line);
-    return HF_SUCCESS;
-}
-
-static struct hf_status unlock_body(struct cli *cli, struct hf_buf *out)
-{
-    const char *file = cli_option(cli, "passphrase-file");
-    const char *key_file = cli_option(cli, "key-file");
-    struct hf_json_writer writer;
-
-    hf_json_writer_init(&writer, out);
-    hf_json_open_object(&writer, NULL);
-    if (file != NULL || key_file != NULL) {
-        /* The server reads the file itself: the secret does not travel. */
-        HF_AUTO_STRING path = realpath(file != NULL ? file : key_file, NULL);
-
-        if (path == NULL) {
-            return hf_fail(&cli->op, HF_INVALID, "there is no file %s",
-                           file != NULL ? file : key_file);
-        }
-        hf_json_put_text(&writer, "protector", file != NULL ? "passphrase" : "keyfile");
-        hf_json_put_text(&writer, "file", path);
-    } else {
-        HF_AUTO(secret) passphrase = NULL;
-
-        HF_TRY(read_passphrase(cli, &passphrase));
-        hf_json_put_text(&writer, "protector", "passphrase");
-        hf_json_put_bytes_text(&writer, "passphrase", hf_secret_bytes(passphrase));
-    }
-    hf_json_close_object(&writer);
-    return HF_SUCCESS;
-}
-
 static struct hf_status unlock(struct cli *cli)
 {
     HF_AUTO(buf) body = hf_buf_new();
     HF_AUTO(json) answer = NULL;
     const char *slot = NULL;
 
-    HF_TRY(unlock_body(cli, body));
+    HF_TRY(cli_protector_body(cli, NULL, body));
     HF_TRY(cli_call(cli, "POST", "/api/v1/unlock", hf_buf_bytes(body), &answer));
     if (answer != NULL) {
         HF_TRY(hf_json_text(&cli->op, answer, "slot", &slot));
@@ -197,26 +131,6 @@ static struct hf_status lock(struct cli *cli)
     HF_TRY(cli_call(cli, "POST", "/api/v1/lock", hf_bytes_of_text("{}"), NULL));
     if (!cli->json) {
         cli_print("The node is locked; open it again with holdfast unlock.\n");
-    }
-    return HF_SUCCESS;
-}
-
-static struct hf_status slot_list(struct cli *cli)
-{
-    static const struct cli_column columns[] = { { "NAME", "name" },
-                                                 { "PROTECTOR", "protector" },
-                                                 { "OFFLINE", "offline" },
-                                                 { "NEEDS A HUMAN", "needs_human" },
-                                                 { "VERIFIED", "verified" },
-                                                 { "LAST PROVEN", "proven" },
-                                                 { "ID", "id" } };
-    HF_AUTO(json) answer = NULL;
-    const struct hf_json *slots = NULL;
-
-    HF_TRY(cli_call(cli, "GET", "/api/v1/slots", HF_BYTES_NONE, &answer));
-    if (answer != NULL) {
-        HF_TRY(hf_json_array_or(&cli->op, answer, "slots", &slots));
-        cli_print_table(slots, columns, HF_COUNT(columns));
     }
     return HF_SUCCESS;
 }
@@ -262,8 +176,6 @@ const struct command cli_node_commands[] = {
       "holdfast --dir /srv/holdfast unlock < /mnt/safe/passphrase", unlock },
     { "lock", NULL, "", "", "Wipes the root key and all keys from memory.",
       "holdfast --dir /srv/holdfast lock", lock },
-    { "slot", "list", "", "", "Shows every slot that opens the root key, and when it was proven.",
-      "holdfast --dir /srv/holdfast slot list", slot_list },
     { "why", NULL, "KEYRING/KEY[@VERSION]|EDEK", "keyring=",
       "Shows the chain that opens a key, a version or a Hadoop EDEK (JSON, with --keyring).",
       "holdfast --dir /srv/holdfast why hadoop/sales@3", why },
