@@ -616,7 +616,7 @@ static void another_node_follows_in_the_middle(void **state)
     struct world other = *world;
     HF_AUTO_STRING pin = hf_format("%s/other-pin", world->directory);
     size_t told = 0;
-    struct hf_consumer consumer = { HF_KIND_KEY, count_told, NULL, &told };
+    struct hf_consumer consumer = { .kind = HF_KIND_KEY, .apply = count_told, .context = &told };
 
     fill(world);
     other.seal = NULL;
