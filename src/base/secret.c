@@ -27,20 +27,14 @@ static size_t read_swaps(char *out, size_t capacity)
     return got > 0 ? (size_t)got : 0;
 }
 
-struct hf_status hf_secret_start_dumpable(struct hf_op *op,
-                                          const struct hf_secret_settings *settings)
+struct hf_status hf_secret_start(struct hf_op *op, const struct hf_secret_settings *settings)
 {
     char swaps[512];
     size_t len = read_swaps(swaps, sizeof swaps);
 
+    HF_TRY(hf_pages_forbid_dumps(op));
     HF_TRY(hf_pages_check_swap(op, hf_bytes_of(swaps, len), settings->allow_unlocked));
     return hf_arena_start(op, settings);
-}
-
-struct hf_status hf_secret_start(struct hf_op *op, const struct hf_secret_settings *settings)
-{
-    HF_TRY(hf_pages_forbid_dumps(op));
-    return hf_secret_start_dumpable(op, settings);
 }
 
 struct hf_status hf_secret_new(struct hf_op *op, size_t len, struct hf_secret **out)

@@ -29,14 +29,11 @@ struct hf_secret_settings {
 
 /*
  * Sets the arenas up, once per process, before any thread starts and before any OpenSSL call.
- * Also makes the process non-dumpable and sets the core limit to 0 unless the environment of a
- * test asks otherwise through hf_secret_start_dumpable().
+ * Also makes the process non-dumpable and sets the core limit to 0.
  * Where less may be locked than max_bytes, but 1 MiB at least, that becomes the limit.
  * Fails with HF_NO_SPACE when memory cannot be locked, or swap is on, and that is not allowed.
  */
 HF_STATUS hf_secret_start(struct hf_op *op, const struct hf_secret_settings *settings);
-/* For the test that looks for keys in a core file: the same, but the process stays dumpable. */
-HF_STATUS hf_secret_start_dumpable(struct hf_op *op, const struct hf_secret_settings *settings);
 
 enum hf_secret_backing hf_secret_backing(void);
 /* Bytes of the blocks handed out (with their rounding) and the limit, for status and metrics. */

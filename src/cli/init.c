@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "cli/init_files.h"
+#include "protect/private_file.h"
 #include "service/service.h"
 
 #define YEAR_MS (365ULL * 24 * 3600 * 1000)
@@ -133,8 +134,8 @@ static struct hf_status write_key_pair(struct hf_op *op, const struct making *ma
     HF_AUTO_STRING pem_path = below(making, pem_name);
 
     HF_TRY(hf_pkey_private_pem(key, op, &key_pem));
-    HF_TRY(hf_init_write_file(op, key_path, 0600, hf_secret_bytes(key_pem)));
-    return hf_init_write_file(op, pem_path, 0644, pem);
+    HF_TRY(hf_private_file_create(op, key_path, hf_secret_bytes(key_pem)));
+    return hf_public_file_create(op, pem_path, pem);
 }
 
 static struct hf_status make_certificate(struct hf_op *op, const struct making *making,
@@ -194,7 +195,7 @@ static struct hf_status make_authority(struct hf_op *op, const struct making *ma
     HF_TRY(hf_pkey_private(authority, op, &pkcs8));
     HF_TRY(hf_seal_secret_put(making->seal, op, "authority-key", hf_secret_bytes(pkcs8)));
     HF_TRY(hf_seal_secret_put(making->seal, op, "authority-certificate", hf_buf_bytes(pem)));
-    HF_TRY(hf_init_write_file(op, path, 0644, hf_buf_bytes(pem)));
+    HF_TRY(hf_public_file_create(op, path, hf_buf_bytes(pem)));
     for (size_t i = 0; i < HF_COUNT(certificates); i++) {
         HF_TRY(make_certificate(op, making, &certificates[i], authority, hf_buf_bytes(pem)));
     }
@@ -215,8 +216,8 @@ static struct hf_status make_audit_signer(struct hf_op *op, struct making *makin
     HF_TRY(hf_pkey_generate(making->crypto, op, HF_PKEY_ED25519, &making->audit_signer));
     HF_TRY(hf_pkey_private(making->audit_signer, op, &pkcs8));
     HF_TRY(hf_pkey_public(making->audit_signer, op, spki));
-    HF_TRY(hf_init_write_file(op, private_path, 0600, hf_secret_bytes(pkcs8)));
-    return hf_init_write_file(op, public_path, 0644, hf_buf_bytes(spki));
+    HF_TRY(hf_private_file_create(op, private_path, hf_secret_bytes(pkcs8)));
+    return hf_public_file_create(op, public_path, hf_buf_bytes(spki));
 }
 
 /* --- first keyring and policy --- */

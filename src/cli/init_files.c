@@ -1,4 +1,4 @@
-/* The files that holdfast init writes: each synced, none written over. */
+/* The files that holdfast init writes. */
 #include "cli/init_files.h"
 
 #include <dirent.h>
@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "config/config.h"
+#include "protect/private_file.h"
 
 struct hf_status hf_init_check_directory(struct hf_op *op, const char *directory)
 {
@@ -39,41 +40,6 @@ struct hf_status hf_init_check_directory(struct hf_op *op, const char *directory
     return HF_SUCCESS;
 }
 
-static bool write_all(int fd, struct hf_bytes content)
-{
-    while (content.len > 0) {
-        ssize_t written = write(fd, content.data, content.len);
-
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            return false;
-        }
-        content.data += written;
-        content.len -= (size_t)written;
-    }
-    return true;
-}
-
-struct hf_status hf_init_write_file(struct hf_op *op, const char *path, unsigned mode,
-                                    struct hf_bytes content)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
-    bool done;
-
-    if (fd < 0) {
-        return hf_fail(op, errno == EEXIST ? HF_EXISTS : HF_UNAVAILABLE, "cannot make %s: %s", path,
-                       strerror(errno));
-    }
-    done = fchmod(fd, (mode_t)mode) == 0 && write_all(fd, content) && fsync(fd) == 0;
-    if (close(fd) != 0 || !done) {
-        return hf_fail(op, errno == ENOSPC ? HF_NO_SPACE : HF_UNAVAILABLE, "cannot write %s: %s",
-                       path, strerror(errno));
-    }
-    return HF_SUCCESS;
-}
-
 struct hf_status hf_init_write_passphrase(struct hf_crypto *crypto, struct hf_op *op,
                                           const char *path)
 {
@@ -93,7 +59,7 @@ struct hf_status hf_init_write_passphrase(struct hf_crypto *crypto, struct hf_op
         *at++ = signs[hf_secret_data(random)[i] & 31];
     }
     *at = '\n';
-    return hf_init_write_file(op, path, 0600, hf_secret_bytes(text));
+    return hf_private_file_create(op, path, hf_secret_bytes(text));
 }
 
 static void add_admin_listener(const struct hf_init_settings *settings, struct hf_buf *out)
@@ -200,7 +166,7 @@ struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
     add_top(settings, out);
     add_hadoop_listener(settings, out);
     add_admin_listener(settings, out);
-    HF_TRY(hf_init_write_file(op, path, 0600, hf_buf_bytes(out)));
+    HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
     return check_config(op, directory, path);
 }
 

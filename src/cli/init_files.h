@@ -8,9 +8,6 @@
 
 /* HF_EXISTS unless the directory is absent or empty. */
 HF_STATUS hf_init_check_directory(struct hf_op *op, const char *directory);
-/* A new file of that mode, synced. */
-HF_STATUS hf_init_write_file(struct hf_op *op, const char *path, unsigned mode,
-                             struct hf_bytes content);
 /* A passphrase of 160 random bits, in groups that can be read out and typed. */
 HF_STATUS hf_init_write_passphrase(struct hf_crypto *crypto, struct hf_op *op, const char *path);
 /* holdfast.conf, which must be one that holdfastd takes. */

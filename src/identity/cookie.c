@@ -192,6 +192,20 @@ static struct hf_status write_stored(struct hf_op *op, uint64_t rolls_at_ms,
     return HF_SUCCESS;
 }
 
+/* The change is the server's own: the id of the request that led here is for another one. */
+static struct hf_status commit_own(struct hf_txn *txn, struct hf_op *op)
+{
+    struct hf_request_id request_id = op->request_id;
+    struct hf_txn_commit commit = { 0 };
+    struct hf_status status;
+
+    memset(&op->request_id, 0, sizeof op->request_id);
+    status = hf_txn_commit(txn, op, &commit);
+    op->request_id = request_id;
+    hf_secret_free(commit.result);
+    return status;
+}
+
 /* Commits a new current secret over what was loaded; HF_CONFLICT when another node was first. */
 static struct hf_status roll(struct hf_cookies *cookies, struct hf_op *op,
                              const struct stored *stored)
@@ -199,8 +213,6 @@ static struct hf_status roll(struct hf_cookies *cookies, struct hf_op *op,
     HF_AUTO(secret) fresh = NULL;
     HF_AUTO(secret) plain = NULL;
     HF_AUTO(txn) txn = NULL;
-    struct hf_txn_commit commit = { 0 };
-    struct hf_status status;
 
     HF_TRY(hf_random_secret(hf_seal_crypto(cookies->seal), op, SECRET_LEN, &fresh));
     HF_TRY(write_stored(op, hf_env_realtime_ms(op->env) + cookies->validity_ms,
@@ -208,9 +220,7 @@ static struct hf_status roll(struct hf_cookies *cookies, struct hf_op *op,
     HF_TRY(hf_txn_new(cookies->seal, op, &txn));
     HF_TRY(
         hf_txn_put(txn, op, HF_KIND_SECRET, SECRET_PATH, stored->revision, hf_secret_bytes(plain)));
-    status = hf_txn_commit(txn, op, &commit);
-    hf_secret_free(commit.result);
-    return status;
+    return commit_own(txn, op);
 }
 
 static bool same_secret(const struct hf_secret *a, const struct hf_secret *b)

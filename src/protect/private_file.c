@@ -137,19 +137,31 @@ static struct hf_status publish(struct hf_op *op, const char *temporary, const c
     return sync_directory(op, path);
 }
 
-struct hf_status hf_private_file_create(struct hf_op *op, const char *path, struct hf_bytes content)
+static struct hf_status create(struct hf_op *op, const char *path, mode_t mode,
+                               struct hf_bytes content)
 {
     HF_AUTO_STRING temporary = hf_format("%s.XXXXXX", path);
-    OPEN_FILE fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
+    OPEN_FILE fd = mkostemp(temporary, O_CLOEXEC);
     struct hf_status status;
 
     if (fd < 0) {
         return cannot(op, "make", path);
     }
-    status = write_all(op, fd, path, content);
+    /* Whatever the umask takes away. */
+    status = fchmod(fd, mode) == 0 ? write_all(op, fd, path, content) : cannot(op, "make", path);
     if (status.code == HF_OK) {
         status = publish(op, temporary, path);
     }
     (void)unlink(temporary);
     return status;
+}
+
+struct hf_status hf_private_file_create(struct hf_op *op, const char *path, struct hf_bytes content)
+{
+    return create(op, path, 0600, content);
+}
+
+struct hf_status hf_public_file_create(struct hf_op *op, const char *path, struct hf_bytes content)
+{
+    return create(op, path, 0644, content);
 }

@@ -108,17 +108,6 @@ static void start_makes_the_process_undumpable(void *unused)
     child_require(limit.rlim_cur == 0 && limit.rlim_max == 0);
 }
 
-static void start_dumpable_leaves_dumps_alone(void *unused)
-{
-    static const struct hf_secret_settings settings = { .allow_unlocked = true };
-    struct hf_op op;
-
-    (void)unused;
-    child_require(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
-    child_require(hf_secret_start_dumpable(new_op(&op), &settings).code == HF_OK);
-    child_require(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1);
-}
-
 static void fill_up_and_recover(void *context)
 {
     size_t len = *(size_t *)context;
@@ -446,7 +435,6 @@ static const struct test_lone lone[] = {
     { "before the start everything is refused", before_start_everything_is_refused, NULL, 0, NULL },
     { "a second start is refused", second_start_is_refused, NULL, 0, NULL },
     { "the start makes the process undumpable", start_makes_the_process_undumpable, NULL, 0, NULL },
-    { "a dumpable start leaves dumps alone", start_dumpable_leaves_dumps_alone, NULL, 0, NULL },
     { "tiny secrets fill the arenas and free them", fill_up_and_recover, &tiny, 0, NULL },
     { "middling secrets fill the arenas and free them", fill_up_and_recover, &middling, 0, NULL },
     { "large secrets fill the arenas and free them", fill_up_and_recover, &large, 0, NULL },

@@ -4,69 +4,19 @@
 #include "test.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 
-static void count(struct door_server *server, enum door_count what)
-{
-    (void)pthread_mutex_lock(&server->lock);
-    server->counts[what]++;
-    (void)pthread_cond_broadcast(&server->changed);
-    (void)pthread_mutex_unlock(&server->lock);
-}
-
-size_t door_server_count(struct door_server *server, enum door_count what)
-{
-    size_t value;
-
-    (void)pthread_mutex_lock(&server->lock);
-    value = server->counts[what];
-    (void)pthread_mutex_unlock(&server->lock);
-    return value;
-}
-
-void door_server_wait(struct door_server *server, enum door_count what, size_t at_least)
-{
-    struct timespec until;
-    int error = 0;
-    size_t value;
-
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 20;
-    (void)pthread_mutex_lock(&server->lock);
-    while (server->counts[what] < at_least && error == 0) {
-        error = pthread_cond_timedwait(&server->changed, &server->lock, &until);
-    }
-    value = server->counts[what];
-    (void)pthread_mutex_unlock(&server->lock);
-    if (value < at_least) {
-        fail_msg("count %d is %zu, wanted %zu", (int)what, value, at_least);
-    }
-}
-
-void door_server_set_gate(struct door_server *server, bool is_open)
-{
-    (void)pthread_mutex_lock(&server->lock);
-    server->gate_is_open = is_open;
-    (void)pthread_cond_broadcast(&server->changed);
-    (void)pthread_mutex_unlock(&server->lock);
-}
-
 static void wait_at_gate(struct door_server *server)
 {
-    count(server, DOOR_WAITING);
-    (void)pthread_mutex_lock(&server->lock);
-    while (!server->gate_is_open) {
-        (void)pthread_cond_wait(&server->changed, &server->lock);
-    }
-    (void)pthread_mutex_unlock(&server->lock);
+    test_gate_add(&server->gate, DOOR_WAITING);
+    test_gate_pass(&server->gate);
 }
 
 static void ended(void *context, bool written)
 {
-    count(context, written ? DOOR_WRITTEN : DOOR_UNWRITTEN);
+    test_gate_add(&((struct door_server *)context)->gate, written ? DOOR_WRITTEN : DOOR_UNWRITTEN);
 }
 
 /* ---- Handlers ---- */
@@ -127,7 +77,7 @@ static struct hf_status later(struct hf_op *op, struct hf_exchange *exchange,
     struct door_server *server = hf_exchange_context(exchange);
 
     (void)request;
-    count(server, DOOR_RUNS);
+    test_gate_add(&server->gate, DOOR_RUNS);
     say(reply, "now");
     if (!op->may_wait) {
         hf_assert(op->lane < hf_net_loops(server->net));
@@ -232,7 +182,7 @@ static void free_kept(void *object)
 {
     struct kept *kept = object;
 
-    count(kept->server, DOOR_FREED);
+    test_gate_add(&kept->server->gate, DOOR_FREED);
     free(kept);
 }
 
@@ -247,7 +197,7 @@ static struct hf_status admit(struct hf_op *op, struct hf_exchange *exchange,
     hf_assert(strcmp(hf_exchange_peer_address(exchange),
                      hf_conn_peer_address(hf_exchange_conn(exchange))) == 0);
     kept->server = server;
-    count(server, DOOR_KEPT);
+    test_gate_add(&server->gate, DOOR_KEPT);
     hf_exchange_keep(exchange, kept, free_kept);
     if (hf_request_header(request, "X-Stranger").data != NULL) {
         return hf_fail(op, HF_UNAUTHENTICATED, "who are you");
@@ -309,9 +259,7 @@ void door_server_start(struct door_server *server, const struct hf_net_settings 
     hf_env_system(&server->env);
     server->env.metrics = hf_metrics_new();
     hf_op_init(&server->op, &server->env);
-    (void)pthread_mutex_init(&server->lock, NULL);
-    (void)pthread_cond_init(&server->changed, NULL);
-    server->gate_is_open = true;
+    test_gate_init(&server->gate);
     fill_doors(server, deadline_ms);
     protocol = hf_http_protocol(&server->listener);
     listener.name = "doors";
@@ -326,9 +274,8 @@ void door_server_stop(struct door_server *server, uint64_t limit_ms)
 {
     hf_net_drain(server->net, limit_ms);
     hf_net_free(server->net);
-    assert_int_equal(server->counts[DOOR_KEPT], server->counts[DOOR_FREED]);
+    assert_int_equal(server->gate.counts[DOOR_KEPT], server->gate.counts[DOOR_FREED]);
     assert_int_equal(server->room.used_bytes, 0);
     hf_metrics_free(server->env.metrics);
-    (void)pthread_cond_destroy(&server->changed);
-    (void)pthread_mutex_destroy(&server->lock);
+    test_gate_done(&server->gate);
 }

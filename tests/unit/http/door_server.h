@@ -10,6 +10,7 @@
 
 #include "base/metrics.h"
 #include "client.h"
+#include "gate.h"
 #include "http/door.h"
 
 enum door_count {
@@ -32,17 +33,10 @@ struct door_server {
     struct hf_door doors[2];
     const struct hf_door *list[3];
     uint16_t port;
-    pthread_mutex_t lock; /* guards counts and gate_is_open */
-    pthread_cond_t changed;
-    size_t counts[DOOR_COUNTS];
-    bool gate_is_open;
+    struct test_gate gate;
 };
 
 /* Starts with the gate open. deadline_ms 0: the default. */
 void door_server_start(struct door_server *server, const struct hf_net_settings *net_settings,
                        const struct hf_listener_settings *listener_settings, uint64_t deadline_ms);
 void door_server_stop(struct door_server *server, uint64_t limit_ms);
-void door_server_set_gate(struct door_server *server, bool is_open);
-size_t door_server_count(struct door_server *server, enum door_count what);
-/* Waits until the count is at least that; the test fails after 20 seconds. */
-void door_server_wait(struct door_server *server, enum door_count what, size_t at_least);

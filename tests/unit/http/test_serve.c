@@ -158,7 +158,7 @@ static void each_talk_goes_as_the_table_says(void **unused)
             fail_msg("%s: got\n%s\nwanted\n%s", talks[i].says, hf_buf_text(told), talks[i].told);
         }
     }
-    assert_int_equal(door_server_count(&server, DOOR_RUNS), 2);
+    assert_int_equal(test_gate_count(&server.gate, DOOR_RUNS), 2);
     door_server_stop(&server, 10000);
 }
 
@@ -255,9 +255,9 @@ static void a_request_lives_as_long_as_its_worker(void **unused)
     for (size_t i = 0; i < 4; i++) {
         struct test_client *client = test_client_open(server.port, &plain);
 
-        door_server_set_gate(&server, false);
+        test_gate_set(&server.gate, false);
         test_client_send(client, hf_buf_bytes(request));
-        door_server_wait(&server, DOOR_WAITING, i + 1);
+        test_gate_wait(&server.gate, DOOR_WAITING, i + 1);
         if (i % 2 == 0) {
             test_client_close(client);
         } else {
@@ -266,10 +266,10 @@ static void a_request_lives_as_long_as_its_worker(void **unused)
         /* Each of these is a turn of the loop; in the end only the asking connection is left. */
         ask_until_alone(&server);
         /* The handler reads segment and body now. */
-        door_server_set_gate(&server, true);
-        door_server_wait(&server, DOOR_UNWRITTEN, i + 1);
+        test_gate_set(&server.gate, true);
+        test_gate_wait(&server.gate, DOOR_UNWRITTEN, i + 1);
     }
-    assert_int_equal(door_server_count(&server, DOOR_WRITTEN), 0);
+    assert_int_equal(test_gate_count(&server.gate, DOOR_WRITTEN), 0);
     door_server_stop(&server, 10000);
 }
 
@@ -284,7 +284,7 @@ static void what_is_kept_is_freed_after_the_reply(void **unused)
     for (size_t i = 0; i < 3; i++) {
         test_client_say(client, GET("/t/later"));
         expect_reply(client, "200 (now) ");
-        assert_int_equal(door_server_count(&server, DOOR_FREED), i + 1);
+        assert_int_equal(test_gate_count(&server.gate, DOOR_FREED), i + 1);
     }
     test_client_close(client);
     door_server_stop(&server, 10000);
@@ -301,7 +301,7 @@ static void a_reply_that_the_kernel_took_is_told_as_written(void **unused)
     door_server_start(&server, &usual_net, &usual_listener, 0);
     client = test_client_open(server.port, &plain);
     test_client_say(client, GET("/t/told") GET("/t/told-by-worker") GET("/t/told"));
-    door_server_wait(&server, DOOR_WRITTEN, 3);
+    test_gate_wait(&server.gate, DOOR_WRITTEN, 3);
     test_client_say(client, GET("/t/big"));
     {
         HF_AUTO(buf) got = hf_buf_new();
@@ -310,11 +310,11 @@ static void a_reply_that_the_kernel_took_is_told_as_written(void **unused)
             assert_true(test_client_read(client, got));
         }
     }
-    door_server_wait(&server, DOOR_WRITTEN, 4);
+    test_gate_wait(&server.gate, DOOR_WRITTEN, 4);
     test_client_close(client);
     door_server_stop(&server, 10000);
-    assert_int_equal(server.counts[DOOR_WRITTEN], 4);
-    assert_int_equal(server.counts[DOOR_UNWRITTEN], 0);
+    assert_int_equal(server.gate.counts[DOOR_WRITTEN], 4);
+    assert_int_equal(server.gate.counts[DOOR_UNWRITTEN], 0);
 }
 
 static void a_reply_to_a_client_that_left_is_told_as_not_written(void **unused)
@@ -326,20 +326,20 @@ static void a_reply_to_a_client_that_left_is_told_as_not_written(void **unused)
     for (size_t i = 0; i < 6; i++) {
         struct test_client *client = test_client_open(server.port, &plain);
 
-        door_server_set_gate(&server, false);
+        test_gate_set(&server.gate, false);
         test_client_say(client, POST("/t/gated/a", "x"));
-        door_server_wait(&server, DOOR_WAITING, i + 1);
+        test_gate_wait(&server.gate, DOOR_WAITING, i + 1);
         if (i % 2 == 0) {
             test_client_close(client);
         } else {
             test_client_reset(client);
         }
         /* Whether the loop sees the end before the answer or at it, nothing was written. */
-        door_server_set_gate(&server, true);
-        door_server_wait(&server, DOOR_UNWRITTEN, i + 1);
+        test_gate_set(&server.gate, true);
+        test_gate_wait(&server.gate, DOOR_UNWRITTEN, i + 1);
     }
     door_server_stop(&server, 10000);
-    assert_int_equal(server.counts[DOOR_WRITTEN], 0);
+    assert_int_equal(server.gate.counts[DOOR_WRITTEN], 0);
 }
 
 static void a_reply_that_nobody_is_there_to_read_is_told_as_not_written(void **unused)
@@ -353,19 +353,19 @@ static void a_reply_that_nobody_is_there_to_read_is_told_as_not_written(void **u
     for (size_t i = 0; i < 10; i++) {
         struct test_client *client = test_client_open(server.port, &plain);
 
-        door_server_set_gate(&server, false);
+        test_gate_set(&server.gate, false);
         test_client_say(holding, GET("/t/hold"));
-        door_server_wait(&server, DOOR_WAITING, i + 1);
+        test_gate_wait(&server.gate, DOOR_WAITING, i + 1);
         /* When the loop goes on, request and end are both there, and the socket takes a reply. */
         test_client_say(client, GET("/t/told"));
         test_client_close(client);
-        door_server_set_gate(&server, true);
+        test_gate_set(&server.gate, true);
         expect_reply(holding, "200 (held) ");
-        door_server_wait(&server, DOOR_UNWRITTEN, i + 1);
+        test_gate_wait(&server.gate, DOOR_UNWRITTEN, i + 1);
     }
     test_client_close(holding);
     door_server_stop(&server, 10000);
-    assert_int_equal(server.counts[DOOR_WRITTEN], 0);
+    assert_int_equal(server.gate.counts[DOOR_WRITTEN], 0);
 }
 
 static void a_reply_that_was_not_taken_whole_is_told_as_not_written(void **unused)
@@ -380,11 +380,11 @@ static void a_reply_that_was_not_taken_whole_is_told_as_not_written(void **unuse
     test_client_say(client, GET("/t/big"));
     /* It has begun to come, but the sockets do not hold it all. */
     assert_true(test_client_read(client, got));
-    assert_int_equal(door_server_count(&server, DOOR_WRITTEN), 0);
+    assert_int_equal(test_gate_count(&server.gate, DOOR_WRITTEN), 0);
     test_client_reset(client);
-    door_server_wait(&server, DOOR_UNWRITTEN, 1);
+    test_gate_wait(&server.gate, DOOR_UNWRITTEN, 1);
     door_server_stop(&server, 10000);
-    assert_int_equal(server.counts[DOOR_WRITTEN], 0);
+    assert_int_equal(server.gate.counts[DOOR_WRITTEN], 0);
 }
 
 static void a_reply_above_what_may_be_unsent_is_told_as_not_written(void **unused)
@@ -397,11 +397,11 @@ static void a_reply_above_what_may_be_unsent_is_told_as_not_written(void **unuse
     door_server_start(&server, &usual_net, &settings, 0);
     client = test_client_open(server.port, &plain);
     test_client_say(client, GET("/t/big"));
-    door_server_wait(&server, DOOR_UNWRITTEN, 1);
+    test_gate_wait(&server.gate, DOOR_UNWRITTEN, 1);
     test_client_expect_end(client);
     test_client_close(client);
     door_server_stop(&server, 10000);
-    assert_int_equal(server.counts[DOOR_WRITTEN], 0);
+    assert_int_equal(server.gate.counts[DOOR_WRITTEN], 0);
 }
 
 /* ---- Limits and the end ---- */
@@ -415,12 +415,12 @@ static void a_full_queue_and_a_passed_deadline_are_the_doors_to_tell(void **unus
 
     (void)unused;
     door_server_start(&server, &settings, &usual_listener, 50);
-    door_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     for (size_t i = 0; i < HF_COUNT(clients); i++) {
         clients[i] = test_client_open(server.port, &plain);
     }
     test_client_say(clients[0], POST("/t/gated/a", "1"));
-    door_server_wait(&server, DOOR_WAITING, 1);
+    test_gate_wait(&server.gate, DOOR_WAITING, 1);
     test_client_say(clients[1], POST("/t/work", "2"));
     /* Behind an answer on the same loop, the queue has the second. */
     for (unsigned n = 0; n < 2; n++) {
@@ -434,7 +434,7 @@ static void a_full_queue_and_a_passed_deadline_are_the_doors_to_tell(void **unus
         test_client_say(clients[2], GET("/t/fixed"));
         expect_reply(clients[2], "200 (fixed) ");
     }
-    door_server_set_gate(&server, true);
+    test_gate_set(&server.gate, true);
     expect_reply(clients[0], "200 (a 1) ");
     expect_reply(clients[1], "411 (unavailable: the time for this operation is over) ");
     for (size_t i = 0; i < HF_COUNT(clients); i++) {
@@ -459,10 +459,10 @@ static void while_the_server_stops_replies_say_that_the_connection_ends(void **u
 
     (void)unused;
     door_server_start(&server, &usual_net, &usual_listener, 0);
-    door_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     client = test_client_open(server.port, &plain);
     test_client_say(client, POST("/t/gated/a", "x") GET("/t/fixed"));
-    door_server_wait(&server, DOOR_WAITING, 1);
+    test_gate_wait(&server.gate, DOOR_WAITING, 1);
     assert_int_equal(pthread_create(&thread, NULL, drain, &server), 0);
     for (;;) {
         struct test_client *late = test_client_try(server.port, &plain);
@@ -472,7 +472,7 @@ static void while_the_server_stops_replies_say_that_the_connection_ends(void **u
         }
         test_client_close(late);
     }
-    door_server_set_gate(&server, true);
+    test_gate_set(&server.gate, true);
     expect_reply(client, "200 last (a x) ");
     test_client_expect_end(client);
     assert_int_equal(pthread_join(thread, NULL), 0);

@@ -264,6 +264,23 @@ static void a_cookie_changed_in_any_byte_is_refused(void **unused)
     assert_ok(&small_world.op, verify(value));
 }
 
+static void rolling_leaves_the_id_of_the_request_alone(void **unused)
+{
+    struct hf_op *op = &small_world.op;
+    const struct hf_request_id id = { .bytes = { 7 } };
+
+    (void)unused;
+    op->request_id = id;
+    for (int i = 0; i < 2; i++) {
+        small_world_pass(VALIDITY_MS);
+        assert_ok(op, hf_cookies_refresh(cookies, op));
+        assert_memory_equal(&op->request_id, &id, sizeof id);
+    }
+    /* It is still there for what it was made for. */
+    assert_ok(op, small_world_put(HF_KIND_SECRET, "secret/other", 0, hf_bytes_of_text("x")));
+    memset(&op->request_id, 0, sizeof op->request_id);
+}
+
 static void the_secret_before_is_good_and_the_one_before_that_is_not(void **unused)
 {
     HF_AUTO(buf) first = signed_text("u=a&p=a&t=simple-dt&e=9999999999999");
@@ -410,6 +427,7 @@ int main(void)
         test_of(a_cookie_without_a_good_signature_is_refused),
         test_of(the_last_signature_counts),
         test_of(a_cookie_changed_in_any_byte_is_refused),
+        test_of(rolling_leaves_the_id_of_the_request_alone),
         test_of(the_secret_before_is_good_and_the_one_before_that_is_not),
         test_of(a_clock_set_back_does_not_keep_a_secret_alive),
         test_of(another_node_takes_what_one_has_made),

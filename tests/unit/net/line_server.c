@@ -4,7 +4,6 @@
 #include "test.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -19,58 +18,13 @@ struct line_conn {
     bool is_gone;
 };
 
-static void count(struct line_server *server, enum test_count what)
-{
-    (void)pthread_mutex_lock(&server->lock);
-    server->counts[what]++;
-    (void)pthread_cond_broadcast(&server->changed);
-    (void)pthread_mutex_unlock(&server->lock);
-}
-
-size_t line_server_count(struct line_server *server, enum test_count what)
-{
-    size_t value;
-
-    (void)pthread_mutex_lock(&server->lock);
-    value = server->counts[what];
-    (void)pthread_mutex_unlock(&server->lock);
-    return value;
-}
-
-void line_server_wait(struct line_server *server, enum test_count what, size_t at_least)
-{
-    struct timespec until;
-    int error = 0;
-    size_t value;
-
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 20;
-    (void)pthread_mutex_lock(&server->lock);
-    while (server->counts[what] < at_least && error == 0) {
-        error = pthread_cond_timedwait(&server->changed, &server->lock, &until);
-    }
-    value = server->counts[what];
-    (void)pthread_mutex_unlock(&server->lock);
-    if (value < at_least) {
-        fail_msg("count %d is %zu, wanted %zu", (int)what, value, at_least);
-    }
-}
-
 void line_server_wait_until(struct line_server *server, uint64_t boottime_ms)
 {
     while (hf_env_boottime_ms(&server->env) < boottime_ms) {
-        size_t turns = line_server_count(server, TEST_TURNS);
+        size_t turns = test_gate_count(&server->gate, TEST_TURNS);
 
-        line_server_wait(server, TEST_TURNS, turns + 1);
+        test_gate_wait(&server->gate, TEST_TURNS, turns + 1);
     }
-}
-
-void line_server_set_gate(struct line_server *server, bool is_open)
-{
-    (void)pthread_mutex_lock(&server->lock);
-    server->gate_is_open = is_open;
-    (void)pthread_cond_broadcast(&server->changed);
-    (void)pthread_mutex_unlock(&server->lock);
 }
 
 /* ---- Commands ---- */
@@ -80,9 +34,9 @@ static void answer(struct line_conn *self, struct hf_bytes text)
 {
     struct line_server *server = self->server;
 
-    (void)pthread_mutex_lock(&server->lock);
+    (void)pthread_mutex_lock(&server->gate.lock);
     server->is_answered = true;
-    (void)pthread_mutex_unlock(&server->lock);
+    (void)pthread_mutex_unlock(&server->gate.lock);
     if (hf_conn_is_draining(self->conn)) {
         hf_conn_write(self->conn, hf_bytes_of_text("last "));
         hf_conn_close(self->conn);
@@ -90,27 +44,18 @@ static void answer(struct line_conn *self, struct hf_bytes text)
     hf_conn_write(self->conn, text);
 }
 
-static void wait_for_gate(struct line_server *server)
-{
-    (void)pthread_mutex_lock(&server->lock);
-    while (!server->gate_is_open) {
-        (void)pthread_cond_wait(&server->changed, &server->lock);
-    }
-    (void)pthread_mutex_unlock(&server->lock);
-}
-
 static void run_work(void *data, unsigned lane)
 {
     struct line_conn *self = data;
     struct line_server *server = self->server;
 
-    count(server, TEST_BEGUN);
-    (void)pthread_mutex_lock(&server->lock);
+    test_gate_add(&server->gate, TEST_BEGUN);
+    (void)pthread_mutex_lock(&server->gate.lock);
     if (lane > server->max_lane) {
         server->max_lane = lane;
     }
-    (void)pthread_mutex_unlock(&server->lock);
-    wait_for_gate(server);
+    (void)pthread_mutex_unlock(&server->gate.lock);
+    test_gate_pass(&server->gate);
     /* The request's bytes are the worker's to use, also when the client has gone. */
     for (size_t i = 0; i < self->line.len; i++) {
         self->sum += self->line.data[i];
@@ -132,7 +77,7 @@ static void work_done(void *data, struct hf_conn *conn)
     HF_AUTO(buf) rest = NULL;
 
     self->is_working = false;
-    count(self->server, conn != NULL ? TEST_DONE : TEST_ORPHANS);
+    test_gate_add(&self->server->gate, conn != NULL ? TEST_DONE : TEST_ORPHANS);
     if (conn == NULL) {
         if (self->is_gone) {
             free_line_conn(self);
@@ -156,7 +101,7 @@ static void submit(struct line_conn *self)
         self->is_working = true;
         return;
     }
-    count(self->server, TEST_LIMITED);
+    test_gate_add(&self->server->gate, TEST_LIMITED);
     answer(self, hf_bytes_of_text(op.text));
     answer(self, hf_bytes_of_text("\n"));
 }
@@ -207,8 +152,8 @@ static void command(struct line_conn *self)
     } else if (strncmp(line, "echo ", 5) == 0) {
         answer(self, hf_bytes_of(self->line.data + 5, self->line.len - 5));
     } else if (strcmp(line, "hold\n") == 0) {
-        count(self->server, TEST_BEGUN);
-        wait_for_gate(self->server);
+        test_gate_add(&self->server->gate, TEST_BEGUN);
+        test_gate_pass(&self->server->gate);
         answer(self, hf_bytes_of_text("held\n"));
     } else if (strncmp(line, "big ", 4) == 0) {
         answer_big(self, (size_t)strtoul(line + 4, NULL, 10));
@@ -244,9 +189,9 @@ static void *line_open(void *context, struct hf_conn *conn)
     struct line_server *server = context;
     struct line_conn *self = NULL;
 
-    count(server, TEST_OPENED);
+    test_gate_add(&server->gate, TEST_OPENED);
     if (server->refuses) {
-        count(server, TEST_CLOSED);
+        test_gate_add(&server->gate, TEST_CLOSED);
         return NULL;
     }
     self = hf_alloc(sizeof *self);
@@ -268,12 +213,12 @@ static void line_written(void *state, struct hf_conn *conn)
     struct line_conn *self = state;
 
     (void)conn;
-    (void)pthread_mutex_lock(&self->server->lock);
+    (void)pthread_mutex_lock(&self->server->gate.lock);
     if (self->server->is_answered) {
         self->server->saw_early_bytes = true;
     }
-    (void)pthread_mutex_unlock(&self->server->lock);
-    count(self->server, TEST_WRITTEN);
+    (void)pthread_mutex_unlock(&self->server->gate.lock);
+    test_gate_add(&self->server->gate, TEST_WRITTEN);
 }
 
 static void line_closed(void *state)
@@ -286,7 +231,7 @@ static void line_closed(void *state)
     if (!self->is_working) {
         free_line_conn(self);
     }
-    count(server, TEST_CLOSED);
+    test_gate_add(&server->gate, TEST_CLOSED);
 }
 
 static bool on_turn(void *context, unsigned lane)
@@ -294,18 +239,33 @@ static bool on_turn(void *context, unsigned lane)
     struct line_server *server = context;
 
     hf_assert(lane < hf_net_loops(server->net));
-    (void)pthread_mutex_lock(&server->lock);
+    (void)pthread_mutex_lock(&server->gate.lock);
     if (server->is_answered && server->watched != NULL &&
         test_client_is_readable(server->watched)) {
         server->saw_early_bytes = true;
     }
     server->is_answered = false;
-    (void)pthread_mutex_unlock(&server->lock);
-    count(server, TEST_TURNS);
+    (void)pthread_mutex_unlock(&server->gate.lock);
+    test_gate_add(&server->gate, TEST_TURNS);
     return !atomic_load(&server->forgets);
 }
 
 /* ---- Start and stop ---- */
+
+static void load_tls(struct line_server *server, enum hf_tls_clients clients, struct hf_tls **out)
+{
+    HF_AUTO_STRING certificate = test_authority_path(server->authority, "server.pem");
+    HF_AUTO_STRING key = test_authority_path(server->authority, "server.key");
+    HF_AUTO_STRING ca = test_authority_path(server->authority, "ca.pem");
+    const struct hf_tls_settings settings = {
+        .certificate_file = certificate,
+        .key_file = key,
+        .ca_file = ca,
+        .clients = clients,
+    };
+
+    assert_ok(&server->op, hf_tls_new(&server->op, &settings, out));
+}
 
 static void start_tls(struct line_server *server, enum hf_tls_clients clients)
 {
@@ -318,19 +278,15 @@ static void start_tls(struct line_server *server, enum hf_tls_clients clients)
     for (size_t i = 0; i < HF_COUNT(subjects); i++) {
         test_authority_issue(server->authority, &subjects[i]);
     }
-    {
-        HF_AUTO_STRING certificate = test_authority_path(server->authority, "server.pem");
-        HF_AUTO_STRING key = test_authority_path(server->authority, "server.key");
-        HF_AUTO_STRING ca = test_authority_path(server->authority, "ca.pem");
-        const struct hf_tls_settings settings = {
-            .certificate_file = certificate,
-            .key_file = key,
-            .ca_file = ca,
-            .clients = clients,
-        };
+    load_tls(server, clients, &server->tls);
+}
 
-        assert_ok(&server->op, hf_tls_new(&server->op, &settings, &server->tls));
-    }
+void line_server_reload_tls(struct line_server *server)
+{
+    struct hf_tls *fresh = NULL;
+
+    load_tls(server, HF_TLS_CLIENTS_NONE, &fresh);
+    hf_tls_take(server->tls, fresh);
 }
 
 void line_server_start(struct line_server *server, const struct line_settings *settings)
@@ -348,9 +304,7 @@ void line_server_start(struct line_server *server, const struct line_settings *s
     server->env.log = settings->log;
     server->env.metrics = settings->metrics;
     hf_op_init(&server->op, &server->env);
-    (void)pthread_mutex_init(&server->lock, NULL);
-    (void)pthread_cond_init(&server->changed, NULL);
-    server->gate_is_open = true;
+    test_gate_init(&server->gate);
     if (settings->is_tls) {
         start_tls(server, settings->clients);
         listener.tls = server->tls;
@@ -373,7 +327,6 @@ void line_server_stop(struct line_server *server, uint64_t limit_ms)
     if (server->authority != NULL) {
         test_authority_free(server->authority);
     }
-    assert_int_equal(server->counts[TEST_OPENED], server->counts[TEST_CLOSED]);
-    (void)pthread_cond_destroy(&server->changed);
-    (void)pthread_mutex_destroy(&server->lock);
+    assert_int_equal(server->gate.counts[TEST_OPENED], server->gate.counts[TEST_CLOSED]);
+    test_gate_done(&server->gate);
 }

@@ -16,6 +16,7 @@
 
 #include "certificates.h"
 #include "client.h"
+#include "gate.h"
 #include "net/net.h"
 
 enum test_count {
@@ -42,11 +43,8 @@ struct line_server {
     struct test_client *watched; /* the turn hook looks whether bytes reached it too early */
     bool is_answered;            /* in this turn, whose hook has not run yet */
     bool saw_early_bytes;
-    unsigned max_lane;    /* of workers seen */
-    pthread_mutex_t lock; /* guards counts, max_lane, what the hook looks at */
-    pthread_cond_t changed;
-    size_t counts[TEST_COUNTS];
-    bool gate_is_open;
+    unsigned max_lane;     /* of workers seen */
+    struct test_gate gate; /* its lock guards max_lane and what the hook looks at, too */
 };
 
 struct line_settings {
@@ -60,12 +58,10 @@ struct line_settings {
 
 /* Starts; the gate is open. */
 void line_server_start(struct line_server *server, const struct line_settings *settings);
+/* The authority's files of now, for new connections; no client certificates are asked for. */
+void line_server_reload_tls(struct line_server *server);
 /* Drains with that limit, frees, and checks that every connection opened was closed. */
 void line_server_stop(struct line_server *server, uint64_t limit_ms);
 
-void line_server_set_gate(struct line_server *server, bool is_open);
-size_t line_server_count(struct line_server *server, enum test_count what);
-/* Waits until the count is at least that; the test fails after 20 seconds. */
-void line_server_wait(struct line_server *server, enum test_count what, size_t at_least);
 /* Waits for a time on the boottime clock, turn by turn: the loops must make turns (ticks do). */
 void line_server_wait_until(struct line_server *server, uint64_t boottime_ms);

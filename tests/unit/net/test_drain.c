@@ -81,16 +81,16 @@ static void a_request_under_way_is_answered_before_the_end(void **unused)
 
     (void)unused;
     line_server_start(&server, &settings);
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     working = test_client_open(server.port, &plain);
     sending = test_client_open(server.port, &plain);
     test_client_say(working, "work a\n");
     test_client_say(sending, "echo b\necho ");
     test_client_expect(sending, "b\n");
-    line_server_wait(&server, TEST_BEGUN, 1);
+    test_gate_wait(&server.gate, TEST_BEGUN, 1);
     begin_drain(&drain, &server, 20000);
     wait_for_drain(&server);
-    line_server_set_gate(&server, true);
+    test_gate_set(&server.gate, true);
     test_client_expect(working, "last a\n");
     test_client_expect_end(working);
     test_client_say(sending, "c\n");
@@ -113,10 +113,10 @@ static void clients_that_are_connected_but_not_accepted_are_answered(void **unus
 
     (void)unused;
     line_server_start(&server, &settings);
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     holding = test_client_open(server.port, &plain);
     test_client_say(holding, "hold\n");
-    line_server_wait(&server, TEST_BEGUN, 1);
+    test_gate_wait(&server.gate, TEST_BEGUN, 1);
     /* The loop does nothing now, so these wait in the kernel. */
     for (size_t i = 0; i < MANY; i++) {
         clients[i] = test_client_open(server.port, &plain);
@@ -124,7 +124,7 @@ static void clients_that_are_connected_but_not_accepted_are_answered(void **unus
     }
     begin_drain(&drain, &server, 20000);
     wait_for_drain(&server);
-    line_server_set_gate(&server, true);
+    test_gate_set(&server.gate, true);
     for (size_t i = 0; i < MANY; i++) {
         HF_AUTO(buf) got = hf_buf_new();
 
@@ -146,12 +146,12 @@ static void after_the_limit_everything_ends(void **unused)
 
     (void)unused;
     line_server_start(&server, &settings);
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     for (size_t i = 0; i < HF_COUNT(clients); i++) {
         clients[i] = test_client_open(server.port, &plain);
     }
     test_client_say(clients[0], "work a\n");
-    line_server_wait(&server, TEST_BEGUN, 1);
+    test_gate_wait(&server.gate, TEST_BEGUN, 1);
     test_client_say(clients[1], "work b\n");
     test_client_say(clients[2], "echo half");
     begin_drain(&drain, &server, 100);
@@ -160,12 +160,12 @@ static void after_the_limit_everything_ends(void **unused)
         test_client_close(clients[i]);
     }
     /* The worker is stuck behind the gate; only then may the threads end. */
-    line_server_wait(&server, TEST_CLOSED, 3);
-    line_server_set_gate(&server, true);
+    test_gate_wait(&server.gate, TEST_CLOSED, 3);
+    test_gate_set(&server.gate, true);
     end_drain(&drain);
-    assert_int_equal(line_server_count(&server, TEST_ORPHANS), 2);
+    assert_int_equal(test_gate_count(&server.gate, TEST_ORPHANS), 2);
     /* What waited in the queue was never begun. */
-    assert_int_equal(line_server_count(&server, TEST_BEGUN), 1);
+    assert_int_equal(test_gate_count(&server.gate, TEST_BEGUN), 1);
     line_server_stop(&server, 0);
 }
 
@@ -261,9 +261,9 @@ static void no_request_is_lost_under_load(void **unused)
             assert_int_equal(pthread_create(&loads[i].thread, NULL, run_load, &loads[i]), 0);
         }
         while (atomic_load(&ready) < CLIENTS) {
-            size_t turns = line_server_count(&server, TEST_TURNS);
+            size_t turns = test_gate_count(&server.gate, TEST_TURNS);
 
-            line_server_wait(&server, TEST_TURNS, turns + 1);
+            test_gate_wait(&server.gate, TEST_TURNS, turns + 1);
         }
         hf_net_drain(server.net, 20000);
         for (size_t i = 0; i < CLIENTS; i++) {

@@ -78,8 +78,8 @@ static void a_client_that_sends_now_and_then_is_not_cut(void **unused)
         test_client_say(client, "echo a\n");
         test_client_expect(client, "a\n");
         /* Let timers be looked at several times in between. */
-        turns = line_server_count(&server, TEST_TURNS);
-        line_server_wait(&server, TEST_TURNS, turns + 5);
+        turns = test_gate_count(&server.gate, TEST_TURNS);
+        test_gate_wait(&server.gate, TEST_TURNS, turns + 5);
     }
     test_client_close(client);
     line_server_stop(&server, 10000);
@@ -97,14 +97,14 @@ static void work_has_no_slow_sender(void **unused)
 
     (void)unused;
     line_server_start(&server, &settings);
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     client = test_client_open(server.port, &plain);
     test_client_say(client, "work a\n");
-    line_server_wait(&server, TEST_BEGUN, 1);
+    test_gate_wait(&server.gate, TEST_BEGUN, 1);
     /* Ticks come every 10 ms: both timeouts pass while the worker works. */
-    turns = line_server_count(&server, TEST_TURNS);
-    line_server_wait(&server, TEST_TURNS, turns + 12);
-    line_server_set_gate(&server, true);
+    turns = test_gate_count(&server.gate, TEST_TURNS);
+    test_gate_wait(&server.gate, TEST_TURNS, turns + 12);
+    test_gate_set(&server.gate, true);
     test_client_expect(client, "a\n");
     test_client_close(client);
     line_server_stop(&server, 10000);
@@ -142,8 +142,8 @@ static void a_slow_reader_is_cut(void **unused)
         line_server_start(&server, &settings);
         client = test_client_open(server.port, readers[i].is_tls ? &tls : &plain);
         test_client_say(client, readers[i].asks);
-        line_server_wait(&server, TEST_CLOSED, 1);
-        assert_int_equal(line_server_count(&server, TEST_WRITTEN), 0);
+        test_gate_wait(&server.gate, TEST_CLOSED, 1);
+        assert_int_equal(test_gate_count(&server.gate, TEST_WRITTEN), 0);
         test_client_close(client);
         line_server_stop(&server, 10000);
     }
@@ -165,9 +165,9 @@ static void a_reader_that_takes_its_time_is_served(void **unused)
     client = test_client_open(server.port, &plain);
     test_client_say(client, "big 20000000\n");
     /* The idle timeout passes, but the answer is not taken yet. */
-    line_server_wait(&server, TEST_OPENED, 1);
-    turns = line_server_count(&server, TEST_TURNS);
-    line_server_wait(&server, TEST_TURNS, turns + 10);
+    test_gate_wait(&server.gate, TEST_OPENED, 1);
+    turns = test_gate_count(&server.gate, TEST_TURNS);
+    test_gate_wait(&server.gate, TEST_TURNS, turns + 10);
     test_client_read_all(client, got);
     assert_int_equal(got->len, 20000000);
     test_client_close(client);
@@ -236,7 +236,7 @@ static void beyond_the_limit_new_connections_wait_until_one_closes(void **unused
             answered++;
         }
     }
-    line_server_wait(&server, TEST_CLOSED, LIMIT + MORE);
+    test_gate_wait(&server.gate, TEST_CLOSED, LIMIT + MORE);
     line_server_stop(&server, 10000);
 }
 
@@ -261,7 +261,7 @@ static void while_all_are_in_use_nobody_is_accepted(void **unused)
         test_client_expect(first, "1\n");
     }
     assert_false(test_client_is_readable(second));
-    assert_int_equal(line_server_count(&server, TEST_OPENED), 1);
+    assert_int_equal(test_gate_count(&server.gate, TEST_OPENED), 1);
     test_client_close(first);
     test_client_expect(second, "2\n");
     test_client_close(second);
@@ -361,10 +361,10 @@ static void without_descriptors_accepting_waits_and_goes_on(void **unused)
     assert_non_null(strstr(line, "Too many open files"));
     /* Ticks come every 25 ms; a loop that spins on the ready socket makes them in no time. */
     since = hf_env_boottime_ms(&server.env);
-    turns = line_server_count(&server, TEST_TURNS);
-    line_server_wait(&server, TEST_TURNS, turns + 20);
+    turns = test_gate_count(&server.gate, TEST_TURNS);
+    test_gate_wait(&server.gate, TEST_TURNS, turns + 20);
     assert_true(hf_env_boottime_ms(&server.env) - since >= 100);
-    assert_int_equal(line_server_count(&server, TEST_OPENED), 0);
+    assert_int_equal(test_gate_count(&server.gate, TEST_OPENED), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(waitpid(child, &result, 0), child);
     assert_int_equal(result, 0);

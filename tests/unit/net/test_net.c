@@ -169,7 +169,7 @@ static void many_connections_are_served_at_once(void **unused)
         for (size_t n = 0; n < MANY; n++) {
             test_client_close(clients[n]);
         }
-        line_server_wait(&server, TEST_CLOSED, MANY);
+        test_gate_wait(&server.gate, TEST_CLOSED, MANY);
         line_server_stop(&server, 10000);
     }
 }
@@ -187,17 +187,17 @@ static void no_byte_leaves_before_the_turn_hook_has_run(void **unused)
         test_client_say(client, "echo first\n");
         test_client_expect(client, "first\n");
         for (unsigned n = 0; n < 50; n++) {
-            (void)pthread_mutex_lock(&server.lock);
+            (void)pthread_mutex_lock(&server.gate.lock);
             server.watched = client;
-            (void)pthread_mutex_unlock(&server.lock);
+            (void)pthread_mutex_unlock(&server.gate.lock);
             test_client_say(client, n % 2 == 0 ? "echo x\n" : "work x\n");
-            line_server_wait(&server, TEST_WRITTEN, n + 2);
+            test_gate_wait(&server.gate, TEST_WRITTEN, n + 2);
             test_client_expect(client, "x\n");
         }
-        (void)pthread_mutex_lock(&server.lock);
+        (void)pthread_mutex_lock(&server.gate.lock);
         assert_false(server.saw_early_bytes);
-        (void)pthread_mutex_unlock(&server.lock);
-        assert_true(line_server_count(&server, TEST_TURNS) >= 50);
+        (void)pthread_mutex_unlock(&server.gate.lock);
+        assert_true(test_gate_count(&server.gate, TEST_TURNS) >= 50);
         test_client_close(client);
         line_server_stop(&server, 10000);
     }
@@ -215,13 +215,13 @@ static void what_could_not_be_recorded_is_not_answered(void **unused)
         client = open_kind(&server, i);
         test_client_say(client, "echo first\n");
         test_client_expect(client, "first\n");
-        line_server_wait(&server, TEST_WRITTEN, 1);
+        test_gate_wait(&server.gate, TEST_WRITTEN, 1);
         atomic_store(&server.forgets, true);
         test_client_say(client, i % 2 == 0 ? "echo secret\n" : "work secret\n");
         test_client_read_all(client, got);
         assert_string_equal(hf_buf_text(got), "");
-        line_server_wait(&server, TEST_CLOSED, 1);
-        assert_int_equal(line_server_count(&server, TEST_WRITTEN), 1);
+        test_gate_wait(&server.gate, TEST_CLOSED, 1);
+        assert_int_equal(test_gate_count(&server.gate, TEST_WRITTEN), 1);
         test_client_close(client);
         /* The next turn that can be recorded answers again. */
         atomic_store(&server.forgets, false);
@@ -252,7 +252,7 @@ static void certificates_are_replaced_while_connections_live(void **unused)
     test_client_expect(before, "1\n");
     expires = hf_tls_expires_ms(server.tls);
     test_authority_issue(server.authority, &fresh);
-    assert_ok(&server.op, hf_tls_reload(server.tls, &server.op));
+    line_server_reload_tls(&server);
     assert_true(hf_tls_expires_ms(server.tls) > expires);
     after = test_client_open(server.port, &offer);
     test_client_say(before, "work 2\n");
@@ -277,7 +277,7 @@ static void a_client_without_a_certificate_is_not_let_in_where_one_is_required(v
     (void)unused;
     line_server_start(&server, &settings);
     assert_null(test_client_try(server.port, &offer));
-    assert_int_equal(line_server_count(&server, TEST_OPENED), 0);
+    assert_int_equal(test_gate_count(&server.gate, TEST_OPENED), 0);
     line_server_stop(&server, 10000);
 }
 
@@ -297,7 +297,7 @@ static void a_client_that_speaks_no_tls_is_cut(void **unused)
     test_client_read_all(client, got);
     assert_null(memmem(got->data, got->len, "not", 3));
     test_client_close(client);
-    assert_int_equal(line_server_count(&server, TEST_OPENED), 0);
+    assert_int_equal(test_gate_count(&server.gate, TEST_OPENED), 0);
     line_server_stop(&server, 10000);
 }
 

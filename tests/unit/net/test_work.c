@@ -34,21 +34,21 @@ static void a_client_may_leave_while_a_worker_works_for_it(void **unused)
 
         print_message("%s\n", leavers[i].says);
         line_server_start(&server, &settings);
-        line_server_set_gate(&server, false);
+        test_gate_set(&server.gate, false);
         client = test_client_open(server.port, &offer);
         test_client_say(client, "work a\n");
-        line_server_wait(&server, TEST_BEGUN, 1);
+        test_gate_wait(&server.gate, TEST_BEGUN, 1);
         if (leavers[i].resets) {
             test_client_reset(client);
         } else {
             test_client_close(client);
         }
-        line_server_wait(&server, TEST_CLOSED, 1);
+        test_gate_wait(&server.gate, TEST_CLOSED, 1);
         assert_int_equal(hf_net_connections(server.net), 0);
-        assert_int_equal(line_server_count(&server, TEST_ORPHANS), 0);
-        line_server_set_gate(&server, true);
-        line_server_wait(&server, TEST_ORPHANS, 1);
-        assert_int_equal(line_server_count(&server, TEST_DONE), 0);
+        assert_int_equal(test_gate_count(&server.gate, TEST_ORPHANS), 0);
+        test_gate_set(&server.gate, true);
+        test_gate_wait(&server.gate, TEST_ORPHANS, 1);
+        assert_int_equal(test_gate_count(&server.gate, TEST_DONE), 0);
         line_server_stop(&server, 10000);
     }
 }
@@ -63,12 +63,12 @@ static void a_full_queue_refuses_and_the_connection_lives(void **unused)
 
     (void)unused;
     line_server_start(&server, &settings);
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     for (size_t i = 0; i < HF_COUNT(clients); i++) {
         clients[i] = test_client_open(server.port, &plain);
     }
     test_client_say(clients[0], "work 0\n");
-    line_server_wait(&server, TEST_BEGUN, 1);
+    test_gate_wait(&server.gate, TEST_BEGUN, 1);
     /* An answered echo shows that what was sent before it on this loop is in the queue. */
     test_client_say(clients[1], "work 1\n");
     test_client_say(clients[2], "work 2\n");
@@ -78,8 +78,8 @@ static void a_full_queue_refuses_and_the_connection_lives(void **unused)
     }
     test_client_say(clients[3], "work 3\n");
     test_client_expect(clients[3], "the queue of waiting requests is full\n");
-    assert_int_equal(line_server_count(&server, TEST_LIMITED), 1);
-    line_server_set_gate(&server, true);
+    assert_int_equal(test_gate_count(&server.gate, TEST_LIMITED), 1);
+    test_gate_set(&server.gate, true);
     test_client_expect(clients[0], "0\n");
     test_client_expect(clients[1], "1\n");
     test_client_expect(clients[2], "2\n");
@@ -132,10 +132,10 @@ static void what_is_sent_ahead_is_not_hoarded_and_not_lost(void **unused)
 
     (void)unused;
     line_server_start(&server, &settings);
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     ahead.client = test_client_open(server.port, &plain);
     test_client_say(ahead.client, "work a\n");
-    line_server_wait(&server, TEST_BEGUN, 1);
+    test_gate_wait(&server.gate, TEST_BEGUN, 1);
     assert_int_equal(pthread_create(&ahead.thread, NULL, send_ahead, &ahead), 0);
     /* It comes to a stop, because the server takes little and sockets do not hold 32 MiB. */
     do {
@@ -143,7 +143,7 @@ static void what_is_sent_ahead_is_not_hoarded_and_not_lost(void **unused)
         line_server_wait_until(&server, hf_env_boottime_ms(&server.env) + 300);
     } while (atomic_load(&ahead.sent) != sent);
     assert_true(sent < AHEAD_LINES);
-    line_server_set_gate(&server, true);
+    test_gate_set(&server.gate, true);
     test_client_expect(ahead.client, "a\n");
     while (got_bytes < expected) {
         assert_true(test_client_read(ahead.client, got));
@@ -178,12 +178,12 @@ static void what_is_sent_ahead_over_tls_is_not_forgotten(void **unused)
         hf_buf_add_format(ahead, n % 1000 == 0 ? "work %u\n" : "echo %u\n", n);
         hf_buf_add_format(expected, "%u\n", n);
     }
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     test_client_say(client, hf_buf_text(ahead));
-    line_server_wait(&server, TEST_BEGUN, 1);
-    turns = line_server_count(&server, TEST_TURNS);
-    line_server_wait(&server, TEST_TURNS, turns + 20);
-    line_server_set_gate(&server, true);
+    test_gate_wait(&server.gate, TEST_BEGUN, 1);
+    turns = test_gate_count(&server.gate, TEST_TURNS);
+    test_gate_wait(&server.gate, TEST_TURNS, turns + 20);
+    test_gate_set(&server.gate, true);
     test_client_expect(client, hf_buf_text(expected));
     test_client_close(client);
     line_server_stop(&server, 10000);
@@ -200,14 +200,14 @@ static void workers_have_lanes_after_those_of_loops(void **unused)
     line_server_start(&server, &settings);
     assert_int_equal(hf_net_loops(server.net), LOOPS);
     assert_int_equal(hf_net_lanes(server.net), LOOPS + WORKERS);
-    line_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     for (size_t i = 0; i < WORKERS; i++) {
         clients[i] = test_client_open(server.port, &plain);
         test_client_say(clients[i], "work a\n");
     }
     /* The gate keeps every worker busy, so that each takes one. */
-    line_server_wait(&server, TEST_BEGUN, WORKERS);
-    line_server_set_gate(&server, true);
+    test_gate_wait(&server.gate, TEST_BEGUN, WORKERS);
+    test_gate_set(&server.gate, true);
     for (size_t i = 0; i < WORKERS; i++) {
         test_client_expect(clients[i], "a\n");
         test_client_close(clients[i]);

@@ -123,6 +123,21 @@ static void a_new_file_is_whole_private_and_alone(void **unused)
     assert_int_equal(count_files(), before + 1);
 }
 
+static void what_is_public_is_so_whatever_the_umask(void **unused)
+{
+    HF_AUTO_STRING path = in_directory("public");
+    mode_t old_mask = umask(077);
+    struct stat info;
+
+    (void)unused;
+    assert_ok(&world.op, hf_public_file_create(&world.op, path, hf_bytes_of_text("certificate")));
+    (void)umask(old_mask);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0644);
+    assert_fails(&world.op, hf_public_file_create(&world.op, path, hf_bytes_of_text("other")),
+                 HF_EXISTS);
+}
+
 static void a_path_that_is_taken_is_left_as_it_is(void **unused)
 {
     HF_AUTO_STRING path = in_directory("taken");
@@ -176,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_file_of_somebody_else_is_refused),
         cmocka_unit_test(what_is_no_file_is_refused_and_what_is_not_there_is_unavailable),
         cmocka_unit_test(a_pipe_of_ours_is_read_to_its_end),
+        cmocka_unit_test(what_is_public_is_so_whatever_the_umask),
         cmocka_unit_test(a_new_file_is_whole_private_and_alone),
         cmocka_unit_test(a_path_that_is_taken_is_left_as_it_is),
         cmocka_unit_test(a_directory_that_is_not_there_is_unavailable),
