@@ -7,7 +7,7 @@
 #   make interop      against real Hadoop, fetched by name from Maven Central; needs Java and Maven
 #   make bench        prints figures beside stated limits
 #   make fuzz         libFuzzer on every parser, FUZZ_SECONDS (60) each
-#   make coverage     line coverage of the unit and contract suites
+#   make coverage     line coverage of the unit, contract and integration suites
 #   make install      to DESTDIR and PREFIX
 
 PREFIX ?= /usr/local
