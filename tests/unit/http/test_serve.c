@@ -555,9 +555,9 @@ static void large_bodies_that_find_no_room_are_told_to_come_again(void **unused)
 
     (void)unused;
     door_server_start(&server, &usual_net, &usual_listener, 0);
-    door_server_set_gate(&server, false);
+    test_gate_set(&server.gate, false);
     at_work = post(&server, "/t/gated/a", 50000, 0);
-    door_server_wait(&server, DOOR_WAITING, 1);
+    test_gate_wait(&server.gate, DOOR_WAITING, 1);
     slow = post(&server, "/t/work", 40000, 1);
     wait_for_used(&server, 90000);
 
@@ -577,10 +577,10 @@ static void large_bodies_that_find_no_room_are_told_to_come_again(void **unused)
 
     /* Who goes away, and whose answer has left, make room. */
     test_client_reset(slow);
-    door_server_set_gate(&server, true);
-    door_server_wait(&server, DOOR_WRITTEN, 1);
+    test_gate_set(&server.gate, true);
+    test_gate_wait(&server.gate, DOOR_WRITTEN, 1);
     client = post(&server, "/t/gated/b", 60000, 0);
-    door_server_wait(&server, DOOR_WRITTEN, 2);
+    test_gate_wait(&server.gate, DOOR_WRITTEN, 2);
     test_client_close(client);
     test_client_close(at_work);
     door_server_stop(&server, 1000);

@@ -393,7 +393,7 @@ static void tls_buffers_go_when_a_connection_rests(void **unused)
             assert_in_range(hf_metric_get(buffered), 0, MOST + 1);
         }
         while (hf_metric_get(buffered) > 0) {
-            line_server_wait(&server, TEST_TURNS, line_server_count(&server, TEST_TURNS) + 1);
+            test_gate_wait(&server.gate, TEST_TURNS, test_gate_count(&server.gate, TEST_TURNS) + 1);
         }
     }
     for (size_t i = 0; i < CLIENTS; i++) {
