@@ -13,7 +13,7 @@ import urllib.parse
 import uuid
 
 import openapi
-from node import Node, UnixConnection, free_port
+from node import Node, UnixConnection, free_port, wait_for
 
 DOCUMENT = openapi.Document()
 ANSWERED = set()  # operations that have given their good answer
@@ -492,6 +492,38 @@ class OverTheUnixSocket(BothDoors, Calls):
         health = {link["name"]: link["health"] for link in chain}
         self.assertEqual(health.pop("offline (passphrase)"), "closed")
         self.assertEqual(set(health.values()), {"open"})
+
+    def test_slots_and_the_root_are_changed(self):
+        passphrase = {"passphrase": "a passphrase of the test"}
+        self.refused(400, "invalid", '"name"', "POST", "/api/v1/slots", passphrase)
+        self.refused(400, "invalid", "passphrase", "POST", "/api/v1/slots", {"name": self.name})
+        slot = self.call("POST", "/api/v1/slots", {"name": self.name, **passphrase})
+        self.assertEqual((slot["name"], slot["verified"], slot["proven_generation"]), (self.name, True, slot["root_generation"]))
+        self.refused(409, "exists", "already", "POST", "/api/v1/slots", {"name": self.name, **passphrase})
+        path = f"/api/v1/slots/{self.name}"
+        self.assertEqual(self.call("POST", f"/api/v1/slots/{slot['id']}/test", passphrase)["id"], slot["id"])
+        self.refused(403, "denied", "passphrase", "POST", path + "/test", {"passphrase": "wrong"})
+        self.refused(400, "invalid", "opens with a passphrase", "POST", path + "/test",
+                     {"protector": "keyfile", "file": str(NODE.dir / "secrets/node.key")})
+        before = self.settled()["generation"]
+        self.assertEqual(self.call("POST", "/api/v1/root/rotate"), {"generation": before + 1})
+        root = self.settled()
+        self.assertEqual((root["generation"], root["stuck"]), (before + 1, 0))
+        self.assertTrue(root["begun"] <= root["ended"])
+        self.refused(400, "invalid", "keep_root", "DELETE", path + "?keep_root=maybe")
+        gone = self.call("DELETE", path)
+        self.assertEqual((gone["root_generation"], gone["root_kept"]), (before + 2, False))
+        self.settled()
+        self.refused(404, "not_found", "no slot", "DELETE", path)
+        self.refused(404, "not_found", "no slot", "POST", path + "/test", passphrase)
+
+    def settled(self):
+        """The root once no record is being moved, and the node's own slot is proven for it."""
+        def look():
+            root = self.call("GET", "/api/v1/root")
+            slots = {slot["name"]: slot for slot in self.call("GET", "/api/v1/slots")["slots"]}
+            return not root["moving"] and slots["node-1"]["proven_generation"] == root["generation"] and root
+        return wait_for(look, "end of the rotation")
 
     def test_a_locked_node_answers_little_and_opens_again(self):
         self.create()

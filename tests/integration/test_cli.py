@@ -74,8 +74,8 @@ class Running(Case):
 
     def test_slots_and_the_chain_of_a_key(self):
         said = self.node.run("slot", "list")
-        self.assertRegex(said, r"(?m)^node-1 +keyfile +no +no +yes +20")
-        self.assertRegex(said, rf"(?m)^offline +passphrase +yes +yes +yes +20\S+ +{ID}$")
+        self.assertRegex(said, r"(?m)^node-1 +keyfile +no +no +yes +1 +1 +20")
+        self.assertRegex(said, rf"(?m)^offline +passphrase +yes +yes +yes +1 +1 +20\S+ +{ID}$")
         self.node.run("key", "create", "hadoop/chain")
         for what in ("hadoop/chain", "hadoop/chain@1"):
             said = self.node.run("why", what)

@@ -54,8 +54,9 @@ static void a_record_has_the_documented_bytes(void **state)
               hf_record_seal_with(world->unlocked, &world->op, HF_KIND_KEY, HF_RECORD_TOMBSTONE,
                                   &next, HF_BYTES_NONE, plain_salt, plain_nonce, tombstone));
     expect_hex("tombstone", hf_buf_bytes(tombstone), tombstone_vector);
-    assert_ok(&world->op, hf_root_commitment(world->crypto, &world->op, world->unlocked->roots.current.secret,
-                                             world->unlocked->store_id, 1, commitment));
+    assert_ok(&world->op,
+              hf_root_commitment(world->crypto, &world->op, world->unlocked->roots.current.secret,
+                                 world->unlocked->store_id, 1, commitment));
     expect_hex("commitment", hf_bytes_of(commitment, sizeof commitment), commitment_vector);
 }
 
@@ -281,6 +282,73 @@ static void full_locked_memory_is_a_clear_refusal(void **state)
     assert_ok(op, open_at(world->unlocked, op, PATH, 3, hf_buf_bytes(body)));
 }
 
+/* docs/formats/root.md */
+static const char root_content[] =
+    "0100000002000001a20072e79b000000000000000000000020"
+    "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f";
+static const char root_record[] =
+    "010f0000000001404142434445464748494a4b4c4d4e4f606162636465666768696a6b00000000"
+    "014ce6d81f42b2dcb87e342d46f379bbfa10e91e1a269f1095e1783435978f12b8e8563569c06fbf8d19bff8"
+    "1815390193ce8d9b5168ec398f07d186f02aaa2f01be5a563544fef951";
+
+static void a_root_in_a_record_has_the_documented_bytes(void **state)
+{
+    struct plain_world *world = *state;
+    HF_AUTO_STRING path = hf_root_path(2);
+    struct hf_record_place place = { path, 1 };
+    struct hf_root_record root = { .generation = 2, .begun_ms = 1795303860123 };
+    struct hf_root_record again;
+    HF_AUTO(secret) content = NULL;
+    HF_AUTO(buf) body = hf_buf_new();
+    uint8_t bytes[HF_ROOT_LEN];
+
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(0x20 + i);
+    }
+    root.root = hf_bytes_of(bytes, sizeof bytes);
+    assert_string_equal(path, "root/0000000002");
+    assert_ok(&world->op, hf_root_record_encode(&world->op, &root, &content));
+    expect_hex("content", hf_secret_bytes(content), root_content);
+    assert_ok(&world->op,
+              hf_record_seal_with(world->unlocked, &world->op, HF_KIND_ROOT, 0, &place,
+                                  hf_secret_bytes(content), plain_salt, plain_nonce, body));
+    expect_hex("record", hf_buf_bytes(body), root_record);
+    assert_ok(&world->op, hf_root_record_parse(&world->op, hf_secret_bytes(content), &again));
+    assert_true(again.generation == 2 && again.begun_ms == root.begun_ms && again.ended_ms == 0);
+    assert_true(hf_bytes_equal(again.root, root.root));
+}
+
+static const struct {
+    const char *says;
+    size_t at;
+    uint8_t value;
+    size_t cut;
+} bad_roots[] = {
+    { "another format", 0, 2, 0 },
+    { "no generation", 4, 0, 0 },
+    { "half a root", 24, 16, 16 },
+    { "cut short", 0, 1, 1 },
+};
+
+static void what_is_no_root_is_refused(void **state)
+{
+    struct plain_world *world = *state;
+
+    for (size_t i = 0; i < HF_COUNT(bad_roots); i++) {
+        HF_AUTO(buf) content = bytes_of_hex(root_content);
+        struct hf_root_record root;
+        struct hf_status status;
+
+        content->data[bad_roots[i].at] = bad_roots[i].value;
+        content->len -= bad_roots[i].cut;
+        status = hf_root_record_parse(&world->op, hf_buf_bytes(content), &root);
+        if (status.code != HF_CORRUPT) {
+            fail_msg("%s: code %d", bad_roots[i].says, status.code);
+        }
+        hf_op_clear(&world->op);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +369,9 @@ int main(void)
                                         plain_setup, plain_teardown),
         cmocka_unit_test_setup_teardown(full_locked_memory_is_a_clear_refusal, plain_setup,
                                         plain_teardown),
+        cmocka_unit_test_setup_teardown(a_root_in_a_record_has_the_documented_bytes, plain_setup,
+                                        plain_teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_root_is_refused, plain_setup, plain_teardown),
     };
 
     world_start_process((size_t)8 << 20);

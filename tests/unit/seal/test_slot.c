@@ -77,6 +77,26 @@ static void the_documented_bytes_are_a_slot(void **state)
     assert_true(info.created_ms == 1795303860123 && info.proven_ms == 1795303860456);
 }
 
+/* Format 2: it holds root 2, and was proven for root 1. */
+static void a_slot_after_a_rotation_has_the_documented_bytes(void **state)
+{
+    struct plain_world *world = *state;
+    HF_AUTO(slot) slot = documented_slot();
+    HF_AUTO(slot) parsed = NULL;
+    HF_AUTO(buf) wanted = bytes_of_hex(clear_vector);
+    HF_AUTO(buf) clear = hf_buf_new();
+    size_t generation_at = wanted->len - 16 - 30 - 4 - 1;
+
+    slot->root_generation = 2;
+    wanted->data[0] = 2;
+    wanted->data[generation_at] = 2;
+    hf_put_u32(wanted, 1);
+    hf_slot_encode(slot, clear);
+    assert_true(hf_bytes_equal(hf_buf_bytes(clear), hf_buf_bytes(wanted)));
+    assert_ok(&world->op, hf_slot_parse(&world->op, hf_buf_bytes(clear), &parsed));
+    assert_true(parsed->root_generation == 2 && parsed->proven_generation == 1);
+}
+
 static void a_slot_cut_short_or_continued_is_none(void **state)
 {
     struct plain_world *world = *state;
@@ -207,6 +227,8 @@ int main(void)
                                         plain_teardown),
         cmocka_unit_test_setup_teardown(the_documented_bytes_are_a_slot, plain_setup,
                                         plain_teardown),
+        cmocka_unit_test_setup_teardown(a_slot_after_a_rotation_has_the_documented_bytes,
+                                        plain_setup, plain_teardown),
         cmocka_unit_test_setup_teardown(a_slot_cut_short_or_continued_is_none, plain_setup,
                                         plain_teardown),
         cmocka_unit_test_setup_teardown(a_slot_of_an_unknown_form_is_none, plain_setup,
