@@ -1,6 +1,6 @@
 /*
  * What happens once a second or once a minute: audit feed, pin, cookie secrets, usage, destruction
- * of what is due, signatures of the trail.
+ * of what is due, signatures of the trail; and the records that a root rotation moves.
  */
 #include <errno.h>
 #include <string.h>
@@ -103,30 +103,43 @@ static void prove_slots(struct hf_node *node, struct hf_op *op)
     }
 }
 
-/* Whether it wants to go on at once. */
-static bool move_records(struct hf_node *node, struct hf_op *op)
+/* At once again while there is more; after a failure, which a person has to mend, not so soon. */
+static void move_records(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
 {
-    bool more = false;
+    uint64_t now_ms = hf_env_boottime_ms(node->env);
+    struct hf_status status;
 
-    report(node, op, hf_service_root_job(node->service, op, MOVE_SLICE_MS, &more),
-           "rotation of the root");
-    return more;
+    chores->is_moving = false;
+    if (now_ms < chores->move_due_ms) {
+        return;
+    }
+    status = hf_service_root_job(node->service, op, MOVE_SLICE_MS, &chores->is_moving);
+    chores->move_due_ms = status.code == HF_OK ? now_ms : now_ms + MINUTE_MS;
+    report(node, op, status, "rotation of the root");
+}
+
+/* Everything at once after the next unlock. */
+static void rest_while_locked(struct hf_node *node, struct hf_chores *chores)
+{
+    /* Again, for a refresh that was under way when the node was locked. */
+    hf_cookies_clear(node->cookies);
+    *chores = (struct hf_chores){ .sign_due_ms = chores->sign_due_ms };
 }
 
 void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
 {
+    uint32_t generation;
+
     sign_trail(node, op, chores);
     if (!hf_seal_is_unlocked(node->seal)) {
-        /* Again, for a refresh that was under way when the node was locked. */
-        hf_cookies_clear(node->cookies);
-        chores->minute_due_ms = 0;
-        chores->is_moving = false;
+        rest_while_locked(node, chores);
         return;
     }
+    generation = hf_seal_root_generation(node->seal);
     each_second(node, op);
-    chores->is_moving = move_records(node, op);
-    if (hf_seal_root_generation(node->seal) != chores->proven_for) {
-        chores->proven_for = hf_seal_root_generation(node->seal);
+    move_records(node, op, chores);
+    if (generation != chores->proven_for) {
+        chores->proven_for = generation;
         prove_slots(node, op);
     }
     if (hf_env_boottime_ms(node->env) >= chores->minute_due_ms) {

@@ -7,7 +7,7 @@ import stat
 import unittest
 
 from kms import Kms
-from node import Node
+from node import Node, wait_for
 
 FIXTURES = sorted(path.parent for path in (pathlib.Path(__file__).parents[1] / "fixtures").glob("*/expected.json"))
 
@@ -56,6 +56,22 @@ class Fixtures(unittest.TestCase):
                 node.run("unlock", stdin=(node.dir / "offline/passphrase").read_bytes())
                 node.wait_until("ready")
                 self.check(node, json.loads((fixture / "expected.json").read_text()))
+
+    def test_each_gets_a_new_root_and_gives_the_same_keys(self):
+        for fixture in FIXTURES:
+            with self.subTest(fixture.name):
+                node = self.copy(fixture)
+                node.start()
+                generation = json.loads(node.run("root", "rotate", "--json"))["generation"]
+                wait_for(lambda node=node: not node.run_json("root", "status")["moving"], "end of the rotation")
+                self.check(node, json.loads((fixture / "expected.json").read_text()))
+                self.assertEqual(node.stop(), 0)
+                (node.dir / "secrets/node.key").unlink()
+                node.start(ready=False)
+                node.run("unlock", stdin=(node.dir / "offline/passphrase").read_bytes())
+                node.wait_until("ready")
+                self.assertEqual(node.run_json("root", "status")["generation"], generation)
+                self.assertIn("The chain is whole", node.run("audit", "verify"))
 
 
 if __name__ == "__main__":
