@@ -107,19 +107,17 @@ bool hf_root_is_moving(struct hf_unlocked *unlocked)
     return is_moving;
 }
 
-struct hf_status hf_root_copy(struct hf_unlocked *unlocked, struct hf_op *op, struct hf_root *out)
+struct hf_status hf_root_copy(struct hf_unlocked *unlocked, struct hf_op *op,
+                              uint32_t *out_generation, struct hf_secret **out)
 {
     const struct hf_root *current = &unlocked->roots.current;
-    struct hf_root copy = { 0 };
     struct hf_status status;
 
     pthread_rwlock_rdlock(&unlocked->roots.lock);
-    copy = (struct hf_root){ current->generation, current->owner, NULL };
-    status = hf_secret_copy(op, hf_secret_bytes(current->secret), &copy.secret);
+    *out_generation = current->generation;
+    status = hf_secret_copy(op, hf_secret_bytes(current->secret), out);
     pthread_rwlock_unlock(&unlocked->roots.lock);
-    HF_TRY(status);
-    *out = copy;
-    return HF_SUCCESS;
+    return status;
 }
 
 struct hf_status hf_root_commit(struct hf_unlocked *unlocked, struct hf_op *op,

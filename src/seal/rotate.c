@@ -123,16 +123,15 @@ struct hf_status hf_seal_root_stage(struct hf_seal *seal, struct hf_op *op, stru
                        "; 'holdfast root status' says how far they are",
                        hf_root_generation(unlocked));
     }
-    HF_TRY(hf_root_copy(unlocked, op, &current));
-    old_secret = current.secret;
+    HF_TRY(hf_root_copy(unlocked, op, &current.generation, &old_secret));
+    current.secret = old_secret;
     HF_TRY(hf_random_secret(seal->crypto, op, HF_ROOT_LEN, &new_secret));
     next.generation = current.generation + 1;
     next.owner = atomic_fetch_add(&seal->next_number, 1);
     next.secret = new_secret;
     HF_TRY(stage_all(seal, unlocked, op, txn, &current, &next, without_slot));
     hf_txn_bind(txn, current.generation);
-    new_secret = NULL;
-    hf_txn_next_root(txn, &next);
+    hf_txn_next_root(txn, &next, HF_TAKE(new_secret));
     return HF_SUCCESS;
 }
 
@@ -223,8 +222,8 @@ static struct hf_status put_moved(struct hf_unlocked *unlocked, struct hf_op *op
         return hf_txn_put(txn, op, kind, record->path, record->revision, plain);
     }
     HF_TRY(hf_slot_parse(op, plain, &slot));
-    HF_TRY(hf_root_copy(unlocked, op, &root));
-    secret = root.secret;
+    HF_TRY(hf_root_copy(unlocked, op, &root.generation, &secret));
+    root.secret = secret;
     HF_TRY(hf_slot_reseal(unlocked, op, slot, &root));
     hf_slot_encode(slot, clear);
     return hf_txn_put(txn, op, kind, record->path, record->revision, hf_buf_bytes(clear));

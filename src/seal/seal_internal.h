@@ -144,7 +144,8 @@ bool hf_root_is_open(struct hf_unlocked *unlocked, uint32_t generation);
 /* Whether a rotation is under way, as far as this node knows. */
 bool hf_root_is_moving(struct hf_unlocked *unlocked);
 /* A copy of the root in force. */
-HF_STATUS hf_root_copy(struct hf_unlocked *unlocked, struct hf_op *op, struct hf_root *out);
+HF_STATUS hf_root_copy(struct hf_unlocked *unlocked, struct hf_op *op, uint32_t *out_generation,
+                       struct hf_secret **out);
 /* From now on that root is in force, and the one before it is the old one. Takes over secret; does
  * nothing unless it is the next one. */
 void hf_root_advance(struct hf_unlocked *unlocked, uint32_t generation, struct hf_secret **secret);
@@ -547,8 +548,8 @@ HF_STATUS hf_txn_commit_as(struct hf_txn *txn, struct hf_op *op, const struct hf
                            struct hf_txn_commit *out);
 /* What is staged was made for this root: once another is in force the commit is HF_CONFLICT. */
 void hf_txn_bind(struct hf_txn *txn, uint32_t generation);
-/* The commit puts this root in force. Takes over root->secret. */
-void hf_txn_next_root(struct hf_txn *txn, struct hf_root *root);
+/* The commit puts this root in force. Takes over its secret. */
+void hf_txn_next_root(struct hf_txn *txn, const struct hf_root *root, struct hf_secret *secret);
 /* hf_txn_put() under the root that the commit puts in force. */
 HF_STATUS hf_txn_put_next(struct hf_txn *txn, struct hf_op *op, enum hf_kind kind, const char *path,
                           uint64_t expected, struct hf_bytes plain);

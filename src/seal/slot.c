@@ -159,8 +159,8 @@ static struct hf_status seal_and_prove(struct hf_unlocked *unlocked, struct hf_o
     HF_AUTO(secret) secret = NULL;
     HF_AUTO(secret) proof = NULL;
 
-    HF_TRY(hf_root_copy(unlocked, op, &root));
-    secret = root.secret;
+    HF_TRY(hf_root_copy(unlocked, op, &root.generation, &secret));
+    root.secret = secret;
     HF_TRY(hf_slot_reseal(unlocked, op, slot, &root));
     HF_TRY(hf_slot_open_root(unlocked->crypto, op, unlocked->store_id, slot, protector, &proof));
     if (!hf_secret_equal(proof, secret)) {

@@ -82,7 +82,7 @@ struct hf_status hf_seal_try_slot(struct hf_seal *seal, struct hf_op *op, const 
     HF_AUTO(slot) slot = NULL;
     HF_AUTO(secret) root = NULL;
     HF_AUTO(secret) in_force = NULL;
-    struct hf_root current = { 0 };
+    uint32_t generation;
     uint64_t revision;
 
     HF_ENTER(seal, op, unlocked);
@@ -92,9 +92,8 @@ struct hf_status hf_seal_try_slot(struct hf_seal *seal, struct hf_op *op, const 
                        slot->protector, protector->ops->kind);
     }
     HF_TRY(hf_slot_open_root(seal->crypto, op, seal->store_id, slot, protector, &root));
-    HF_TRY(hf_root_copy(unlocked, op, &current));
-    in_force = current.secret;
-    if (slot->root_generation != current.generation || !hf_secret_equal(root, in_force)) {
+    HF_TRY(hf_root_copy(unlocked, op, &generation, &in_force));
+    if (slot->root_generation != generation || !hf_secret_equal(root, in_force)) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "slot \"%s\" opens another root key than the one in force",
                              slot->name);

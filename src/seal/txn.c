@@ -144,10 +144,10 @@ void hf_txn_bind(struct hf_txn *txn, uint32_t generation)
     txn->bound = generation;
 }
 
-void hf_txn_next_root(struct hf_txn *txn, struct hf_root *root)
+void hf_txn_next_root(struct hf_txn *txn, const struct hf_root *root, struct hf_secret *secret)
 {
     hf_secret_free(txn->next.secret);
-    txn->next = (struct hf_root){ root->generation, root->owner, HF_TAKE(root->secret) };
+    txn->next = (struct hf_root){ root->generation, root->owner, secret };
 }
 
 struct hf_status hf_txn_bury(struct hf_txn *txn, struct hf_op *op, enum hf_kind kind,

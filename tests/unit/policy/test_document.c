@@ -164,8 +164,9 @@ static void roles_hold_what_is_written_of_them(void **unused)
                       "key.decrypt key.sign key.verify key.mac random " },
         { "auditor", "node.status slot.list keyring.read key.list key.read policy.read "
                      "audit.read why " },
-        { "operator", "node.status node.unlock node.lock slot.list slot.change slot.test "
-                      "slot.remove root.rotate keyring.read key.list policy.read policy.change approve why " },
+        { "operator",
+          "node.status node.unlock node.lock slot.list slot.change slot.test "
+          "slot.remove root.rotate keyring.read key.list policy.read policy.change approve why " },
     };
 
     (void)unused;
