@@ -258,7 +258,19 @@ void hf_sqlite_checkpointer_stop(struct hf_sqlite_engine *engine);
 /* Tells it how long the write-ahead log has grown. */
 void hf_sqlite_checkpointer_tell(struct hf_sqlite_engine *engine, int frames);
 
+/*
+ * For snapshots, of other engines too, in a new empty file: the tables of a new store, with the
+ * statements of the writer to fill them.
+ */
+HF_STATUS hf_sqlite_fill_copy(struct hf_op *op, const char *file, const uint8_t *store_id,
+                              struct hf_sqlite_connection *out);
+
 /* sqlite_snapshot.c */
+
+/* The closed file is whole, stands at seq and is durable. */
+HF_STATUS hf_sqlite_prove_copy(struct hf_op *op, const char *file, int64_t seq);
+/* Removes the file and what SQLite puts beside it. */
+void hf_sqlite_remove_copy(const char *file);
 struct hf_status hf_sqlite_snapshot(struct hf_engine *engine, struct hf_op *op, const char *file,
                                     uint64_t *out_seq);
 

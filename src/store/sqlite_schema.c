@@ -323,6 +323,13 @@ static struct hf_status fill(struct hf_op *op, struct hf_sqlite_connection *conn
     return hf_sqlite_run_text(connection, op, "COMMIT");
 }
 
+struct hf_status hf_sqlite_fill_copy(struct hf_op *op, const char *file, const uint8_t *store_id,
+                                     struct hf_sqlite_connection *out)
+{
+    HF_TRY(fill(op, out, file, store_id));
+    return prepare(op, out, HF_SQLITE_BEGIN, HF_SQLITE_STATEMENTS);
+}
+
 static struct hf_status make_aside(struct hf_op *op, const char *file, const uint8_t *store_id)
 {
     struct hf_sqlite_connection connection = { 0 };

@@ -89,7 +89,7 @@ static struct hf_status copy_into(struct hf_op *op, struct hf_sqlite_connection 
     return status;
 }
 
-static struct hf_status prove_file(struct hf_op *op, const char *file, int64_t seq)
+struct hf_status hf_sqlite_prove_copy(struct hf_op *op, const char *file, int64_t seq)
 {
     struct hf_sqlite_connection copy = { 0 };
     struct hf_status status = hf_sqlite_connect_plain(op, file, &copy);
@@ -103,7 +103,7 @@ static struct hf_status prove_file(struct hf_op *op, const char *file, int64_t s
     return hf_sqlite_sync_directory_of(op, file);
 }
 
-static void remove_failed(const char *file)
+void hf_sqlite_remove_copy(const char *file)
 {
     static const char *const endings[] = { "", "-journal", "-wal", "-shm" };
 
@@ -122,10 +122,10 @@ static struct hf_status make_snapshot(struct hf_op *op, struct hf_sqlite_connect
     HF_TRY(hf_sqlite_make_file(op, file));
     status = copy_into(op, from, file, out_seq);
     if (status.code == HF_OK) {
-        status = prove_file(op, file, *out_seq);
+        status = hf_sqlite_prove_copy(op, file, *out_seq);
     }
     if (status.code != HF_OK) {
-        remove_failed(file);
+        hf_sqlite_remove_copy(file);
     }
     return status;
 }

@@ -11,6 +11,7 @@
 
 static const struct hf_engine_ops *const engines[] = {
     &hf_sqlite_engine,
+    &hf_postgres_engine,
     &hf_memory_engine,
     &hf_failing_engine,
 };
@@ -137,7 +138,8 @@ struct hf_status hf_engine_open(struct hf_op *op, const struct hf_store_settings
             return HF_SUCCESS;
         }
     }
-    return hf_fail(op, HF_INVALID, "there is no store engine \"%s\"; use sqlite", settings->engine);
+    return hf_fail(op, HF_INVALID, "there is no store engine \"%s\"; use sqlite or postgres",
+                   settings->engine);
 }
 
 void hf_engine_free(struct hf_engine *engine)

@@ -128,10 +128,15 @@ typedef struct hf_status (*hf_record_visitor)(void *context, const struct hf_rec
 typedef struct hf_status (*hf_log_visitor)(void *context, const struct hf_logged_batch *batch);
 
 struct hf_store_settings {
-    const char *engine;                /* "sqlite", "memory", "failing" */
+    const char *engine;                /* "sqlite", "postgres", "memory", "failing" */
     const char *directory;             /* where an embedded engine keeps its files */
     bool create;                       /* make a new store; HF_EXISTS when there is one */
     uint8_t store_id[HF_STORE_ID_LEN]; /* for create */
+
+    /* of a store on database hosts */
+    const char *const *hosts; /* how to connect, in libpq's words, one each; NULL-terminated */
+    unsigned synchronous;     /* standbys that confirm every commit before it is answered */
+    bool allow_fewer;         /* with fewer of them write all the same, and say so; else refuse */
 };
 
 struct hf_engine_ops {
@@ -257,6 +262,7 @@ HF_STATUS hf_engine_find(struct hf_engine *engine, struct hf_op *op,
                          struct hf_request_id *out);
 
 extern const struct hf_engine_ops hf_sqlite_engine;
+extern const struct hf_engine_ops hf_postgres_engine;
 extern const struct hf_engine_ops hf_memory_engine;
 extern const struct hf_engine_ops hf_failing_engine;
 

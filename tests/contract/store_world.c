@@ -12,11 +12,13 @@
 #include "base/alloc.h"
 #include "base/codec.h"
 #include "base/text.h"
+#include "store_database.h"
 
 const struct store_kind store_kinds[] = {
-    { .engine = "sqlite", .lasts = true, .snapshots = true },
+    { .engine = "sqlite", .lasts = true, .snapshot = "sqlite" },
     { .engine = "memory" },
     { .engine = "failing" },
+    { .engine = "postgres", .lasts = true, .snapshot = "sqlite", .is_remote = true },
 };
 const size_t store_kind_count = HF_COUNT(store_kinds);
 
@@ -98,6 +100,9 @@ static int remove_entry(const char *path, const struct stat *about, int type, st
 void store_world_done(struct store_world *world)
 {
     store_world_close(world);
+    if (world->kind->is_remote) {
+        store_database_drop(world->directory);
+    }
     assert_int_equal(nftw(world->root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
     free(world->root);
     free(world->directory);
@@ -105,9 +110,12 @@ void store_world_done(struct store_world *world)
 
 struct hf_status store_world_open(struct store_world *world, bool create)
 {
+    HF_AUTO_STRING host = world->kind->is_remote ? store_database_of(world->directory) : NULL;
+    const char *const hosts[] = { host, NULL };
     struct hf_store_settings settings = { .engine = world->kind->engine,
                                           .directory = world->directory,
-                                          .create = create };
+                                          .create = create,
+                                          .hosts = hosts };
 
     memset(settings.store_id, 0x5a, sizeof settings.store_id);
     return hf_engine_open(&world->op, &settings, &world->engine);
@@ -297,24 +305,34 @@ char *store_dump(struct hf_engine *engine, struct hf_op *op)
     return hf_strdup(hf_buf_text(text));
 }
 
+static int run_on(const struct store_kind *kind, const struct CMUnitTest *tests, size_t count)
+{
+    struct CMUnitTest *own = hf_alloc_array(count, sizeof *own);
+    int failed;
+
+    for (size_t i = 0; i < count; i++) {
+        own[i] = tests[i];
+        own[i].name = hf_format("%s: %s", kind->engine, tests[i].name);
+        /* cmocka hands it on without a const, and the setup only reads it. */
+        own[i].initial_state = (void *)(uintptr_t)kind;
+    }
+    failed = _cmocka_run_group_tests(kind->engine, own, count, NULL, NULL);
+    for (size_t i = 0; i < count; i++) {
+        free((void *)(uintptr_t)own[i].name);
+    }
+    free(own);
+    return failed;
+}
+
 int store_run_contract(const struct CMUnitTest *tests, size_t count)
 {
+    bool remote = store_database() != NULL;
     int failed = 0;
 
-    for (size_t kind = 0; kind < store_kind_count; kind++) {
-        struct CMUnitTest *own = hf_alloc_array(count, sizeof *own);
-
-        for (size_t i = 0; i < count; i++) {
-            own[i] = tests[i];
-            own[i].name = hf_format("%s: %s", store_kinds[kind].engine, tests[i].name);
-            /* cmocka hands it on without a const, and the setup only reads it. */
-            own[i].initial_state = (void *)(uintptr_t)&store_kinds[kind];
+    for (size_t i = 0; i < store_kind_count; i++) {
+        if (store_kinds[i].is_remote == remote) {
+            failed += run_on(&store_kinds[i], tests, count);
         }
-        failed += _cmocka_run_group_tests(store_kinds[kind].engine, own, count, NULL, NULL);
-        for (size_t i = 0; i < count; i++) {
-            free((void *)(uintptr_t)own[i].name);
-        }
-        free(own);
     }
     return failed;
 }

@@ -11,8 +11,9 @@
 /* How to open one engine, and what it can do beyond the common contract. */
 struct store_kind {
     const char *engine;
-    bool lasts;     /* what it holds is there again after it was closed and opened */
-    bool snapshots; /* writes snapshots */
+    bool lasts;           /* what it holds is there again after it was closed and opened */
+    const char *snapshot; /* the engine that opens its snapshots; NULL: it writes none */
+    bool is_remote;       /* on the database that HOLDFAST_TEST_POSTGRES names */
 };
 
 extern const struct store_kind store_kinds[];
@@ -81,7 +82,7 @@ void store_link(struct hf_bytes before, uint64_t seq, const struct hf_linked *ch
 char *store_dump(struct hf_engine *engine, struct hf_op *op);
 
 /*
- * Runs each of these tests on each engine; their setup is store_world_setup(). The result is that
- * of main().
+ * Runs each of these tests on each engine, or on those of a database if there is one to test with;
+ * their setup is store_world_setup(). The result is that of main().
  */
 int store_run_contract(const struct CMUnitTest *tests, size_t count);

@@ -1,0 +1,256 @@
+/* The tables of a PostgreSQL store: made, known again, and brought up to date step by step. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "store/postgres_engine.h"
+
+#define FIRST_EPOCH 1
+
+struct version {
+    uint64_t version;
+    uint64_t min_reader;
+    uint64_t min_writer;
+};
+
+static struct hf_pg_limit limit_of(struct hf_pg_engine *engine, struct hf_op *op)
+{
+    return (struct hf_pg_limit){ .op = op,
+                                 .until_ms = hf_pg_now_ms() + HF_PG_PATIENCE_MS,
+                                 .stop = &engine->stop };
+}
+
+static struct hf_status run(struct hf_pg_link *link, struct hf_op *op,
+                            const struct hf_pg_limit *limit, const char *sql,
+                            const struct hf_pg_params *params, PGresult **out)
+{
+    PGresult *result = NULL;
+
+    hf_pg_send_text(link, sql, params);
+    HF_TRY(hf_pg_exchange(link, op, limit, &result, 1));
+    if (out != NULL) {
+        *out = result;
+    } else {
+        PQclear(result);
+    }
+    return HF_SUCCESS;
+}
+
+/* How many of our tables are there. */
+static struct hf_status look(struct hf_pg_link *link, struct hf_op *op,
+                             const struct hf_pg_limit *limit, uint64_t *out_count)
+{
+    PGresult *result = NULL;
+
+    HF_TRY(run(link, op, limit, hf_pg_sql_has_schema, NULL, &result));
+    *out_count = PQntuples(result) == 1 ? hf_pg_u64(result, 0, 0) : 0;
+    PQclear(result);
+    return HF_SUCCESS;
+}
+
+static struct hf_status read_version(struct hf_pg_link *link, struct hf_op *op,
+                                     const struct hf_pg_limit *limit, const char *sql,
+                                     struct version *out)
+{
+    PGresult *result = NULL;
+    bool found;
+
+    HF_TRY(run(link, op, limit, sql, NULL, &result));
+    found = PQntuples(result) == 1;
+    if (found) {
+        *out = (struct version){ hf_pg_u64(result, 0, 0), hf_pg_u64(result, 0, 1),
+                                 hf_pg_u64(result, 0, 2) };
+    }
+    PQclear(result);
+    return found ? HF_SUCCESS
+                 : hf_fail(op, HF_CORRUPT, "the database has our tables but no version");
+}
+
+/* Old and new programs share a store as long as its tables allow both. */
+static struct hf_status check_version(struct hf_op *op, const struct version *version)
+{
+    uint64_t ours = hf_pg_migration_count;
+
+    if (ours < version->min_reader || ours < version->min_writer) {
+        return hf_fail(op, HF_UNSUPPORTED,
+                       "the store has format %" PRIu64 ", which programs that know %" PRIu64
+                       " may use, and this one knows %" PRIu64 "; use a newer Holdfast",
+                       version->version,
+                       version->min_reader > version->min_writer ? version->min_reader
+                                                                 : version->min_writer,
+                       ours);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status migrate_one(struct hf_pg_link *link, struct hf_op *op,
+                                    const struct hf_pg_limit *limit, uint64_t from)
+{
+    const struct hf_pg_migration *migration = &hf_pg_migrations[from];
+    struct hf_pg_params params = { 0 };
+
+    for (size_t i = 0; migration->steps[i] != NULL; i++) {
+        HF_TRY(run(link, op, limit, migration->steps[i], NULL, NULL));
+    }
+    hf_pg_param_u64(&params, from + 1);
+    hf_pg_param_u64(&params, migration->min_reader);
+    hf_pg_param_u64(&params, migration->min_writer);
+    return run(link, op, limit, hf_pg_sql_put_schema, &params, NULL);
+}
+
+static struct hf_status insert_state(struct hf_pg_link *link, struct hf_op *op,
+                                     const struct hf_pg_limit *limit, const uint8_t *store_id)
+{
+    struct hf_pg_params params = { 0 };
+
+    hf_pg_param_bytes(&params, hf_bytes_of(store_id, HF_STORE_ID_LEN));
+    hf_pg_param_u64(&params, FIRST_EPOCH);
+    hf_pg_param_u64(&params, link->role.timeline);
+    hf_pg_param_bytes(&params, hf_bytes_of_text(link->role.started));
+    return run(link, op, limit, hf_pg_sql_insert_state, &params, NULL);
+}
+
+/* A warning tells that the commit did not wait for its standby, so it counts as no success. */
+static struct hf_status commit(struct hf_pg_link *link, struct hf_op *op,
+                               const struct hf_pg_limit *limit)
+{
+    struct hf_status status;
+
+    link->warned = false;
+    status = run(link, op, limit, hf_pg_sql_commit, NULL, NULL);
+    if (status.code == HF_OK && !link->warned) {
+        return HF_SUCCESS;
+    }
+    return hf_fail(op, HF_IN_DOUBT,
+                   "it is not known whether the tables were made: %.200s; look at the database "
+                   "and try again",
+                   link->warned ? link->warning : op->text);
+}
+
+static struct hf_status create(struct hf_pg_link *link, struct hf_op *op,
+                               const struct hf_pg_limit *limit, const uint8_t *store_id)
+{
+    uint64_t count = 0;
+
+    HF_TRY(look(link, op, limit, &count));
+    if (count > 0) {
+        return hf_fail(op, HF_EXISTS, "there is a store in this database already");
+    }
+    HF_TRY(run(link, op, limit, hf_pg_sql_begin, NULL, NULL));
+    for (uint64_t from = 0; from < hf_pg_migration_count; from++) {
+        HF_TRY(migrate_one(link, op, limit, from));
+    }
+    HF_TRY(insert_state(link, op, limit, store_id));
+    return commit(link, op, limit);
+}
+
+/* Two who make the same table at once: the second is refused by the server. */
+static bool was_first(const struct hf_pg_link *link)
+{
+    return link->failure == HF_PG_REFUSED &&
+           (strcmp(link->sqlstate, "42P07") == 0 || strcmp(link->sqlstate, "23505") == 0);
+}
+
+static struct hf_status connect_primary(struct hf_pg_engine *engine, struct hf_op *op,
+                                        const struct hf_pg_limit *limit, struct hf_pg_link *out)
+{
+    size_t host = 0;
+
+    HF_TRY(hf_pg_primary(engine, op, &host));
+    return hf_pg_connect(engine, op, limit, host, 0, 0, out);
+}
+
+struct hf_status hf_pg_create(struct hf_pg_engine *engine, struct hf_op *op,
+                              const uint8_t *store_id)
+{
+    struct hf_pg_limit limit = limit_of(engine, op);
+    struct hf_pg_link link = { 0 };
+    struct hf_status status = connect_primary(engine, op, &limit, &link);
+
+    if (status.code == HF_OK) {
+        status = create(&link, op, &limit, store_id);
+    }
+    if (status.code != HF_OK && was_first(&link)) {
+        status = hf_fail(op, HF_EXISTS, "somebody else is making a store in this database");
+    }
+    hf_pg_disconnect(&link);
+    return status;
+}
+
+static struct hf_status migrate(struct hf_pg_link *link, struct hf_op *op,
+                                const struct hf_pg_limit *limit)
+{
+    struct version version = { 0 };
+
+    HF_TRY(run(link, op, limit, hf_pg_sql_begin, NULL, NULL));
+    HF_TRY(read_version(link, op, limit, hf_pg_sql_lock_schema, &version));
+    HF_TRY(check_version(op, &version));
+    for (uint64_t from = version.version; from < hf_pg_migration_count; from++) {
+        HF_TRY(migrate_one(link, op, limit, from));
+    }
+    return commit(link, op, limit);
+}
+
+static struct hf_status bring_up_to_date(struct hf_pg_engine *engine, struct hf_op *op,
+                                         const struct hf_pg_limit *limit, uint64_t from)
+{
+    struct hf_pg_link link = { 0 };
+    struct hf_status status = connect_primary(engine, op, limit, &link);
+
+    if (status.code == HF_OK) {
+        status = migrate(&link, op, limit);
+    }
+    hf_pg_disconnect(&link);
+    if (status.code == HF_OK) {
+        HF_INFO(engine->env, "the tables of the store were brought from format %" PRIu64 " to %zu",
+                from, hf_pg_migration_count);
+    }
+    return status;
+}
+
+static struct hf_status read_store_id(struct hf_pg_link *link, struct hf_op *op,
+                                      const struct hf_pg_limit *limit, uint8_t *out)
+{
+    PGresult *result = NULL;
+    struct hf_status status;
+
+    HF_TRY(run(link, op, limit, hf_pg_sql_store_id, NULL, &result));
+    status = PQntuples(result) == 1
+                 ? hf_pg_exact(op, result, 0, 0, out, HF_STORE_ID_LEN)
+                 : hf_fail(op, HF_CORRUPT, "the database has our tables but no state");
+    PQclear(result);
+    return status;
+}
+
+static struct hf_status check(struct hf_pg_engine *engine, struct hf_op *op,
+                              const struct hf_pg_limit *limit, struct hf_pg_link *link)
+{
+    struct version version = { 0 };
+    uint64_t count = 0;
+    size_t host = 0;
+
+    if (!hf_pg_reader_host(engine, 0, &host)) {
+        return hf_pg_primary(engine, op, &host);
+    }
+    HF_TRY(hf_pg_connect(engine, op, limit, host, 0, 0, link));
+    HF_TRY(look(link, op, limit, &count));
+    if (count == 0) {
+        return hf_fail(op, HF_NOT_FOUND, "there is no store in this database; make one first");
+    }
+    HF_TRY(read_version(link, op, limit, hf_pg_sql_read_schema, &version));
+    HF_TRY(check_version(op, &version));
+    if (version.version < hf_pg_migration_count) {
+        HF_TRY(bring_up_to_date(engine, op, limit, version.version));
+    }
+    return read_store_id(link, op, limit, engine->store_id);
+}
+
+struct hf_status hf_pg_check_schema(struct hf_pg_engine *engine, struct hf_op *op)
+{
+    struct hf_pg_limit limit = limit_of(engine, op);
+    struct hf_pg_link link = { 0 };
+    struct hf_status status = check(engine, op, &limit, &link);
+
+    hf_pg_disconnect(&link);
+    return status;
+}

@@ -1,0 +1,81 @@
+/* The database that tests of the PostgreSQL engine run on. */
+#include "store_database.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "test.h"
+
+const char *store_database(void)
+{
+    const char *conninfo = getenv("HOLDFAST_TEST_POSTGRES");
+
+    return conninfo != NULL && conninfo[0] != '\0' ? conninfo : NULL;
+}
+
+/* Names of schemas are short, so it is a sum of the directory's name. */
+static char *schema_of(const char *directory)
+{
+    uint64_t sum = 0xcbf29ce484222325U;
+
+    for (; *directory != '\0'; directory++) {
+        sum = (sum ^ (uint8_t)*directory) * 0x100000001b3U;
+    }
+    return hf_format("t%016llx", (unsigned long long)sum);
+}
+
+static char *conninfo_of(const char *directory)
+{
+    HF_AUTO_STRING schema = schema_of(directory);
+
+    assert_non_null(store_database());
+    return hf_format("%s options='-csearch_path=%s'", store_database(), schema);
+}
+
+PGresult *store_database_ask(const char *directory, const char *sql)
+{
+    HF_AUTO_STRING conninfo = conninfo_of(directory);
+    PGconn *db = PQconnectdb(conninfo);
+    PGresult *result = PQexec(db, sql);
+    ExecStatusType kind = PQresultStatus(result);
+
+    if (kind != PGRES_COMMAND_OK && kind != PGRES_TUPLES_OK) {
+        fail_msg("%s: %s", sql, PQerrorMessage(db));
+    }
+    PQfinish(db);
+    return result;
+}
+
+long store_database_number(const char *directory, const char *sql)
+{
+    PGresult *result = store_database_ask(directory, sql);
+    long number = PQntuples(result) > 0 ? strtol(PQgetvalue(result, 0, 0), NULL, 10) : -1;
+
+    PQclear(result);
+    return number;
+}
+
+void store_database_run(const char *directory, const char *sql)
+{
+    PQclear(store_database_ask(directory, sql));
+}
+
+char *store_database_of(const char *directory)
+{
+    HF_AUTO_STRING schema = schema_of(directory);
+    HF_AUTO_STRING make =
+        hf_format("SET client_min_messages = error; CREATE SCHEMA IF NOT EXISTS %s", schema);
+
+    store_database_run(directory, make);
+    return conninfo_of(directory);
+}
+
+void store_database_drop(const char *directory)
+{
+    HF_AUTO_STRING schema = schema_of(directory);
+    HF_AUTO_STRING drop =
+        hf_format("SET client_min_messages = error; DROP SCHEMA IF EXISTS %s CASCADE", schema);
+
+    store_database_run(directory, drop);
+}
