@@ -33,23 +33,37 @@ static char *conninfo_of(const char *directory)
     return hf_format("%s options='-csearch_path=%s'", store_database(), schema);
 }
 
-PGresult *store_database_ask(const char *directory, const char *sql)
+/* NULL when the server does not answer, as while it recovers from a crash. */
+static PGresult *ask(const char *directory, const char *sql)
 {
     HF_AUTO_STRING conninfo = conninfo_of(directory);
     PGconn *db = PQconnectdb(conninfo);
     PGresult *result = PQexec(db, sql);
     ExecStatusType kind = PQresultStatus(result);
 
-    if (kind != PGRES_COMMAND_OK && kind != PGRES_TUPLES_OK) {
+    if (PQstatus(db) == CONNECTION_BAD) {
+        PQclear(result);
+        result = NULL;
+    } else if (kind != PGRES_COMMAND_OK && kind != PGRES_TUPLES_OK) {
         fail_msg("%s: %s", sql, PQerrorMessage(db));
     }
     PQfinish(db);
     return result;
 }
 
+PGresult *store_database_ask(const char *directory, const char *sql)
+{
+    PGresult *result = ask(directory, sql);
+
+    if (result == NULL) {
+        fail_msg("%s: the server does not answer", sql);
+    }
+    return result;
+}
+
 long store_database_number(const char *directory, const char *sql)
 {
-    PGresult *result = store_database_ask(directory, sql);
+    PGresult *result = ask(directory, sql);
     long number = PQntuples(result) > 0 ? strtol(PQgetvalue(result, 0, 0), NULL, 10) : -1;
 
     PQclear(result);

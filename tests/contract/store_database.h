@@ -15,6 +15,6 @@ void store_database_drop(const char *directory);
 
 /* A statement, as the owner, from the side; fails the test. The caller clears the result. */
 PGresult *store_database_ask(const char *directory, const char *sql);
-/* The same for its first value as a number; -1 for none. */
+/* The same for its first value as a number; -1 for none, or when the server does not answer. */
 long store_database_number(const char *directory, const char *sql);
 void store_database_run(const char *directory, const char *sql);
