@@ -55,18 +55,15 @@ static void postgres_close(struct hf_engine *base)
     free(engine);
 }
 
-/* Until there is a primary, or every host has said what it is. */
+/* All of them, since the one that says it is the primary may be the past. */
 static struct hf_status await_hosts(struct hf_pg_engine *engine, struct hf_op *op)
 {
     uint64_t until_ms = hf_pg_now_ms() + OPEN_MS;
-    size_t host;
 
-    while (hf_pg_primary(engine, op, &host).code != HF_OK && !hf_pg_all_tried(engine) &&
-           hf_pg_now_ms() < until_ms) {
+    while (!hf_pg_all_tried(engine) && hf_pg_now_ms() < until_ms) {
         HF_TRY(hf_op_check_deadline(op));
         hf_pg_await_news(engine, 100);
     }
-    hf_op_clear(op);
     return HF_SUCCESS;
 }
 
