@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "config/database.h"
 #include "config/schema.h"
 
 /* One load: libConfuse gives its callbacks no context, so the first complaint is kept here. */
@@ -214,14 +215,52 @@ static struct hf_status take_slot(struct hf_op *op, cfg_t *cfg, const char *dire
     return HF_SUCCESS;
 }
 
-static void take_doors(cfg_t *cfg, struct hf_config_listener *listener)
+static char **take_texts(cfg_t *cfg, const char *name)
 {
-    unsigned count = cfg_size(cfg, "doors");
+    unsigned count = cfg_size(cfg, name);
+    char **texts = hf_alloc_array(count + 1, sizeof *texts);
 
-    listener->doors = hf_alloc_array(count + 1, sizeof *listener->doors);
     for (unsigned i = 0; i < count; i++) {
-        listener->doors[i] = hf_strdup(cfg_getnstr(cfg, "doors", i));
+        texts[i] = hf_strdup(cfg_getnstr(cfg, name, i));
     }
+    return texts;
+}
+
+static void free_texts(char **texts)
+{
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++) {
+        free(texts[i]);
+    }
+    free(texts);
+}
+
+static struct hf_status take_database(struct hf_op *op, cfg_t *cfg, struct hf_config *config)
+{
+    const char *directory = config->directory;
+    HF_AUTO_STRING passfile = path_below(directory, cfg_getstr(cfg, "passfile"));
+    HF_AUTO_STRING ca = path_below(directory, cfg_getstr(cfg, "ca"));
+    HF_AUTO_STRING certificate = path_below(directory, cfg_getstr(cfg, "certificate"));
+    HF_AUTO_STRING key = path_below(directory, cfg_getstr(cfg, "key"));
+    struct database_settings settings = { .hosts = take_texts(cfg, "hosts"),
+                                          .database = cfg_getstr(cfg, "database"),
+                                          .user = cfg_getstr(cfg, "user"),
+                                          .passfile = passfile,
+                                          .sslmode = cfg_getstr(cfg, "sslmode"),
+                                          .ca = ca,
+                                          .certificate = certificate,
+                                          .key = key };
+    struct hf_status status = HF_SUCCESS;
+
+    config->store_synchronous = (unsigned)cfg_getint(cfg, "synchronous");
+    config->store_allow_fewer = text_is(cfg, "when_fewer", "allow");
+    if (strcmp(config->store_engine, "postgres") == 0) {
+        status = hf_config_database(op, &settings, &config->store_hosts);
+    }
+    free_texts(settings.hosts);
+    if (status.code != HF_OK) {
+        return hf_fail(op, status.code, "%s:%d: store: %s", loading->file, cfg->line, op->text);
+    }
+    return HF_SUCCESS;
 }
 
 static bool is_loopback(const char *address)
@@ -299,7 +338,7 @@ static struct hf_status take_listener(struct hf_op *op, cfg_t *cfg, const char *
     listener->key = path_below(directory, cfg_getstr(cfg, "key"));
     listener->client_ca = path_below(directory, cfg_getstr(cfg, "client_ca"));
     listener->require_client_certificate = cfg_getbool(cfg, "require_client_certificate");
-    take_doors(cfg, listener);
+    listener->doors = take_texts(cfg, "doors");
     listener->group = text_or_null(cfg_getstr(cfg, "group"));
     listener->max_body_bytes = (size_t)cfg_getint(cfg, "max_body_kib") * 1024;
     listener->idle_timeout_ms = (uint64_t)cfg_getint(cfg, "idle_timeout") * 1000;
@@ -351,6 +390,7 @@ static struct hf_status take_all(struct hf_op *op, cfg_t *cfg, struct hf_config 
 {
     take_plain(cfg, config);
     hf_config_keep_values(cfg, config);
+    HF_TRY(take_database(op, cfg_getsec(cfg, "store"), config));
     config->slot_count = cfg_size(cfg, "slot");
     config->slots = hf_alloc_array(config->slot_count, sizeof *config->slots);
     for (unsigned i = 0; i < config->slot_count; i++) {
@@ -406,10 +446,7 @@ struct hf_status hf_config_load(struct hf_op *op, const char *directory, const c
 
 static void free_listener(struct hf_config_listener *listener)
 {
-    for (size_t i = 0; listener->doors != NULL && listener->doors[i] != NULL; i++) {
-        free(listener->doors[i]);
-    }
-    free(listener->doors);
+    free_texts(listener->doors);
     free(listener->name);
     free(listener->address);
     free(listener->certificate);
@@ -440,6 +477,7 @@ void hf_config_free(struct hf_config *config)
     free(config->owner);
     free(config->store_engine);
     free(config->store_directory);
+    free_texts(config->store_hosts);
     free(config->pin_file);
     free(config->audit_directory);
     free(config->audit_key_file);

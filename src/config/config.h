@@ -43,6 +43,9 @@ struct hf_config {
     char *directory; /* relative paths are below it */
     char *node;
     char *store_engine, *store_directory, *pin_file;
+    char **store_hosts; /* of engine postgres: connection strings; NULL-terminated */
+    unsigned store_synchronous;
+    bool store_allow_fewer;
     char *audit_directory, *audit_key_file;
     bool audit_go_on_when_full;
     uint64_t audit_max_file_bytes;

@@ -29,6 +29,9 @@ static struct hf_status open_store(struct hf_node *node, struct hf_op *op)
     const struct hf_store_settings settings = {
         .engine = config->store_engine,
         .directory = config->store_directory,
+        .hosts = (const char *const *)config->store_hosts,
+        .synchronous = config->store_synchronous,
+        .allow_fewer = config->store_allow_fewer,
     };
 
     HF_TRY(hf_engine_open(op, &settings, &node->engine));

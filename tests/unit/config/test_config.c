@@ -83,6 +83,38 @@ static void everything_said_is_read(void **unused)
     assert_non_null(strstr(config->listeners[1].address, "unix:/tmp/"));
 }
 
+static void database_hosts_become_connection_strings(void **unused)
+{
+    static const char *const ends[] = {
+        "host='db1' port='5433' ",
+        "host='10.0.0.1' dbname=",
+        "host='::1' port='1' ",
+        "host='/run/it\\'s' ",
+    };
+    HF_AUTO(config) config = NULL;
+    struct hf_op op;
+
+    (void)unused;
+    assert_ok(&op, load(&op,
+                        "store { engine = \"postgres\" user = \"hf\" passfile = \"/p\"\n"
+                        "  hosts = { \"db1:5433\", \"10.0.0.1\", \"[::1]:1\", \"/run/it's\" }\n"
+                        "  sslmode = \"verify-full\" ca = \"/ca\" synchronous = 2\n"
+                        "  when_fewer = \"allow\" }\n",
+                        &config));
+    for (size_t i = 0; i < HF_COUNT(ends); i++) {
+        const char *host = config->store_hosts[i];
+
+        if (strncmp(host, ends[i], strlen(ends[i])) != 0 ||
+            strstr(host, "dbname='holdfast' user='hf' passfile='/p' sslmode='verify-full' "
+                         "sslrootcert='/ca'") == NULL) {
+            fail_msg("host %zu: %s", i, host);
+        }
+    }
+    assert_null(config->store_hosts[HF_COUNT(ends)]);
+    assert_int_equal(config->store_synchronous, 2);
+    assert_true(config->store_allow_fewer);
+}
+
 static const struct {
     const char *says;
     const char *text;
@@ -94,6 +126,14 @@ static const struct {
     { "an unknown name in a section", "store {\n engin = \"x\"\n}\n", ":2:", "engin" },
     { "a value that is none of the choices", "store {\n\n engine = \"mysql\"\n}\n",
       ":3:", "mysql" },
+    { "a database without hosts", "store { engine = \"postgres\" }\n", ":1:", "hosts" },
+    { "a database host without a port after the colon",
+      "store { engine = \"postgres\"\n hosts = { \"db1:\" } }\n", ":2:", "db1:" },
+    { "a database host with a port that is none",
+      "store { engine = \"postgres\"\n hosts = { \"db1:70000\" } }\n", ":2:", "db1:70000" },
+    { "an address that is not closed", "store { engine = \"postgres\"\n hosts = { \"[::1\" } }\n",
+      ":2:", "[::1" },
+    { "a policy that is none", "store { when_fewer = \"hope\" }\n", ":1:", "hope" },
     { "a number out of range", "threads { workers = 0 }\n", ":1:", "workers" },
     { "a number that is none", "threads { workers = many }\n", ":1:", "workers" },
     { "a boolean that is none", "memory { allow_unlocked = perhaps }\n", ":1:", "allow_unlocked" },
@@ -234,6 +274,7 @@ int main(void)
         cmocka_unit_test(what_differs_is_told_with_whether_it_needs_a_restart),
         cmocka_unit_test(an_empty_file_has_the_defaults),
         cmocka_unit_test(everything_said_is_read),
+        cmocka_unit_test(database_hosts_become_connection_strings),
         cmocka_unit_test(every_mistake_is_told_with_file_and_line),
         cmocka_unit_test(pseudo_on_a_foreign_address_needs_a_second_word),
         cmocka_unit_test(a_missing_file_is_named),

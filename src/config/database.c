@@ -1,0 +1,103 @@
+/* The database of a store: from settings to connection strings. */
+#include "config/database.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* keyword='value', with what libpq takes for an end or an escape escaped. */
+static void add(struct hf_buf *conninfo, const char *keyword, struct hf_bytes value)
+{
+    hf_buf_add_format(conninfo, "%s%s='", conninfo->len > 0 ? " " : "", keyword);
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] == '\'' || value.data[i] == '\\') {
+            hf_buf_add_text(conninfo, "\\");
+        }
+        hf_buf_add(conninfo, &value.data[i], 1);
+    }
+    hf_buf_add_text(conninfo, "'");
+}
+
+static void add_text(struct hf_buf *conninfo, const char *keyword, const char *value)
+{
+    if (value != NULL) {
+        add(conninfo, keyword, hf_bytes_of_text(value));
+    }
+}
+
+static bool is_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits > 0 && digits <= 5 && text[digits] == '\0' && strtoul(text, NULL, 10) > 0 &&
+           strtoul(text, NULL, 10) <= UINT16_MAX;
+}
+
+/* Where the name or address ends and, if there is one, the port begins; false if it is neither. */
+static bool split(const char *host, struct hf_bytes *out_name, const char **out_port)
+{
+    const char *end = strchrnul(host, ':');
+    const char *close = strchr(host, ']');
+
+    *out_port = NULL;
+    if (host[0] == '/') {
+        *out_name = hf_bytes_of_text(host);
+        return true;
+    }
+    if (host[0] == '[') {
+        end = close != NULL ? close + 1 : host;
+        *out_name = hf_bytes_of(host + 1, close != NULL ? (size_t)(close - host - 1) : 0);
+    } else {
+        *out_name = hf_bytes_of(host, (size_t)(end - host));
+    }
+    if (*end == ':') {
+        *out_port = end + 1;
+    }
+    return out_name->len > 0 && (*end == '\0' || (*out_port != NULL && is_port(*out_port)));
+}
+
+static struct hf_status one_host(struct hf_op *op, const struct database_settings *settings,
+                                 const char *host, char **out)
+{
+    HF_AUTO(buf) conninfo = hf_buf_new();
+    struct hf_bytes name;
+    const char *port;
+
+    if (!split(host, &name, &port)) {
+        return hf_fail(op, HF_INVALID,
+                       "\"%.100s\" is no database host; such are \"db1:5432\", \"[::1]:5432\" and "
+                       "\"/run/postgresql\"",
+                       host);
+    }
+    add(conninfo, "host", name);
+    add_text(conninfo, "port", port);
+    add_text(conninfo, "dbname", settings->database);
+    add_text(conninfo, "user", settings->user);
+    add_text(conninfo, "passfile", settings->passfile);
+    add_text(conninfo, "sslmode", settings->sslmode);
+    add_text(conninfo, "sslrootcert", settings->ca);
+    add_text(conninfo, "sslcert", settings->certificate);
+    add_text(conninfo, "sslkey", settings->key);
+    *out = hf_strdup(hf_buf_text(conninfo));
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_config_database(struct hf_op *op, const struct database_settings *settings,
+                                    char ***out)
+{
+    size_t count = 0;
+
+    while (settings->hosts[count] != NULL) {
+        count++;
+    }
+    if (count == 0) {
+        return hf_fail(op, HF_INVALID,
+                       "engine = \"postgres\" needs hosts, such as { \"db1:5432\", \"db2:5432\" }");
+    }
+    *out = hf_alloc_array(count + 1, sizeof **out);
+    for (size_t i = 0; i < count; i++) {
+        HF_TRY(one_host(op, settings, settings->hosts[i], &(*out)[i]));
+    }
+    return HF_SUCCESS;
+}
