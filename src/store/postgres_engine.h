@@ -136,6 +136,9 @@ struct hf_pg_view {
     uint64_t timeline;
     uint64_t system; /* 0: no host has answered yet */
     bool fewer;      /* synchronous standbys than required */
+    /* Until when writes wait for the standbys to come back, rather than being refused. */
+    uint64_t lenient_until_ms;
+    bool had_enough; /* standbys, at any time */
     char why[240];   /* why there is no primary that may be written to */
 };
 
@@ -377,6 +380,8 @@ void hf_pg_publish(struct hf_pg_engine *engine, size_t host, const struct hf_pg_
 bool hf_pg_is_current(struct hf_pg_engine *engine, const struct hf_pg_link *link);
 /* The host to write to; HF_UNAVAILABLE says why there is none. */
 HF_STATUS hf_pg_primary(struct hf_pg_engine *engine, struct hf_op *op, size_t *out_host);
+/* Is there a primary that policy forbids to write to, and not just since a moment ago? */
+bool hf_pg_policy_refuses(struct hf_pg_engine *engine);
 /* The best host to read from that is not in the set of bits; false: none. */
 bool hf_pg_reader_host(struct hf_pg_engine *engine, uint32_t without, size_t *out_host);
 /* Waits, at most for about ms, for news of the watcher. */

@@ -13,6 +13,8 @@
 
 /* Digits of the timeline at the start of the name of a log file. */
 #define TIMELINE_DIGITS 8
+/* After a failover the new primary is without its standbys for a while: so long writes wait. */
+#define LENIENT_MS 10000
 
 static const char *skip_spaces(const char *at)
 {
@@ -196,7 +198,10 @@ static void judge_standbys(struct hf_pg_engine *engine, const struct hf_pg_host 
         HF_ERROR(engine->env, "%s: writes are %s", engine->view.why,
                  engine->allow_fewer ? "allowed all the same and may be lost with one disk"
                                      : "refused");
+        engine->view.lenient_until_ms =
+            engine->view.had_enough ? hf_pg_now_ms() + LENIENT_MS : hf_pg_now_ms();
     }
+    engine->view.had_enough = engine->view.had_enough || !fewer;
     if (!fewer && engine->view.fewer) {
         HF_INFO(engine->env, "%s has its synchronous standbys again", host->name);
     }
@@ -279,6 +284,17 @@ struct hf_status hf_pg_primary(struct hf_pg_engine *engine, struct hf_op *op, si
     }
     pthread_mutex_unlock(&engine->view.lock);
     return status;
+}
+
+bool hf_pg_policy_refuses(struct hf_pg_engine *engine)
+{
+    bool refuses;
+
+    pthread_mutex_lock(&engine->view.lock);
+    refuses = engine->view.primary >= 0 && engine->view.fewer && !engine->allow_fewer &&
+              hf_pg_now_ms() >= engine->view.lenient_until_ms;
+    pthread_mutex_unlock(&engine->view.lock);
+    return refuses;
 }
 
 bool hf_pg_reader_host(struct hf_pg_engine *engine, uint32_t without, size_t *out_host)

@@ -398,12 +398,8 @@ static void give_up_lock(struct transaction *transaction)
 static void refuse_if_policy_says_so(struct transaction *transaction)
 {
     struct hf_pg_engine *engine = transaction->engine;
-    bool refused;
 
-    pthread_mutex_lock(&engine->view.lock);
-    refused = engine->view.primary >= 0 && engine->view.fewer && !engine->allow_fewer;
-    pthread_mutex_unlock(&engine->view.lock);
-    if (refused) {
+    if (hf_pg_policy_refuses(engine)) {
         hf_pg_queue_refuse(&engine->writer, &transaction->op);
     }
     pause(engine);
