@@ -14,6 +14,14 @@ const char *store_database(void)
     return conninfo != NULL && conninfo[0] != '\0' ? conninfo : NULL;
 }
 
+long store_database_pid(void)
+{
+    const char *pid = getenv("HOLDFAST_TEST_POSTGRES_PID");
+
+    assert_non_null(pid);
+    return pid != NULL ? strtol(pid, NULL, 10) : 0;
+}
+
 /* Names of schemas are short, so it is a sum of the directory's name. */
 static char *schema_of(const char *directory)
 {

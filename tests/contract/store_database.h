@@ -9,6 +9,9 @@
 /* How to connect as its owner, in libpq's words; NULL: there is none. */
 const char *store_database(void);
 
+/* The server's first process, which makes all others. */
+long store_database_pid(void);
+
 /* How to connect to the store that stands for this directory; its schema is made if need be. */
 char *store_database_of(const char *directory);
 void store_database_drop(const char *directory);

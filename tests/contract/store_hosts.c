@@ -131,6 +131,15 @@ static int make_store(void **state)
     return 0;
 }
 
+static void reload(const char *names)
+{
+    HF_AUTO_STRING set = hf_format("ALTER SYSTEM SET synchronous_standby_names = '%s'", names);
+
+    store_database_run(STORE, set);
+    store_database_run(STORE, "SELECT pg_reload_conf()");
+    store_database_run(STORE, "CHECKPOINT");
+}
+
 static void a_required_standby_that_is_there_and_named_is_enough(void **state)
 {
     static const struct {
@@ -151,9 +160,7 @@ static void a_required_standby_that_is_there_and_named_is_enough(void **state)
         struct hf_status status;
         struct node node;
 
-        store_database_run(STORE, set);
-        store_database_run(STORE, "SELECT pg_reload_conf()");
-        store_database_run(STORE, "CHECKPOINT");
+        reload(cases[i].names);
         assert_ok(&node.op, node_open(&node, primary, NULL, cases[i].required, false));
         /* The walsender learns its part a moment later, and the watcher a second after that. */
         node_has(&node, PATIENCE_MS);
@@ -166,6 +173,37 @@ static void a_required_standby_that_is_there_and_named_is_enough(void **state)
         }
         hf_engine_free(node.engine);
     }
+}
+
+static void a_write_waits_for_standbys_that_were_there_a_moment_ago(void **state)
+{
+    HF_AUTO_STRING primary = store_database_of(STORE);
+    struct hf_status status = HF_SUCCESS;
+    uint64_t began_ms = now_ms();
+    struct node node;
+    long seq;
+
+    (void)state;
+    reload("ANY 1 (*)");
+    assert_ok(&node.op, node_open(&node, primary, NULL, 1, false));
+    node_has(&node, PATIENCE_MS);
+    assert_ok(&node.op, put_new(&node, 15));
+    reload("");
+    /* The watcher sees it within a second, and from then on a write lasts until its deadline. */
+    for (uint32_t i = 100; status.code == HF_OK; i++) {
+        began_ms = now_ms();
+        node_has(&node, 300);
+        status = put_new(&node, i);
+    }
+    assert_int_equal(status.code, HF_UNAVAILABLE);
+    assert_non_null(strstr(node.op.text, "require 1"));
+    assert_true(now_ms() - began_ms >= 300);
+    seq = store_database_number(STORE, "SELECT seq FROM state");
+    reload("ANY 1 (*)");
+    node_has(&node, PATIENCE_MS);
+    assert_ok(&node.op, put_new(&node, 16));
+    assert_int_equal(store_database_number(STORE, "SELECT seq FROM state"), seq + 1);
+    hf_engine_free(node.engine);
 }
 
 static void a_standby_alone_is_read_and_not_written(void **state)
@@ -209,7 +247,7 @@ static size_t primary_processes(long *out, size_t room)
                                                " WHERE application_name = 'holdfast'");
     size_t count = 0;
 
-    out[count++] = strtol(getenv("HOLDFAST_TEST_POSTGRES_PID"), NULL, 10);
+    out[count++] = store_database_pid();
     for (int i = 0; i < PQntuples(rows) && count < room; i++) {
         out[count++] = strtol(PQgetvalue(rows, i, 0), NULL, 10);
     }
@@ -256,8 +294,7 @@ static void of_two_that_claim_to_be_primary_the_higher_timeline_wins(void **stat
     long old_seq;
 
     (void)state;
-    store_database_run(STORE, "ALTER SYSTEM RESET synchronous_standby_names");
-    store_database_run(STORE, "SELECT pg_reload_conf()");
+    reload("");
     assert_ok(&node.op, node_open(&node, primary, standby, 0, false));
     node_has(&node, PATIENCE_MS);
     assert_ok(&node.op, put_new(&node, 30));
@@ -323,6 +360,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_required_standby_that_is_there_and_named_is_enough),
+        cmocka_unit_test(a_write_waits_for_standbys_that_were_there_a_moment_ago),
         cmocka_unit_test(a_standby_alone_is_read_and_not_written),
         cmocka_unit_test(what_nodes_have_confirmed_is_read_from_a_standby),
         cmocka_unit_test(a_read_goes_on_at_the_standby_when_the_primary_is_frozen),
