@@ -155,8 +155,6 @@ static void a_required_standby_that_is_there_and_named_is_enough(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < HF_COUNT(cases); i++) {
-        HF_AUTO_STRING set =
-            hf_format("ALTER SYSTEM SET synchronous_standby_names = '%s'", cases[i].names);
         struct hf_status status;
         struct node node;
 

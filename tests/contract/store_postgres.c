@@ -577,6 +577,35 @@ static void nodes_share_a_store_without_a_gap_and_writers_share_commits(void **s
     store_database_drop(store);
 }
 
+static void one_that_cannot_be_written_takes_no_others_with_it(void **state)
+{
+    static const char store[] = "bad";
+    struct writer writers[WRITERS];
+    struct hf_status status;
+    struct node node;
+
+    (void)state;
+    assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
+    store_database_run(store, "ALTER TABLE record ADD CHECK (path <> 'path/77')");
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){ .node = &node, .number = i + 1 };
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_many, &writers[i]), 0);
+    }
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        status = put_new(&node, 77);
+        assert_int_equal(status.code, HF_CORRUPT);
+        assert_non_null(strstr(node.op.text, "23514"));
+    }
+    for (size_t i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+        assert_int_equal(writers[i].failed, 0);
+    }
+    assert_int_equal(store_database_number(store, "SELECT seq FROM state"), WRITERS * ROUNDS);
+    assert_int_equal(store_database_number(store, "SELECT count(*) FROM batch"), WRITERS * ROUNDS);
+    node_close(&node);
+    store_database_drop(store);
+}
+
 static void one_node_reads_what_another_has_written(void **state)
 {
     static const char store[] = "both";
@@ -665,6 +694,7 @@ int main(void)
         cmocka_unit_test(tables_of_an_older_format_are_brought_up_to_date),
         cmocka_unit_test(tables_of_a_newer_format_are_used_if_they_allow_it),
         cmocka_unit_test(nodes_share_a_store_without_a_gap_and_writers_share_commits),
+        cmocka_unit_test(one_that_cannot_be_written_takes_no_others_with_it),
         cmocka_unit_test(one_node_reads_what_another_has_written),
         cmocka_unit_test(a_lease_of_another_node_has_to_be_seen_unrenewed),
         cmocka_unit_test(an_epoch_ends_when_the_server_is_another),
