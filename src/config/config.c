@@ -12,6 +12,15 @@
 #include "config/database.h"
 #include "config/schema.h"
 
+#define FILE_MAX ((size_t)1 << 20)
+
+/*
+ * libConfuse takes the end of the file for the end of any section. So what it reads ends with a
+ * setting of ours, which nobody can mean to write: it is known at the top level only, and not read
+ * where something before it is still open.
+ */
+#define END "\001end"
+
 /* One load: libConfuse gives its callbacks no context, so the first complaint is kept here. */
 struct loading {
     struct hf_op *op;
@@ -32,6 +41,11 @@ static void complain(cfg_t *cfg, const char *format, va_list arguments)
         return;
     }
     (void)vsnprintf(text, sizeof text, format, arguments);
+    if (strstr(text, END) != NULL) {
+        (void)snprintf(text, sizeof text,
+                       "the file ends inside of a section or list: a '}' is "
+                       "missing");
+    }
     (void)snprintf(loading->complaint, sizeof loading->complaint, "%.100s:%d: %s", loading->file,
                    cfg->line, text);
 }
@@ -144,6 +158,7 @@ static cfg_opt_t *options_of(const char *section, size_t room)
 static cfg_t *make_parser(void)
 {
     static const cfg_opt_t end = CFG_END();
+    static const cfg_opt_t end_option = CFG_BOOL(END, cfg_false, CFGF_NONE);
     const size_t sections = 16;
     cfg_opt_t *top = options_of("", sections);
     size_t count = 0;
@@ -152,6 +167,8 @@ static cfg_t *make_parser(void)
     while (top[count].name != NULL) {
         count++;
     }
+    top[count++] = end_option;
+    top[count] = end;
     for (const struct section *section = hf_config_sections; section->name != NULL; section++) {
         cfg_opt_t *inner = options_of(section->name, 0);
         cfg_opt_t option =
@@ -405,25 +422,28 @@ static struct hf_status take_all(struct hf_op *op, cfg_t *cfg, struct hf_config 
     return HF_SUCCESS;
 }
 
-static struct hf_status parse(struct hf_op *op, cfg_t *cfg, const char *file)
+static struct hf_status parse(struct hf_op *op, cfg_t *cfg, struct hf_bytes text)
 {
-    FILE *stream = fopen(file, "re");
-    int result;
+    HF_AUTO(buf) whole = hf_buf_new();
+    const char *wrong = "the file ends inside of a comment or at a zero byte";
 
-    if (stream == NULL) {
-        return hf_fail(op, HF_UNAVAILABLE, "cannot read %s: %s", file, strerror(errno));
+    hf_buf_add_bytes(whole, text);
+    if (text.len > 0 && text.data[text.len - 1] != '\n') {
+        hf_buf_add_text(whole, "\n");
     }
-    result = cfg_parse_fp(cfg, stream);
-    (void)fclose(stream);
-    if (result != CFG_SUCCESS) {
-        return hf_fail(op, HF_INVALID, "%s",
-                       loading->complaint[0] != '\0' ? loading->complaint : "not a configuration");
+    /* Without an end of line, so that complaints about the end name the file's last line. */
+    hf_buf_add_text(whole, END " = yes");
+    if (cfg_parse_buf(cfg, hf_buf_text(whole)) == CFG_SUCCESS && cfg_getbool(cfg, END)) {
+        return HF_SUCCESS;
     }
-    return HF_SUCCESS;
+    if (loading->complaint[0] != '\0') {
+        return hf_fail(op, HF_INVALID, "%s", loading->complaint);
+    }
+    return hf_fail(op, HF_INVALID, "%s:%d: %s", loading->file, cfg->line, wrong);
 }
 
-struct hf_status hf_config_load(struct hf_op *op, const char *directory, const char *file,
-                                struct hf_config **out)
+struct hf_status hf_config_parse(struct hf_op *op, const char *directory, const char *file,
+                                 struct hf_bytes text, struct hf_config **out)
 {
     HF_AUTO(config) config = hf_alloc(sizeof *config);
     struct loading now = { .op = op, .directory = directory, .file = file };
@@ -433,7 +453,7 @@ struct hf_status hf_config_load(struct hf_op *op, const char *directory, const c
     loading = &now;
     config->directory = hf_strdup(directory);
     watch_values(cfg);
-    status = parse(op, cfg, file);
+    status = parse(op, cfg, text);
     if (status.code == HF_OK) {
         status = take_all(op, cfg, config);
     }
@@ -442,6 +462,37 @@ struct hf_status hf_config_load(struct hf_op *op, const char *directory, const c
     HF_TRY(status);
     *out = HF_TAKE(config);
     return HF_SUCCESS;
+}
+
+static struct hf_status read_file(struct hf_op *op, const char *file, struct hf_buf *out)
+{
+    FILE *stream = fopen(file, "re");
+    size_t got = 0;
+    bool failed;
+
+    if (stream == NULL) {
+        return hf_fail(op, HF_UNAVAILABLE, "cannot read %s: %s", file, strerror(errno));
+    }
+    got = fread(hf_buf_reserve(out, FILE_MAX + 1), 1, FILE_MAX + 1, stream);
+    hf_buf_grew(out, got);
+    failed = ferror(stream) != 0;
+    (void)fclose(stream);
+    if (failed) {
+        return hf_fail(op, HF_UNAVAILABLE, "cannot read %s to its end", file);
+    }
+    if (got > FILE_MAX) {
+        return hf_fail(op, HF_INVALID, "%s has more than %zu bytes", file, FILE_MAX);
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_config_load(struct hf_op *op, const char *directory, const char *file,
+                                struct hf_config **out)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+
+    HF_TRY(read_file(op, file, text));
+    return hf_config_parse(op, directory, file, hf_buf_bytes(text), out);
 }
 
 static void free_listener(struct hf_config_listener *listener)

@@ -73,6 +73,9 @@ struct hf_config {
  */
 HF_STATUS hf_config_load(struct hf_op *op, const char *directory, const char *file,
                          struct hf_config **out);
+/* The same for text that was read already; file is the name in complaints. */
+HF_STATUS hf_config_parse(struct hf_op *op, const char *directory, const char *file,
+                          struct hf_bytes text, struct hf_config **out);
 void hf_config_free(struct hf_config *config);
 HF_DEFINE_CLEANUP(config)
 
