@@ -193,10 +193,13 @@ static void look_at_keyring(void *context, const struct hf_keyring_info *keyring
     *(bool *)context |= keyring->settings.approve_slot_removal;
 }
 
-/* A slot opens every keyring, so one that asks for two people is enough. */
+/*
+ * A slot opens every keyring, so one that asks for two people is enough; an altered record may have
+ * been the one that did.
+ */
 static bool needs_approval(struct hf_service *service)
 {
-    bool needed = false;
+    bool needed = hf_seal_damage(service->seal, NULL, NULL) > 0;
 
     hf_keyring_each(service->keys, look_at_keyring, &needed);
     return needed;
