@@ -22,14 +22,9 @@ void *hf_alloc_array(size_t count, size_t len)
 
     hf_assert(!__builtin_mul_overflow(count, len, &total));
     total = total > 0 ? total : 1;
-    if (total > SMALL_LEN) {
-        memory = calloc(1, total);
-        hf_assert(memory != NULL);
-        return memory;
-    }
-    memory = malloc(total);
+    memory = total > SMALL_LEN ? calloc(1, total) : malloc(total);
     hf_assert(memory != NULL);
-    return memset(memory, 0, total);
+    return total > SMALL_LEN ? memory : memset(memory, 0, total);
 }
 
 void *hf_realloc_array(void *old, size_t count, size_t len)

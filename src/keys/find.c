@@ -155,6 +155,7 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
     struct hf_index_key *key = NULL;
     struct hf_index_version *version = NULL;
     enum hf_key_state state = HF_KEY_DESTROYED;
+    struct hf_status status;
 
     HF_TRY(hf_find_live(keys, op, name, &key));
     hf_assert(key != NULL);
@@ -164,7 +165,10 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
                        "the key %s/%s has no primary version; activate one or rotate it",
                        name->keyring, name->key);
     }
-    HF_TRY(find_number(keys, op, name, key, number, &version));
+    status = find_number(keys, op, name, key, number, &version);
+    if (status.code != HF_OK || version == NULL) {
+        return status;
+    }
     state = (enum hf_key_state)version->state;
     if (state == HF_KEY_DESTROYED || state == HF_KEY_DESTROYED_COMPROMISED) {
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_VERSION_DESTROYED,
