@@ -101,22 +101,43 @@ void add_key_version(struct hf_buf *out, const char *name, uint32_t version,
     }
 }
 
-void add_edeks(struct hf_buf *out, const char *name, const struct hf_edek *edeks, size_t count)
+static void add_before_iv(struct hf_buf *out, const char *name, uint32_t version)
 {
-    HF_AUTO(buf) start = hf_buf_new();  /* of every entry, up to its iv */
-    HF_AUTO(buf) middle = hf_buf_new(); /* from its iv to its material */
+    hf_buf_add_text(out, "{\"versionName\":");
+    add_version_name(out, name, version);
+    hf_buf_add_text(out, ",\"iv\":\"");
+}
 
-    hf_buf_add_text(middle, "\",\"encryptedKeyVersion\":{\"name\":");
-    hf_json_add_quoted(middle, hf_bytes_of_text(name));
-    hf_buf_add_text(middle, ",\"versionName\":\"EEK\",\"material\":\"");
+static void add_before_material(struct hf_buf *out, const char *name)
+{
+    hf_buf_add_text(out, "\",\"encryptedKeyVersion\":{\"name\":");
+    hf_json_add_quoted(out, hf_bytes_of_text(name));
+    hf_buf_add_text(out, ",\"versionName\":\"EEK\",\"material\":\"");
+}
+
+static void add_edek(struct hf_buf *out, const char *name, const struct hf_edek *edek)
+{
+    add_before_iv(out, name, edek->version);
+    hf_base64url_add(out, hf_bytes_of(edek->iv, sizeof edek->iv));
+    add_before_material(out, name);
+    hf_base64url_add(out, hf_bytes_of(edek->wrapped, edek->len));
+    hf_buf_add(out, "\"}}", 3);
+}
+
+/* What is the same in all of them is written once and copied. */
+static void add_many(struct hf_buf *out, const char *name, const struct hf_edek *edeks,
+                     size_t count)
+{
+    HF_AUTO(buf) start = hf_buf_new();
+    HF_AUTO(buf) middle = hf_buf_new();
+
+    add_before_material(middle, name);
     for (size_t i = 0; i < count; i++) {
         const struct hf_edek *edek = &edeks[i];
 
         if (i == 0 || edek->version != edeks[i - 1].version) {
             hf_buf_clear(start);
-            hf_buf_add_text(start, "{\"versionName\":");
-            add_version_name(start, name, edek->version);
-            hf_buf_add_text(start, ",\"iv\":\"");
+            add_before_iv(start, name, edek->version);
         }
         hf_buf_add(out, ",", i > 0);
         hf_buf_add_bytes(out, hf_buf_bytes(start));
@@ -124,6 +145,15 @@ void add_edeks(struct hf_buf *out, const char *name, const struct hf_edek *edeks
         hf_buf_add_bytes(out, hf_buf_bytes(middle));
         hf_base64url_add(out, hf_bytes_of(edek->wrapped, edek->len));
         hf_buf_add(out, "\"}}", 3);
+    }
+}
+
+void add_edeks(struct hf_buf *out, const char *name, const struct hf_edek *edeks, size_t count)
+{
+    if (count == 1) {
+        add_edek(out, name, edeks);
+    } else {
+        add_many(out, name, edeks, count);
     }
 }
 

@@ -26,6 +26,9 @@
 /* How long the last answer may take to be read before the socket is closed under it. */
 #define LINGER_MS    2000
 #define LINGER_READS 16
+/* The plaintext of a record at most, and how many are read before others have their turn. */
+#define RECORD_BYTES    16384
+#define RECORDS_AT_ONCE 32
 
 static size_t unsent(const struct hf_conn *conn)
 {
@@ -129,20 +132,74 @@ static void deliver(struct hf_conn *conn)
     }
 }
 
-static void on_readable(struct bufferevent *bev, void *context)
+/* Gives the protocol what it takes now, and sees to it that the rest does not grow. */
+static void pass_on(struct hf_conn *conn)
 {
-    struct hf_conn *conn = context;
-    struct evbuffer *input = bufferevent_get_input(bev);
+    struct evbuffer *input = bufferevent_get_input(conn->bev);
 
-    use_buffers(conn);
     deliver(conn);
     if (conn->is_closing) {
         (void)evbuffer_drain(input, evbuffer_get_length(input));
     } else if (evbuffer_get_length(input) > MAX_AHEAD_BYTES) {
         /* Reading goes on during work only so that a client that leaves is noticed. */
-        (void)bufferevent_disable(bev, EV_READ);
+        (void)bufferevent_disable(conn->bev, EV_READ);
         conn->is_reading_paused = true;
     }
+}
+
+static bool read_record(struct hf_conn *conn)
+{
+    struct evbuffer *input = bufferevent_get_input(conn->bev);
+    struct evbuffer_iovec space;
+    int error;
+
+    if (evbuffer_reserve_space(input, RECORD_BYTES, &space, 1) != 1) {
+        conn->is_cut = true;
+        hf_conn_touch(conn);
+        return false;
+    }
+    ERR_clear_error();
+    if (SSL_read_ex(conn->ssl, space.iov_base, RECORD_BYTES, &space.iov_len) == 1) {
+        return evbuffer_commit_space(input, &space, 1) == 0;
+    }
+    error = SSL_get_error(conn->ssl, 0);
+    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+        ERR_clear_error();
+        conn->is_ended = true;
+        hf_conn_touch(conn);
+    }
+    return false;
+}
+
+/*
+ * OpenSSL reads ahead, which saves a system call for every record, but libevent asks SSL_pending()
+ * and does not see what lies there; nor would the socket wake it up again.
+ */
+static void read_what_is_ahead(struct hf_conn *conn)
+{
+    for (unsigned i = 0; conn->ssl != NULL && conn->phase == HF_CONN_OPEN && !conn->is_ended &&
+                         !conn->is_cut && !conn->is_reading_paused && SSL_has_pending(conn->ssl);
+         i++) {
+        if (i == RECORDS_AT_ONCE) {
+            bufferevent_trigger(conn->bev, EV_READ,
+                                BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+            return;
+        }
+        if (!read_record(conn)) {
+            return;
+        }
+        pass_on(conn);
+    }
+}
+
+static void on_readable(struct bufferevent *bev, void *context)
+{
+    struct hf_conn *conn = context;
+
+    (void)bev;
+    use_buffers(conn);
+    pass_on(conn);
+    read_what_is_ahead(conn);
 }
 
 void hf_conn_resume(struct hf_conn *conn)
@@ -156,6 +213,7 @@ void hf_conn_resume(struct hf_conn *conn)
         conn->is_reading_paused = false;
         (void)bufferevent_enable(conn->bev, EV_READ);
     }
+    read_what_is_ahead(conn);
 }
 
 /* ---- Bytes out ---- */
@@ -459,6 +517,7 @@ static bool has_input(const struct hf_conn *conn)
     uint8_t byte;
 
     return evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0 ||
+           (conn->ssl != NULL && SSL_has_pending(conn->ssl)) ||
            recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
@@ -517,6 +576,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 
     if ((what & BEV_EVENT_CONNECTED) != 0) {
         open_protocol(conn);
+        read_what_is_ahead(conn);
         return;
     }
     if (conn->phase == HF_CONN_HANDSHAKE) {

@@ -1,10 +1,11 @@
 /*
  * TLS: server contexts that can be replaced while connections live, and who the peer is.
  *
- * TLS 1.2 and 1.3, session tickets on, read-ahead never on (libevent asks SSL_pending, which does
- * not see read-ahead bytes), renegotiation off, compression off. SSL_MODE_RELEASE_BUFFERS is off:
- * who holds connections calls SSL_free_buffers() on those that rest, since wiping and freeing 33
- * KiB after every request costs more than the request's own crypto.
+ * TLS 1.2 and 1.3, session tickets on, renegotiation off, compression off. Two settings ask
+ * something of who holds the connections. Read-ahead is on: records may wait in OpenSSL that
+ * neither the socket nor SSL_pending() tells of, only SSL_has_pending(). SSL_MODE_RELEASE_BUFFERS
+ * is off: call SSL_free_buffers() on connections that rest, since wiping and freeing 33 KiB after
+ * every request costs more than the request's own crypto.
  *
  * Threads: every function may be called from any thread.
  */

@@ -71,7 +71,7 @@ static int connect_unix(const char *path)
     return fd;
 }
 
-static bool shake_hands(struct test_client *client, const struct test_offer *offer)
+static void offer_tls(struct test_client *client, const struct test_offer *offer)
 {
     client->context = SSL_CTX_new(TLS_client_method());
     assert_non_null(client->context);
@@ -86,8 +86,50 @@ static bool shake_hands(struct test_client *client, const struct test_offer *off
                          1);
     }
     client->ssl = SSL_new(client->context);
+}
+
+static bool shake_hands(struct test_client *client, const struct test_offer *offer)
+{
+    offer_tls(client, offer);
     assert_int_equal(SSL_set_fd(client->ssl, client->fd), 1);
     return SSL_connect(client->ssl) == 1;
+}
+
+/* What OpenSSL wants to send, in one piece. */
+static void send_flight(struct test_client *client, BIO *out)
+{
+    char *data = NULL;
+    long len = BIO_get_mem_data(out, &data);
+
+    assert_int_equal(send(client->fd, data, (size_t)len, MSG_NOSIGNAL), len);
+    assert_int_equal(BIO_reset(out), 1);
+}
+
+struct test_client *test_client_open_saying(uint16_t port, const struct test_offer *offer,
+                                            const char *text)
+{
+    struct test_client *client = hf_alloc(sizeof *client);
+    BIO *in = BIO_new(BIO_s_mem());
+    BIO *out = BIO_new(BIO_s_mem());
+
+    client->fd = connect_tcp(port, 0);
+    assert_true(client->fd >= 0);
+    offer_tls(client, offer);
+    SSL_set_bio(client->ssl, in, out);
+    while (SSL_connect(client->ssl) != 1) {
+        char bytes[4096];
+        ssize_t got;
+
+        send_flight(client, out);
+        got = recv(client->fd, bytes, sizeof bytes, 0);
+        assert_true(got > 0);
+        assert_int_equal(BIO_write(in, bytes, (int)got), got);
+    }
+    assert_int_equal(SSL_write(client->ssl, text, (int)strlen(text)), strlen(text));
+    send_flight(client, out);
+    assert_int_equal(BIO_pending(in), 0);
+    assert_int_equal(SSL_set_fd(client->ssl, client->fd), 1);
+    return client;
 }
 
 struct test_client *test_client_try(uint16_t port, const struct test_offer *offer)

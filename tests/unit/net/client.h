@@ -24,7 +24,13 @@ struct test_offer {
 
 /* Connects, and shakes hands where TLS is offered. */
 struct test_client *test_client_open(uint16_t port, const struct test_offer *offer);
-/* The same; NULL when the server does not want it. */
+/*
+ * Shakes hands and says the text in the same packet as the last of the handshake, so that the
+ * server finds both at once.
+ */
+struct test_client *test_client_open_saying(uint16_t port, const struct test_offer *offer,
+                                            const char *text);
+/* The same as test_client_open(); NULL when the server does not want it. */
 struct test_client *test_client_try(uint16_t port, const struct test_offer *offer);
 /* Closes as a client does that goes away: TLS says nothing, TCP sends FIN. */
 void test_client_close(struct test_client *client);

@@ -362,6 +362,60 @@ static void a_client_that_has_sent_all_and_said_so_is_answered(void **unused)
     line_server_stop(&server, 10000);
 }
 
+/* OpenSSL has read what libevent does not ask for, and the socket stays silent. */
+static void what_comes_with_the_end_of_the_handshake_is_answered(void **unused)
+{
+    static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(versions); i++) {
+        const struct test_offer offer = { .is_tls = true, .version = versions[i] };
+        const struct line_settings settings = {
+            .net = { .loops = 1, .workers = 1 },
+            .is_tls = true,
+            .clients = HF_TLS_CLIENTS_NONE,
+        };
+        struct line_server server = { 0 };
+
+        line_server_start(&server, &settings);
+        for (int n = 0; n < 20; n++) {
+            struct test_client *client =
+                test_client_open_saying(server.port, &offer, "work 1\necho 2\n");
+
+            test_client_expect(client, "1\n");
+            test_client_expect(client, "2\n");
+            test_client_close(client);
+        }
+        line_server_stop(&server, 10000);
+    }
+}
+
+/* Many records in one packet, more than are read in one turn, and more than wait during work. */
+static void records_that_were_read_ahead_are_all_answered(void **unused)
+{
+    enum { RECORDS = 5000 };
+    const struct test_offer offer = { .is_tls = true, .version = TLS1_3_VERSION };
+    const struct line_settings settings = {
+        .net = { .loops = 1, .workers = 1 },
+        .is_tls = true,
+        .clients = HF_TLS_CLIENTS_NONE,
+    };
+    struct line_server server = { 0 };
+    struct test_client *client = NULL;
+
+    (void)unused;
+    line_server_start(&server, &settings);
+    client = test_client_open(server.port, &offer);
+    for (unsigned n = 0; n < RECORDS; n++) {
+        test_client_say(client, n % 100 == 0 ? "work long\n" : "echo one\n");
+    }
+    for (unsigned n = 0; n < RECORDS; n++) {
+        test_client_expect(client, n % 100 == 0 ? "long\n" : "one\n");
+    }
+    test_client_close(client);
+    line_server_stop(&server, 10000);
+}
+
 /* More connections than may keep buffers: those above the limit give theirs back at once. */
 static void tls_buffers_go_when_a_connection_rests(void **unused)
 {
@@ -410,6 +464,8 @@ int main(void)
         cmocka_unit_test(requests_sent_ahead_are_answered_in_order),
         cmocka_unit_test(large_answers_arrive_whole),
         cmocka_unit_test(many_connections_are_served_at_once),
+        cmocka_unit_test(what_comes_with_the_end_of_the_handshake_is_answered),
+        cmocka_unit_test(records_that_were_read_ahead_are_all_answered),
         cmocka_unit_test(tls_buffers_go_when_a_connection_rests),
         cmocka_unit_test(no_byte_leaves_before_the_turn_hook_has_run),
         cmocka_unit_test(what_could_not_be_recorded_is_not_answered),
