@@ -396,3 +396,26 @@ struct hf_status hf_seal_keyring_key_info(struct hf_seal *seal, struct hf_op *op
     memcpy(out->main_key, key->main_key, sizeof out->main_key);
     return HF_SUCCESS;
 }
+
+/* --- what stands in its way --- */
+
+struct hf_status hf_seal_keyring_key_blame(struct hf_seal *seal, struct hf_op *op,
+                                           const char *keyring, uint32_t version, char **out_path)
+{
+    HF_AUTO_STRING own = path_of(keyring, version);
+    struct hf_keyring_key_info info;
+    const struct hf_main_key *main_key;
+    struct hf_status status;
+
+    HF_ENTER(seal, op, unlocked);
+    status = info_from_record(seal, op, keyring, version, &info);
+    if (status.code == HF_OK &&
+        hf_main_key_open(seal, unlocked, op, info.main_key, info.main_version, &main_key).code !=
+            HF_OK) {
+        *out_path = hf_main_key_path(info.main_key, info.main_version);
+    } else {
+        *out_path = HF_TAKE(own);
+    }
+    hf_op_clear(op);
+    return HF_SUCCESS;
+}

@@ -115,6 +115,7 @@ static struct hf_status work_on_record(struct loader *loader, const char *path, 
     struct hf_status status;
 
     HF_TRY(add_to_sum(loader, &place, body));
+    loader->report.last_seq = seq > loader->report.last_seq ? seq : loader->report.last_seq;
     status = open_and_feed(loader, &place, seq, body);
     if (status.code == HF_CORRUPT) {
         hf_damage_add(loader->seal, path, revision, loader->work_op.text);

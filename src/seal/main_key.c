@@ -191,7 +191,7 @@ static char *path_of_name(const char *name)
     return hf_strdup(hf_buf_text(path));
 }
 
-static char *path_of_version(const char *name, uint32_t version)
+char *hf_main_key_path(const char *name, uint32_t version)
 {
     HF_AUTO_STRING path = path_of_name(name);
 
@@ -228,7 +228,7 @@ struct hf_status hf_main_key_stage(struct hf_seal *seal, struct hf_op *op, struc
     HF_AUTO(secret) content = NULL;
     HF_AUTO(buf) current = hf_buf_new();
     HF_AUTO_STRING path = path_of_name(name);
-    HF_AUTO_STRING version_path = path_of_version(name, FIRST_VERSION);
+    HF_AUTO_STRING version_path = hf_main_key_path(name, FIRST_VERSION);
 
     if (name[0] == '\0' || strlen(name) > NAME_MAX_LEN) {
         return hf_fail(op, HF_INVALID, "a main key's name has 1 to %d bytes", NAME_MAX_LEN);
@@ -307,7 +307,7 @@ static struct hf_status load_version(struct hf_seal *seal, struct hf_op *op, con
                                      uint32_t version, struct hf_main_key *out)
 {
     HF_AUTO(opened) opened = NULL;
-    HF_AUTO_STRING path = path_of_version(name, version);
+    HF_AUTO_STRING path = hf_main_key_path(name, version);
     struct version_record record;
 
     HF_TRY(read_live(seal, op, HF_KIND_MAIN_VERSION, path, name, &opened));
@@ -392,7 +392,7 @@ static struct hf_status visit_main_key(void *context, const struct hf_opened_vie
     }
     HF_TRY(name_of(listing->op, view->path, info.name));
     HF_TRY(parse_current(listing->op, view->plain, &info.version));
-    path = path_of_version(info.name, info.version);
+    path = hf_main_key_path(info.name, info.version);
     HF_TRY(read_live(listing->seal, listing->op, HF_KIND_MAIN_VERSION, path, info.name, &opened));
     HF_TRY(parse_version(listing->op, hf_opened_content(opened), &record));
     info.kind = record.kind;

@@ -33,6 +33,7 @@ enum hf_kind {
     HF_KIND_CHECKPOINT = 13,   /* "checkpoint/<node>": the last signed audit checkpoint */
     HF_KIND_REPEAT = 14,       /* "repeat/<id>": a door's memory of a first answer */
     HF_KIND_ROOT = 15,         /* "root/<generation>": a root under the one before or after it */
+    HF_KIND_PROOF = 16,        /* "proof/<node>/<slot>": what a drill opened there, and when */
 };
 
 /* Names in paths are percent-encoded; numbers have ten digits, so that they sort. */
@@ -101,6 +102,7 @@ HF_STATUS hf_seal_slots(struct hf_seal *seal, struct hf_op *op,
  */
 HF_STATUS hf_seal_unlock(struct hf_seal *seal, struct hf_op *op, struct hf_protector *protector,
                          struct hf_slot_info *out_slot);
+
 /* Wipes the root and everything below it. Users see HF_WRONG_STATE from then on. */
 void hf_seal_lock(struct hf_seal *seal);
 bool hf_seal_is_unlocked(const struct hf_seal *seal);
@@ -238,6 +240,31 @@ struct hf_consumer {
 /* Before unlock; or right after hf_seal_create(), when there is nothing to tell yet. */
 void hf_seal_add_consumer(struct hf_seal *seal, const struct hf_consumer *consumer);
 
+/* --- opening apart, for proofs --- */
+
+/* What opening apart has found besides the records that its consumers were told of. */
+struct hf_apart {
+    uint64_t seq;              /* of the head it was compared with */
+    uint32_t root_generation;  /* in force there */
+    uint64_t records;          /* that the store shows, of all kinds */
+    uint64_t damaged;          /* of them, do not open: hf_seal_damage() names them */
+    bool whole;                /* the records are those that the head speaks of */
+    char text[HF_OP_TEXT_MAX]; /* what is wrong when they are not; else empty */
+};
+/*
+ * For proofs: a seal of its own over the engine, opened through that one slot, sharing no memory of
+ * keys with any other and leaving the pin alone. Every record is opened and told to the consumers;
+ * records that are altered or gone do not end it, they are what it is to find. The view is the
+ * store's at one commit, however much is written meanwhile. hf_seal_free() wipes it.
+ *
+ * Fails as hf_seal_unlock() does when the slot does not open the root in force, or the head or the
+ * store's secrets do not open; HF_NOT_FOUND when there is no such slot.
+ */
+HF_STATUS hf_seal_open_apart(struct hf_crypto *crypto, struct hf_op *op, struct hf_engine *engine,
+                             const char *slot_id, struct hf_protector *protector,
+                             const struct hf_consumer *consumers, size_t count,
+                             struct hf_apart *out_found, struct hf_seal **out);
+
 /* --- records --- */
 
 struct hf_opened {
@@ -349,6 +376,13 @@ HF_STATUS hf_seal_keyring_key_open(struct hf_seal *seal, struct hf_op *op, const
                                    uint32_t version);
 HF_STATUS hf_seal_keyring_key_info(struct hf_seal *seal, struct hf_op *op, const char *keyring,
                                    uint32_t version, struct hf_keyring_key_info *out);
+
+/*
+ * Which record below that keyring key stands in its way when it does not open: its own or that of
+ * its main key. Free *out_path. Waits.
+ */
+HF_STATUS hf_seal_keyring_key_blame(struct hf_seal *seal, struct hf_op *op, const char *keyring,
+                                    uint32_t version, char **out_path);
 
 /* Where a wrapped key version belongs; bound as associated data. */
 struct hf_wrap_place {

@@ -490,6 +490,7 @@ struct hf_seal {
 
     struct hf_feed feed;
     struct hf_damage damage;
+    struct hf_apart *apart; /* not NULL while it is opened apart: for what is found */
 };
 
 HF_STATUS hf_seal_new(struct hf_crypto *crypto, struct hf_op *op, struct hf_engine *engine,
@@ -523,13 +524,20 @@ static inline void hf_inside_leave(struct hf_inside *inside)
 /* --- load.c: the scan at unlock --- */
 
 struct hf_load_report {
-    uint64_t count;   /* records the store shows */
-    uint64_t damaged; /* of them, do not open */
+    uint64_t last_seq; /* of the newest record */
+    uint64_t count;    /* records the store shows */
+    uint64_t damaged;  /* of them, do not open */
     struct hf_sum digest;
 };
 /* Opens every record, sums its digest, feeds the consumers. */
 HF_STATUS hf_load(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                   struct hf_load_report *out);
+
+/* --- unlock.c: parts of it, for opening apart --- */
+
+/* slot_id NULL: any slot of the protector's kind. */
+HF_STATUS hf_unlock(struct hf_seal *seal, struct hf_op *op, struct hf_protector *protector,
+                    const char *slot_id, struct hf_slot_info *out_slot);
 
 /* --- history.c --- */
 
@@ -579,6 +587,8 @@ void hf_main_keys_free(struct hf_main_keys *keys);
 /* Makes version 1 of a system-managed main key and stages both of its records. */
 HF_STATUS hf_main_key_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
                             const char *name, enum hf_pkey_kind kind);
+/* "main/<name>/<version>"; free it. */
+char *hf_main_key_path(const char *name, uint32_t version);
 /* That version (0: the current one), with its private half; lives until the seal is locked. */
 HF_STATUS hf_main_key_open(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                            const char *name, uint32_t version, const struct hf_main_key **out);

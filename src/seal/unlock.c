@@ -56,8 +56,8 @@ static void remember(struct failure *failure, struct hf_op *op, struct hf_status
 }
 
 static struct hf_status open_any_slot(struct hf_seal *seal, struct hf_op *op,
-                                      struct hf_protector *protector, struct hf_slot_info *out_slot,
-                                      struct hf_unlocked **out)
+                                      struct hf_protector *protector, const char *slot_id,
+                                      struct hf_slot_info *out_slot, struct hf_unlocked **out)
 {
     const char *kind = protector->ops->kind;
     HF_AUTO(slot_records) records = NULL;
@@ -65,14 +65,17 @@ static struct hf_status open_any_slot(struct hf_seal *seal, struct hf_op *op,
 
     HF_TRY(hf_slot_records_read(seal, op, &records));
     for (size_t i = 0; i < records->count; i++) {
+        struct hf_slot_info slot;
         struct hf_status status;
 
-        if (strcmp(records->items[i].slot->protector, kind) != 0) {
+        hf_slot_describe(records->items[i].slot, true, &slot);
+        if (strcmp(slot.protector, kind) != 0 ||
+            (slot_id != NULL && strcmp(slot.id, slot_id) != 0)) {
             continue;
         }
         status = try_slot(seal, op, &records->items[i], protector, out);
         if (status.code == HF_OK) {
-            hf_slot_describe(records->items[i].slot, true, out_slot);
+            *out_slot = slot;
             return HF_SUCCESS;
         }
         remember(&failure, op, status);
@@ -170,6 +173,43 @@ static struct hf_status judge(struct hf_seal *seal, struct hf_unlocked *unlocked
                          head->count, report->count, report->damaged);
 }
 
+/* What is missing or too much does not keep a proof from telling what is there. */
+static struct hf_status note_apart(struct hf_apart *found, struct hf_op *op,
+                                   struct hf_status judged, const struct hf_load_report *report)
+{
+    if (judged.code != HF_OK && judged.code != HF_CORRUPT) {
+        return judged;
+    }
+    found->records = report->count;
+    found->damaged = report->damaged;
+    found->whole = judged.code == HF_OK && report->damaged == 0;
+    if (judged.code == HF_CORRUPT) {
+        memcpy(found->text, op->text, sizeof found->text);
+        hf_op_clear(op);
+    }
+    return HF_SUCCESS;
+}
+
+/*
+ * Whether what was read is not what the head speaks of. Whoever goes on from here must know that
+ * nothing was committed since; a proof speaks of the moment of its head, and no record that it saw
+ * may be younger.
+ */
+static struct hf_status has_moved(struct hf_seal *seal, struct hf_op *op,
+                                  const struct hf_head *head, const struct hf_load_report *report,
+                                  bool *out)
+{
+    struct hf_store_state state;
+
+    if (seal->apart != NULL) {
+        *out = report->last_seq > head->seq;
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_engine_state(seal->engine, op, &state, NULL));
+    *out = state.seq != head->seq;
+    return HF_SUCCESS;
+}
+
 /* One look at the whole store. *out_moved when somebody committed meanwhile. */
 static struct hf_status scan(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                              struct hf_head *out_head, bool *out_moved)
@@ -178,20 +218,22 @@ static struct hf_status scan(struct hf_seal *seal, struct hf_unlocked *unlocked,
     struct hf_load_report report = { 0 };
     struct hf_store_state state;
     struct hf_head head;
+    struct hf_status status;
 
     HF_TRY(hf_engine_state(seal->engine, op, &state, sealed));
     HF_TRY(hf_head_open(unlocked, op, state.seq, hf_buf_bytes(sealed), &head));
     HF_TRY(hf_pin_check_head(seal, unlocked, op, &head));
     HF_TRY(hf_load(seal, unlocked, op, &report));
-    hf_buf_clear(sealed);
-    HF_TRY(hf_engine_state(seal->engine, op, &state, sealed));
-    *out_moved = state.seq != head.seq;
+    HF_TRY(has_moved(seal, op, &head, &report, out_moved));
     if (*out_moved) {
         return HF_SUCCESS;
     }
-    HF_TRY(judge(seal, unlocked, op, &report, &head));
+    status = judge(seal, unlocked, op, &report, &head);
+    if (seal->apart != NULL) {
+        status = note_apart(seal->apart, op, status, &report);
+    }
     *out_head = head;
-    return HF_SUCCESS;
+    return status;
 }
 
 static void forget(struct hf_seal *seal)
@@ -239,8 +281,8 @@ static void report_opened(struct hf_seal *seal, struct hf_op *op, struct hf_stat
     }
 }
 
-static struct hf_status unlock(struct hf_seal *seal, struct hf_op *op,
-                               struct hf_protector *protector, struct hf_slot_info *out_slot)
+struct hf_status hf_unlock(struct hf_seal *seal, struct hf_op *op, struct hf_protector *protector,
+                           const char *slot_id, struct hf_slot_info *out_slot)
 {
     HF_AUTO(unlocked) unlocked = NULL;
     struct hf_slot_info slot;
@@ -249,11 +291,13 @@ static struct hf_status unlock(struct hf_seal *seal, struct hf_op *op,
     if (atomic_load(&seal->is_open)) {
         return hf_fail(op, HF_WRONG_STATE, "the store is unlocked already");
     }
-    HF_TRY(open_any_slot(seal, op, protector, &slot, &unlocked));
+    HF_TRY(open_any_slot(seal, op, protector, slot_id, &slot, &unlocked));
     hf_assert(unlocked != NULL);
     HF_TRY(open_store_secrets(seal, unlocked, op));
     HF_TRY(scan_until_still(seal, unlocked, op, &head));
-    report_opened(seal, op, hf_pin_keep(seal, unlocked, op, &head));
+    if (seal->apart == NULL) {
+        report_opened(seal, op, hf_pin_keep(seal, unlocked, op, &head));
+    }
     hf_seal_start(seal, HF_TAKE(unlocked), head.seq);
     *out_slot = slot;
     return HF_SUCCESS;
@@ -265,7 +309,7 @@ struct hf_status hf_seal_unlock(struct hf_seal *seal, struct hf_op *op,
     struct hf_status status;
 
     pthread_mutex_lock(&seal->change_lock);
-    status = unlock(seal, op, protector, out_slot);
+    status = hf_unlock(seal, op, protector, NULL, out_slot);
     pthread_mutex_unlock(&seal->change_lock);
     return status;
 }
