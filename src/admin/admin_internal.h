@@ -69,6 +69,11 @@ HANDLER(slot_test);
 HANDLER(slot_remove);
 HANDLER(root);
 HANDLER(root_rotate);
+/* drill.c */
+HANDLER(drill);
+HANDLER(drill_progress);
+HANDLER(what_if);
+HANDLER(min_cut);
 /* keyrings.c */
 HANDLER(keyring_list);
 HANDLER(keyring_create);

@@ -33,6 +33,10 @@ static const struct hf_route routes[] = {
     { HF_GET, "/api/v1/root", 0, HF_WORKER, hf_admin_root },
     { HF_POST, "/api/v1/root/rotate", KIB(1), HF_WORKER, hf_admin_root_rotate },
     { HF_POST, "/api/v1/why", KIB(16), HF_WORKER, hf_admin_why },
+    { HF_POST, "/api/v1/drill", KIB(1), HF_WORKER, hf_admin_drill },
+    { HF_GET, "/api/v1/drill/progress", 0, HF_WORKER, hf_admin_drill_progress },
+    { HF_POST, "/api/v1/what-if", KIB(64), HF_WORKER, hf_admin_what_if },
+    { HF_POST, "/api/v1/min-cut", KIB(16), HF_WORKER, hf_admin_min_cut },
     { HF_POST, "/api/v1/random", KIB(1), HF_INLINE, hf_admin_random },
 
     { HF_GET, RINGS, 0, HF_WORKER, hf_admin_keyring_list },

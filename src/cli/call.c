@@ -122,6 +122,7 @@ struct hf_status cli_connect(struct cli *cli, struct hf_client **out)
         .ca_file = ca,
         .certificate_file = certificate,
         .key_file = key,
+        .timeout_ms = cli->timeout_ms,
     };
 
     if (cli->server != NULL && strncmp(cli->server, unix_prefix, strlen(unix_prefix)) == 0) {
@@ -134,14 +135,21 @@ struct hf_status cli_connect(struct cli *cli, struct hf_client **out)
     return hf_client_new(&cli->op, &settings, out);
 }
 
+struct hf_status cli_fetch(struct cli *cli, const char *method, const char *path,
+                           struct hf_bytes body, struct hf_buf *out)
+{
+    HF_AUTO(client) client = NULL;
+
+    HF_TRY(cli_connect(cli, &client));
+    return hf_client_call(client, &cli->op, method, path, body, out);
+}
+
 struct hf_status cli_call(struct cli *cli, const char *method, const char *path,
                           struct hf_bytes body, struct hf_json **out)
 {
-    HF_AUTO(client) client = NULL;
     HF_AUTO(buf) answer = hf_buf_new();
 
-    HF_TRY(cli_connect(cli, &client));
-    HF_TRY(hf_client_call(client, &cli->op, method, path, body, answer));
+    HF_TRY(cli_fetch(cli, method, path, body, answer));
     if (cli->json) {
         (void)fwrite(answer->data, 1, answer->len, stdout);
         (void)putchar('\n');

@@ -20,6 +20,8 @@ struct cli {
     const char *directory; /* --dir; NULL: the system's */
     const char *server;    /* --server https://host:port or unix:path; NULL: D's unix socket */
     bool json;
+    uint64_t timeout_ms;      /* of calls; 0: a minute */
+    int result;               /* the exit code of a command that is done, when it is not 0 */
     const char *const *words; /* what stands after noun and verb */
     size_t word_count;
     struct cli_option options[CLI_OPTIONS_MAX];
@@ -43,6 +45,7 @@ extern const struct command cli_keyring_commands[];
 extern const struct command cli_key_commands[];
 extern const struct command cli_policy_commands[];
 extern const struct command cli_audit_commands[];
+extern const struct command cli_drill_commands[];
 extern const struct command *const cli_tables[];
 
 /* --- options and words --- */
@@ -66,6 +69,9 @@ struct hf_status cli_read_file(struct cli *cli, const char *path, struct hf_buf 
 
 /* The client of the admin door that --dir and --server name. */
 struct hf_status cli_connect(struct cli *cli, struct hf_client **out);
+/* Calls the admin door; the answer as it came. */
+struct hf_status cli_fetch(struct cli *cli, const char *method, const char *path,
+                           struct hf_bytes body, struct hf_buf *out);
 /* Calls the admin door; with --json the answer is printed and *out stays NULL. out may be NULL. */
 struct hf_status cli_call(struct cli *cli, const char *method, const char *path,
                           struct hf_bytes body, struct hf_json **out);

@@ -6,13 +6,10 @@
 #include "base/secret.h"
 #include "cli/command.h"
 
-const struct command *const cli_tables[] = { cli_node_commands,
-                                             cli_slot_commands,
-                                             cli_keyring_commands,
-                                             cli_key_commands,
-                                             cli_policy_commands,
-                                             cli_audit_commands,
-                                             NULL };
+const struct command *const cli_tables[] = { cli_node_commands,    cli_slot_commands,
+                                             cli_keyring_commands, cli_key_commands,
+                                             cli_policy_commands,  cli_audit_commands,
+                                             cli_drill_commands,   NULL };
 
 /* Exit codes, as the manual lists them. */
 static int exit_code(enum hf_code code)
@@ -275,7 +272,7 @@ static int run(struct cli *cli, const struct command *command, int argc, char **
     if (fflush(stdout) != 0) {
         return 1;
     }
-    return exit_code(status.code);
+    return status.code == HF_OK ? cli->result : exit_code(status.code);
 }
 
 /* Help for a noun that came without a verb, or with one it does not have. */

@@ -384,6 +384,9 @@ static enum hf_log_level level_of(const char *name)
 static void take_plain(cfg_t *cfg, struct hf_config *config)
 {
     config->node = hf_strdup(cfg_getstr(cfg, "node"));
+    config->site = hf_strdup(cfg_getstr(cfg, "site"));
+    config->drill_every_ms = (uint64_t)cfg_getint(cfg, "proof|drill_hours") * 3600 * 1000;
+    config->min_ways = (uint32_t)cfg_getint(cfg, "proof|min_ways");
     config->owner = hf_strdup(cfg_getstr(cfg, "owner"));
     config->cookie_validity_ms = (uint64_t)cfg_getint(cfg, "cookie_validity") * 1000;
     config->store_engine = hf_strdup(cfg_getstr(cfg, "store|engine"));
@@ -525,6 +528,7 @@ void hf_config_free(struct hf_config *config)
     free(config->listeners);
     free(config->directory);
     free(config->node);
+    free(config->site);
     free(config->owner);
     free(config->store_engine);
     free(config->store_directory);

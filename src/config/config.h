@@ -42,6 +42,9 @@ struct hf_config_value; /* compare.c */
 struct hf_config {
     char *directory; /* relative paths are below it */
     char *node;
+    char *site;              /* "": none */
+    uint64_t drill_every_ms; /* 0: only when asked for */
+    uint32_t min_ways;
     char *store_engine, *store_directory, *pin_file;
     char **store_hosts; /* of engine postgres: connection strings; NULL-terminated */
     unsigned store_synchronous;

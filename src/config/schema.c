@@ -13,6 +13,7 @@ const struct section hf_config_sections[] = {
     { "log", false, "The log on standard error." },
     { "memory", false, "Locked memory for keys." },
     { "threads", false, "Event loops and workers." },
+    { "proof", false, "How often it is proven that everything opens, and how well." },
     { "slot", true, "A slot to try at start, in order; the title is its name." },
     { "listener", true, "An address that is served; the title names it in log and metrics." },
     { NULL, false, NULL },
@@ -20,6 +21,7 @@ const struct section hf_config_sections[] = {
 
 const struct row hf_config_rows[] = {
     { "", "node", ROW_TEXT, "node-1", NULL, 0, 0, "This node's name in audit lines and status." },
+    { "", "site", ROW_TEXT, "", NULL, 0, 0, "The site where this node stands; \"\": none." },
     { "", "owner", ROW_TEXT, "root", NULL, 0, 0,
       "The unix user who, besides root, may unlock this node over its unix socket." },
     { "", "cookie_validity", ROW_NUMBER, "36000", NULL, 1, 30L * 24 * 3600,
@@ -69,6 +71,11 @@ const struct row hf_config_rows[] = {
     { "threads", "max_buffered_mib", ROW_NUMBER, "64", NULL, 1, 1L << 20,
       "What requests of all connections may hold together; beyond it large ones are answered "
       "503." },
+
+    { "proof", "drill_hours", ROW_NUMBER, "24", NULL, 0, 24L * 365,
+      "A drill runs so often by itself; 0: only when asked for." },
+    { "proof", "min_ways", ROW_NUMBER, "1", NULL, 1, 1000,
+      "Fewer independent ways to open a key version without a person are amber." },
 
     { "slot", "protector", ROW_TEXT, "keyfile", "keyfile|passphrase", 0, 0, "How it opens." },
     { "slot", "file", ROW_PATH, NULL, NULL, 0, 0,

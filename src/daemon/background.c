@@ -82,6 +82,7 @@ static void each_minute(struct hf_node *node, struct hf_op *op)
     report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
     report(node, op, hf_usage_merge(node->keys, op), "usage counts");
     purge(node, op);
+    hf_node_drill(node, op);
 }
 
 /* Slots that open by themselves are proven for a new root by themselves. */

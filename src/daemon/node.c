@@ -110,11 +110,18 @@ static struct hf_status open_upper_half(struct hf_node *node, struct hf_op *op)
     }
     node->policy = hf_policy_new(node->seal);
     node->cookies = hf_cookies_new(node->seal, config->cookie_validity_ms);
+    hf_node_make_drill_slots(node);
     parts = (struct hf_service_parts){ .seal = node->seal,
                                        .keys = node->keys,
                                        .policy = node->policy,
                                        .audit = node->audit,
-                                       .node = config->node };
+                                       .node = config->node,
+                                       .site = config->site,
+                                       .signer = node->audit_signer,
+                                       .slots = node->drill_slots,
+                                       .slot_count = config->slot_count,
+                                       .min_ways = config->min_ways,
+                                       .drill_every_ms = config->drill_every_ms };
     node->service = hf_service_new(&parts);
     admin = (struct hf_admin_settings){ .service = node->service,
                                         .owner_uid = owner,
@@ -233,10 +240,14 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
     if (node == NULL) {
         return;
     }
+    if (node->service != NULL) {
+        hf_service_drill_stop(node->service);
+    }
     if (node->net != NULL) {
         hf_net_drain(node->net, limit_ms);
     }
     hf_node_stop_background(node);
+    hf_node_stop_drill(node);
     write_what_is_due(node);
     hf_net_free(node->net);
     hf_node_free_listeners(node);
@@ -254,6 +265,7 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
     hf_seal_free(node->seal);
     hf_engine_free(node->engine);
     hf_crypto_free(node->crypto);
+    free(node->drill_slots);
     pthread_cond_destroy(&node->wake);
     pthread_mutex_destroy(&node->lock);
     free(node);

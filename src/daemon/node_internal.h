@@ -4,6 +4,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "admin/admin.h"
 #include "daemon/node.h"
@@ -54,6 +55,11 @@ struct hf_node {
     struct listener *listeners;
     struct hf_http_room room; /* for what requests of all listeners hold */
 
+    struct hf_drill_slot *drill_slots; /* the configured ones, for the service */
+    pthread_t drill; /* runs the scheduled one, apart from the chores, which must not wait */
+    bool drill_runs;
+    atomic_bool drill_ended;
+
     pthread_t background;
     bool background_runs;
     pthread_mutex_t lock; /* guards stopping */
@@ -81,6 +87,14 @@ void hf_node_make_health(struct hf_node *node);
 /* --- status.c: what only the daemon knows --- */
 void hf_node_status(void *context, void (*visit)(void *context, const struct hf_status_item *item),
                     void *visit_context);
+
+/* --- drill.c --- */
+/* The configured slots as the service takes them. */
+void hf_node_make_drill_slots(struct hf_node *node);
+/* Starts the scheduled drill, if one is due, on a thread of its own; the metrics in any case. */
+void hf_node_drill(struct hf_node *node, struct hf_op *op);
+/* Ends it and waits for the end. */
+void hf_node_stop_drill(struct hf_node *node);
 
 /* --- background.c --- */
 /* After each unlock: cookie secrets, notes that the trail lacks, the pin. */

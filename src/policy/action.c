@@ -27,10 +27,10 @@ static const struct {
         "key.decrypt", "key.sign", "key.verify", "key.mac", "random", NULL } },
     { "auditor",
       { "audit.read", "policy.read", "node.status", "slot.list", "key.list", "key.read",
-        "keyring.read", "why", NULL } },
+        "keyring.read", "drill.read", "why", NULL } },
     { "operator",
-      { "node.*", "slot.*", "root.*", "policy.read", "policy.change", "approve", "keyring.read",
-        "key.list", "why", NULL } },
+      { "node.*", "slot.*", "root.*", "drill.*", "policy.read", "policy.change", "approve",
+        "keyring.read", "key.list", "why", NULL } },
 };
 
 static const enum hf_action uses[] = {

@@ -19,42 +19,48 @@
 #include "seal/seal.h"
 
 /* Rows: enum, name, whether it concerns a key. Doors and docs use the names. */
-#define HF_ACTIONS(row)                                                                            \
-    row(HF_ACT_STATUS, "node.status", false) row(HF_ACT_UNLOCK, "node.unlock", false) row(         \
-        HF_ACT_LOCK, "node.lock", false) row(HF_ACT_SLOT_LIST, "slot.list",                        \
-                                             false) row(HF_ACT_SLOT_CHANGE, "slot.change", false)  \
-        row(HF_ACT_SLOT_TEST, "slot.test", false) row(HF_ACT_SLOT_REMOVE, "slot.remove", false)    \
-            row(HF_ACT_ROOT_ROTATE, "root.rotate",                                                 \
-                false) row(HF_ACT_KEYRING_CREATE, "keyring.create",                                \
-                           true) row(HF_ACT_KEYRING_READ, "keyring.read",                          \
-                                     true) row(HF_ACT_KEYRING_CHANGE, "keyring.change", true)      \
-                row(HF_ACT_KEYRING_ROTATE, "keyring.rotate",                                       \
-                    true) row(HF_ACT_KEY_CREATE, "key.create", true) row(HF_ACT_KEY_IMPORT,        \
-                                                                         "key.import", true)       \
-                    row(HF_ACT_KEY_LIST, "key.list", true) row(HF_ACT_KEY_READ, "key.read", true)  \
-                        row(HF_ACT_KEY_ROTATE, "key.rotate",                                       \
-                            true) row(HF_ACT_KEY_REWRAP, "key.rewrap",                             \
-                                      true) row(HF_ACT_KEY_STATE, "key.state",                     \
-                                                true) row(HF_ACT_KEY_DELETE, "key.delete", true)   \
-                            row(HF_ACT_KEY_RECOVER, "key.recover",                                 \
-                                true) row(HF_ACT_KEY_DESTROY, "key.destroy",                       \
-                                          true) row(HF_ACT_KEY_EXPORT, "key.export", true)         \
-                                row(HF_ACT_KEY_GENERATE, "key.generate",                           \
-                                    true) row(HF_ACT_KEY_UNWRAP, "key.unwrap", true)               \
-                                    row(HF_ACT_KEY_REENCRYPT, "key.reencrypt",                     \
-                                        true) row(HF_ACT_KEY_ENCRYPT, "key.encrypt", true)         \
-                                        row(HF_ACT_KEY_DECRYPT, "key.decrypt",                     \
-                                            true) row(HF_ACT_KEY_SIGN, "key.sign", true)           \
-                                            row(HF_ACT_KEY_VERIFY, "key.verify",                   \
-                                                true) row(HF_ACT_KEY_MAC, "key.mac", true)         \
-                                                row(HF_ACT_RANDOM, "random", false)                \
-                                                    row(HF_ACT_POLICY_READ, "policy.read", false)  \
-                                                        row(HF_ACT_POLICY_CHANGE, "policy.change", \
-                                                            false)                                 \
-                                                            row(HF_ACT_APPROVE, "approve", false)  \
-                                                                row(HF_ACT_AUDIT_READ,             \
-                                                                    "audit.read", false)           \
-                                                                    row(HF_ACT_WHY, "why", true)
+/* clang-format off */
+#define HF_ACTIONS(row) \
+    row(HF_ACT_STATUS, "node.status", false) \
+    row(HF_ACT_UNLOCK, "node.unlock", false) \
+    row(HF_ACT_LOCK, "node.lock", false) \
+    row(HF_ACT_SLOT_LIST, "slot.list", false) \
+    row(HF_ACT_SLOT_CHANGE, "slot.change", false) \
+    row(HF_ACT_KEYRING_CREATE, "keyring.create", true) \
+    row(HF_ACT_KEYRING_READ, "keyring.read", true) \
+    row(HF_ACT_KEYRING_CHANGE, "keyring.change", true) \
+    row(HF_ACT_KEYRING_ROTATE, "keyring.rotate", true) \
+    row(HF_ACT_KEY_CREATE, "key.create", true) \
+    row(HF_ACT_KEY_IMPORT, "key.import", true) \
+    row(HF_ACT_KEY_LIST, "key.list", true) \
+    row(HF_ACT_KEY_READ, "key.read", true) \
+    row(HF_ACT_KEY_ROTATE, "key.rotate", true) \
+    row(HF_ACT_KEY_REWRAP, "key.rewrap", true) \
+    row(HF_ACT_KEY_STATE, "key.state", true) \
+    row(HF_ACT_KEY_DELETE, "key.delete", true) \
+    row(HF_ACT_KEY_RECOVER, "key.recover", true) \
+    row(HF_ACT_KEY_DESTROY, "key.destroy", true) \
+    row(HF_ACT_KEY_EXPORT, "key.export", true) \
+    row(HF_ACT_KEY_GENERATE, "key.generate", true) \
+    row(HF_ACT_KEY_UNWRAP, "key.unwrap", true) \
+    row(HF_ACT_KEY_REENCRYPT, "key.reencrypt", true) \
+    row(HF_ACT_KEY_ENCRYPT, "key.encrypt", true) \
+    row(HF_ACT_KEY_DECRYPT, "key.decrypt", true) \
+    row(HF_ACT_KEY_SIGN, "key.sign", true) \
+    row(HF_ACT_KEY_VERIFY, "key.verify", true) \
+    row(HF_ACT_KEY_MAC, "key.mac", true) \
+    row(HF_ACT_RANDOM, "random", false) \
+    row(HF_ACT_POLICY_READ, "policy.read", false) \
+    row(HF_ACT_POLICY_CHANGE, "policy.change", false) \
+    row(HF_ACT_APPROVE, "approve", false) \
+    row(HF_ACT_AUDIT_READ, "audit.read", false) \
+    row(HF_ACT_WHY, "why", true) \
+    row(HF_ACT_SLOT_TEST, "slot.test", false) \
+    row(HF_ACT_SLOT_REMOVE, "slot.remove", false) \
+    row(HF_ACT_ROOT_ROTATE, "root.rotate", false) \
+    row(HF_ACT_DRILL_RUN, "drill.run", false) \
+    row(HF_ACT_DRILL_READ, "drill.read", false)
+/* clang-format on */
 
 #define HF_ACTION_ENUM(id, name, concerns_key) id,
 enum hf_action { HF_ACTIONS(HF_ACTION_ENUM) HF_ACTION_COUNT };

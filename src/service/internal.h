@@ -25,6 +25,18 @@ struct hf_service {
     uint64_t fed;           /* the commit up to which there is nothing more to bring */
     uint64_t fed_note;      /* as long as this is the last note of the trail */
     struct hf_repeats *repeats;
+    char *site;
+    const struct hf_pkey *signer;
+    const struct hf_drill_slot *slots;
+    size_t slot_count;
+    uint32_t min_ways;
+    uint64_t drill_every_ms;
+    struct {
+        atomic_bool running; /* one at a time; whoever set it may change the rest */
+        atomic_bool stop;
+        _Atomic uint64_t retry_ms; /* realtime; a job that failed is not tried before */
+        _Atomic uint64_t slots, slots_done, versions, versions_done;
+    } drill;
     struct hf_metric *_Atomic metrics[HF_ACTION_COUNT][HF_OUTCOMES];
 };
 

@@ -17,6 +17,12 @@ struct hf_service *hf_service_new(const struct hf_service_parts *parts)
     service->audit = parts->audit;
     service->shared_store = parts->shared_store;
     service->node = hf_strdup(parts->node != NULL ? parts->node : "");
+    service->site = hf_strdup(parts->site != NULL ? parts->site : "");
+    service->signer = parts->signer;
+    service->slots = parts->slots;
+    service->slot_count = parts->slot_count;
+    service->min_ways = parts->min_ways > 0 ? parts->min_ways : 1;
+    service->drill_every_ms = parts->drill_every_ms;
     pthread_mutex_init(&service->feeder, NULL);
     service->repeats = hf_repeats_new(REPEATS_MAX);
     return service;
@@ -30,5 +36,6 @@ void hf_service_free(struct hf_service *service)
     hf_repeats_free(service->repeats);
     pthread_mutex_destroy(&service->feeder);
     free(service->node);
+    free(service->site);
     free(service);
 }

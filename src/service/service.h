@@ -17,6 +17,12 @@
 
 struct hf_service;
 
+/* A slot that this node may open without a person. */
+struct hf_drill_slot {
+    const char *name; /* as in the configuration; a slot of the store of that name is meant */
+    struct hf_protector_settings protector;
+};
+
 struct hf_service_parts { /* all borrowed */
     struct hf_seal *seal;
     struct hf_keys *keys;
@@ -24,6 +30,14 @@ struct hf_service_parts { /* all borrowed */
     struct hf_audit *audit;
     const char *node;
     bool shared_store; /* other nodes commit to the same store */
+
+    /* Proofs. */
+    const char *site;             /* where the node stands; NULL: no name */
+    const struct hf_pkey *signer; /* of receipts: the audit trail's Ed25519 key */
+    const struct hf_drill_slot *slots;
+    size_t slot_count;
+    uint32_t min_ways;       /* fewer independent ways are amber; 0: 1 */
+    uint64_t drill_every_ms; /* twice that without a drill is amber; 0: none is due */
 };
 struct hf_service *hf_service_new(const struct hf_service_parts *parts);
 void hf_service_free(struct hf_service *service);
@@ -258,6 +272,37 @@ HF_STATUS hf_service_why(struct hf_service *service, struct hf_op *op, const cha
                          const char *what,
                          void (*visit)(void *context, const struct hf_why_link *link),
                          void *context);
+
+/* --- proofs: that everything opens (docs/drill.md) --- */
+
+/*
+ * Opens every key version through every slot that this node has without a person, each apart from
+ * what is served, records that as the proof of the day (unless for one keyring only), and answers
+ * the receipt: a JSON document signed with the audit key (docs/formats/receipt.md). One at a time:
+ * HF_WRONG_STATE while another runs here. What does not open is a result, no failure.
+ */
+HF_STATUS hf_service_drill(struct hf_service *service, struct hf_op *op, const char *keyring,
+                           struct hf_buf *out_receipt);
+/* For the daemon's job, without a caller: runs it when it is due and the lease is ours. */
+HF_STATUS hf_service_drill_job(struct hf_service *service, struct hf_op *op, bool *out_ran);
+/* Ends a drill that runs here soon: the node stops. */
+void hf_service_drill_stop(struct hf_service *service);
+struct hf_drill_progress {
+    bool running;
+    uint64_t slots, slots_done;
+    uint64_t versions, versions_done; /* of the slot at hand; 0: not counted yet */
+};
+HF_STATUS hf_service_drill_progress(struct hf_service *service, struct hf_op *op,
+                                    struct hf_drill_progress *out);
+/* Brings the metrics to what the last proofs say. For the daemon, now and then. */
+HF_STATUS hf_service_proof_metrics(struct hf_service *service, struct hf_op *op);
+
+/* Answers JSON: what would become unreadable without these ("node:a", "slot:b", "site:c"). */
+HF_STATUS hf_service_what_if(struct hf_service *service, struct hf_op *op, const char *const *lost,
+                             size_t count, struct hf_buf *out);
+/* Answers JSON: the fewest losses that would end the key ("keyring/name"; NULL: the weakest). */
+HF_STATUS hf_service_min_cut(struct hf_service *service, struct hf_op *op, const char *what,
+                             struct hf_buf *out);
 
 /* --- the node --- */
 

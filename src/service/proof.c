@@ -1,0 +1,412 @@
+/* See proof.h. */
+#include "service/proof.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/codec.h"
+#include "base/text.h"
+
+#define FORMAT         1
+#define PREFIX         "proof/"
+#define VERSION_PREFIX "version/"
+#define KEYRINGS_MAX   4096
+#define FAILURES_MAX   2000
+#define FAILURE_BYTES  ((size_t)512 << 10)
+#define CAUSE_LAST     HF_CAUSE_ALTERED
+
+void hf_slot_proof_free(struct hf_slot_proof *proof)
+{
+    if (proof == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < proof->keyring_count; i++) {
+        free(proof->keyrings[i].name);
+    }
+    for (size_t i = 0; i < proof->failure_count; i++) {
+        free(proof->failures[i].path);
+        free(proof->failures[i].failed_at);
+    }
+    free(proof->keyrings);
+    free(proof->failures);
+    free(proof->node);
+    free(proof->site);
+    free(proof->slot);
+    free(proof->slot_name);
+    free(proof->text);
+    free(proof);
+}
+
+bool hf_slot_proof_is_good(const struct hf_slot_proof *proof)
+{
+    return proof->opened && proof->whole && proof->damaged == 0 && proof->failed == 0;
+}
+
+bool hf_slot_proof_covers(const struct hf_slot_proof *proof, const char *path)
+{
+    /* More failed than are named: then it vouches for none. */
+    if (!proof->opened || proof->unnamed > 0) {
+        return false;
+    }
+    for (size_t i = 0; i < proof->failure_count; i++) {
+        if (strcmp(proof->failures[i].path, path) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Versions come in order of path, so those of a keyring stand together. */
+void hf_slot_proof_add_keyring(struct hf_slot_proof *proof, const char *keyring, bool failed)
+{
+    struct hf_slot_proof_keyring *last =
+        proof->keyring_count > 0 ? &proof->keyrings[proof->keyring_count - 1] : NULL;
+
+    if (last == NULL || strcmp(last->name, keyring) != 0) {
+        if (proof->keyring_count == KEYRINGS_MAX) {
+            return;
+        }
+        proof->keyrings =
+            hf_realloc_array(proof->keyrings, proof->keyring_count + 1, sizeof *proof->keyrings);
+        last = &proof->keyrings[proof->keyring_count++];
+        *last = (struct hf_slot_proof_keyring){ .name = hf_strdup(keyring) };
+    }
+    last->versions++;
+    last->failed += failed;
+}
+
+void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, enum hf_cause cause,
+                               const char *failed_at)
+{
+    if (proof->failure_count == FAILURES_MAX) {
+        proof->unnamed++;
+        return;
+    }
+    proof->failures =
+        hf_realloc_array(proof->failures, proof->failure_count + 1, sizeof *proof->failures);
+    proof->failures[proof->failure_count++] =
+        (struct hf_failed_version){ hf_strdup(path), cause, hf_strdup(failed_at) };
+}
+
+/* --- the record --- */
+
+/* As many as fit: the count of all stands beside them. */
+static size_t fitting(const struct hf_slot_proof *proof)
+{
+    size_t bytes = 0;
+    size_t count = 0;
+
+    while (count < proof->failure_count && bytes < FAILURE_BYTES) {
+        const struct hf_failed_version *failure = &proof->failures[count++];
+
+        bytes += strlen(failure->path) + strlen(failure->failed_at) + 9;
+    }
+    return count;
+}
+
+void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out)
+{
+    size_t failures = fitting(proof);
+
+    hf_put_u8(out, FORMAT);
+    hf_put_text(out, proof->node);
+    hf_put_text(out, proof->site);
+    hf_put_text(out, proof->slot);
+    hf_put_text(out, proof->slot_name);
+    hf_put_u64(out, proof->when_ms);
+    hf_put_u64(out, proof->seq);
+    hf_put_u32(out, proof->root_generation);
+    hf_put_u8(out, proof->opened);
+    hf_put_u8(out, (uint8_t)proof->cause);
+    hf_put_text(out, proof->text);
+    hf_put_u64(out, proof->records);
+    hf_put_u64(out, proof->damaged);
+    hf_put_u8(out, proof->whole);
+    hf_put_u64(out, proof->versions);
+    hf_put_u64(out, proof->failed);
+    hf_put_u32(out, (uint32_t)proof->keyring_count);
+    for (size_t i = 0; i < proof->keyring_count; i++) {
+        hf_put_text(out, proof->keyrings[i].name);
+        hf_put_u64(out, proof->keyrings[i].versions);
+        hf_put_u64(out, proof->keyrings[i].failed);
+    }
+    hf_put_u32(out, (uint32_t)failures);
+    for (size_t i = 0; i < failures; i++) {
+        hf_put_text(out, proof->failures[i].path);
+        hf_put_u8(out, (uint8_t)proof->failures[i].cause);
+        hf_put_text(out, proof->failures[i].failed_at);
+    }
+    hf_put_u64(out, proof->unnamed + proof->failure_count - failures);
+}
+
+static bool take_bool(struct hf_reader *reader)
+{
+    uint8_t value = hf_take_u8(reader);
+
+    reader->failed = reader->failed || value > 1;
+    return value == 1;
+}
+
+static enum hf_cause take_cause(struct hf_reader *reader)
+{
+    uint8_t value = hf_take_u8(reader);
+
+    reader->failed = reader->failed || value > CAUSE_LAST;
+    return reader->failed ? HF_CAUSE_NONE : (enum hf_cause)value;
+}
+
+/* Text that is there even when the reader has failed. */
+static char *take_text(struct hf_reader *reader)
+{
+    char *text = hf_take_text(reader);
+
+    return text != NULL ? text : hf_strdup("");
+}
+
+static void take_keyrings(struct hf_reader *reader, struct hf_slot_proof *proof)
+{
+    uint32_t count = hf_take_u32(reader);
+
+    reader->failed = reader->failed || count > KEYRINGS_MAX;
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        struct hf_slot_proof_keyring *keyring;
+
+        proof->keyrings = hf_realloc_array(proof->keyrings, i + 1, sizeof *proof->keyrings);
+        keyring = &proof->keyrings[proof->keyring_count++];
+        keyring->name = take_text(reader);
+        keyring->versions = hf_take_u64(reader);
+        keyring->failed = hf_take_u64(reader);
+    }
+}
+
+static void take_failures(struct hf_reader *reader, struct hf_slot_proof *proof)
+{
+    uint32_t count = hf_take_u32(reader);
+
+    reader->failed = reader->failed || count > FAILURES_MAX;
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        struct hf_failed_version *failure;
+
+        proof->failures = hf_realloc_array(proof->failures, i + 1, sizeof *proof->failures);
+        failure = &proof->failures[proof->failure_count++];
+        failure->path = take_text(reader);
+        failure->cause = take_cause(reader);
+        failure->failed_at = take_text(reader);
+    }
+}
+
+struct hf_status hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
+                                      struct hf_slot_proof **out)
+{
+    HF_AUTO(slot_proof) proof = hf_alloc(sizeof *proof);
+    struct hf_reader reader;
+    uint8_t format;
+
+    hf_reader_init(&reader, content);
+    format = hf_take_u8(&reader);
+    if (!reader.failed && format != FORMAT) {
+        return hf_fail(op, HF_UNSUPPORTED, "a proof has format %u; this server reads format %d",
+                       format, FORMAT);
+    }
+    proof->node = take_text(&reader);
+    proof->site = take_text(&reader);
+    proof->slot = take_text(&reader);
+    proof->slot_name = take_text(&reader);
+    proof->when_ms = hf_take_u64(&reader);
+    proof->seq = hf_take_u64(&reader);
+    proof->root_generation = hf_take_u32(&reader);
+    proof->opened = take_bool(&reader);
+    proof->cause = take_cause(&reader);
+    proof->text = take_text(&reader);
+    proof->records = hf_take_u64(&reader);
+    proof->damaged = hf_take_u64(&reader);
+    proof->whole = take_bool(&reader);
+    proof->versions = hf_take_u64(&reader);
+    proof->failed = hf_take_u64(&reader);
+    take_keyrings(&reader, proof);
+    take_failures(&reader, proof);
+    proof->unnamed = hf_take_u64(&reader);
+    HF_TRY(hf_reader_end(&reader, op, "a proof"));
+    *out = HF_TAKE(proof);
+    return HF_SUCCESS;
+}
+
+static struct hf_status add_label(struct hf_op *op, const char *path, struct hf_buf *out)
+{
+    const char *keyring = path + strlen(VERSION_PREFIX);
+    const char *name = strchr(keyring, '/');
+    const char *slash = strrchr(path, '/');
+    const char *number = slash;
+    uint64_t version = 0;
+
+    if (strncmp(path, VERSION_PREFIX, strlen(VERSION_PREFIX)) != 0 || name == NULL ||
+        slash <= name) {
+        return hf_fail(op, HF_INVALID, "not a version");
+    }
+    while (number[1] == '0' && number[2] != '\0') {
+        number++;
+    }
+    HF_TRY(hf_parse_u64(op, number + 1, UINT32_MAX, &version));
+    HF_TRY(hf_percent_decode(op, hf_bytes_of(keyring, (size_t)(name - keyring)), false, out));
+    hf_buf_add_text(out, "/");
+    HF_TRY(hf_percent_decode(op, hf_bytes_of(name + 1, (size_t)(slash - name - 1)), false, out));
+    hf_buf_add_format(out, "@%" PRIu64, version);
+    return HF_SUCCESS;
+}
+
+void hf_record_label(const char *path, struct hf_buf *out)
+{
+    HF_AUTO(buf) label = hf_buf_new();
+    struct hf_op scratch;
+
+    hf_op_init(&scratch, NULL);
+    if (add_label(&scratch, path, label).code == HF_OK) {
+        hf_buf_add_bytes(out, hf_buf_bytes(label));
+    } else {
+        hf_buf_add_text(out, path);
+    }
+}
+
+char *hf_slot_proof_path(const char *node, const char *slot)
+{
+    HF_AUTO(buf) path = hf_buf_new();
+
+    hf_buf_add_text(path, PREFIX);
+    hf_percent_add(path, hf_bytes_of_text(node));
+    hf_buf_add_text(path, "/");
+    hf_buf_add_text(path, slot);
+    return hf_strdup(hf_buf_text(path));
+}
+
+/* --- all of them --- */
+
+void hf_slot_proofs_free(struct hf_slot_proofs *proofs)
+{
+    if (proofs != NULL) {
+        for (size_t i = 0; i < proofs->count; i++) {
+            hf_slot_proof_free(proofs->items[i]);
+        }
+        free(proofs->items);
+        free(proofs);
+    }
+}
+
+void hf_slot_proofs_add(struct hf_slot_proofs *proofs, struct hf_slot_proof *proof)
+{
+    proofs->items =
+        hf_realloc_array(proofs->items, proofs->count + 1, sizeof(struct hf_slot_proof *));
+    proofs->items[proofs->count++] = proof;
+}
+
+struct slot_search {
+    const char *id;
+    bool found;
+};
+
+static void match_slot(void *context, const struct hf_slot_info *slot)
+{
+    struct slot_search *search = context;
+
+    search->found = search->found || strcmp(slot->id, search->id) == 0;
+}
+
+struct reading {
+    struct hf_op *op;
+    struct hf_slot_proofs *proofs;
+};
+
+static struct hf_status read_proof(void *context, const struct hf_opened_view *view)
+{
+    const struct reading *reading = context;
+    struct hf_slot_proof *proof = NULL;
+
+    if (view->tombstone) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_slot_proof_decode(reading->op, view->plain, &proof));
+    hf_slot_proofs_add(reading->proofs, proof);
+    return HF_SUCCESS;
+}
+
+static struct hf_status slot_is_there(struct hf_service *service, struct hf_op *op, const char *id,
+                                      bool *out)
+{
+    struct slot_search search = { .id = id };
+
+    HF_TRY(hf_seal_slots(service->seal, op, match_slot, &search));
+    *out = search.found;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_slot_proofs_read(struct hf_service *service, struct hf_op *op,
+                                     struct hf_slot_proofs **out)
+{
+    HF_AUTO(slot_proofs) all = hf_alloc(sizeof *all);
+    HF_AUTO(slot_proofs) current = hf_alloc(sizeof *current);
+    struct reading reading = { op, all };
+
+    HF_TRY(hf_seal_list(service->seal, op, HF_KIND_PROOF, PREFIX, NULL, read_proof, &reading));
+    for (size_t i = 0; i < all->count; i++) {
+        bool is_there = false;
+
+        HF_TRY(slot_is_there(service, op, all->items[i]->slot, &is_there));
+        if (is_there) {
+            hf_slot_proofs_add(current, HF_TAKE(all->items[i]));
+        }
+    }
+    *out = HF_TAKE(current);
+    return HF_SUCCESS;
+}
+
+/* --- storing --- */
+
+static struct hf_status stage_one(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
+                                  const struct hf_slot_proof *proof)
+{
+    HF_AUTO_STRING path = hf_slot_proof_path(proof->node, proof->slot);
+    HF_AUTO(opened) before = NULL;
+    HF_AUTO(buf) content = hf_buf_new();
+    struct hf_status status = hf_seal_get(service->seal, op, HF_KIND_PROOF, path, &before);
+
+    if (status.code != HF_OK && status.code != HF_NOT_FOUND) {
+        return status;
+    }
+    hf_op_clear(op);
+    hf_slot_proof_encode(proof, content);
+    return hf_txn_put(txn, op, HF_KIND_PROOF, path, before != NULL ? before->revision : 0,
+                      hf_buf_bytes(content));
+}
+
+struct dropping {
+    struct hf_service *service;
+    struct hf_op *op;
+    struct hf_txn *txn;
+};
+
+static struct hf_status drop_if_gone(void *context, const struct hf_opened_view *view)
+{
+    const struct dropping *dropping = context;
+    const char *slash = strrchr(view->path, '/');
+    bool is_there = false;
+
+    if (view->tombstone || slash == NULL) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(slot_is_there(dropping->service, dropping->op, slash + 1, &is_there));
+    return is_there ? HF_SUCCESS
+                    : hf_txn_bury(dropping->txn, dropping->op, HF_KIND_PROOF, view->path,
+                                  view->revision, HF_BYTES_NONE);
+}
+
+struct hf_status hf_slot_proofs_stage(struct hf_service *service, struct hf_op *op,
+                                      struct hf_txn *txn, const struct hf_slot_proofs *proofs)
+{
+    struct dropping dropping = { service, op, txn };
+
+    for (size_t i = 0; i < proofs->count; i++) {
+        HF_TRY(stage_one(service, op, txn, proofs->items[i]));
+    }
+    return hf_seal_list(service->seal, op, HF_KIND_PROOF, PREFIX, NULL, drop_if_gone, &dropping);
+}

@@ -1,0 +1,74 @@
+/*
+ * Proofs: what a drill has opened on one node through one slot (docs/formats/proof.md). One sealed
+ * record for each node and slot: all versions up to a commit, but these.
+ */
+#pragma once
+
+#include "service/internal.h"
+
+struct hf_failed_version {
+    char *path; /* of the version's record */
+    enum hf_cause cause;
+    char *failed_at; /* the record that stands in the way */
+};
+
+struct hf_slot_proof_keyring {
+    char *name;
+    uint64_t versions;
+    uint64_t failed;
+};
+
+struct hf_slot_proof {
+    char *node;
+    char *site; /* "": none */
+    char *slot; /* its id */
+    char *slot_name;
+    uint64_t when_ms;
+    uint64_t seq; /* of the head it was compared with */
+    uint32_t root_generation;
+    bool opened; /* the slot opened the root */
+    enum hf_cause cause;
+    char *text;       /* what is wrong with slot, head or store; "" */
+    uint64_t records; /* of all kinds */
+    uint64_t damaged;
+    bool whole; /* the records are those that the head speaks of */
+    uint64_t versions;
+    uint64_t failed;
+    struct hf_slot_proof_keyring *keyrings;
+    size_t keyring_count;
+    struct hf_failed_version *failures; /* versions and other records that do not open */
+    size_t failure_count;
+    uint64_t unnamed; /* failures that found no room in the list */
+};
+void hf_slot_proof_free(struct hf_slot_proof *proof);
+HF_DEFINE_CLEANUP(slot_proof)
+
+/* Whether everything that it speaks of opened. */
+bool hf_slot_proof_is_good(const struct hf_slot_proof *proof);
+/* Whether it says that this version opened. */
+bool hf_slot_proof_covers(const struct hf_slot_proof *proof, const char *path);
+void hf_slot_proof_add_keyring(struct hf_slot_proof *proof, const char *keyring, bool failed);
+void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, enum hf_cause cause,
+                               const char *failed_at);
+
+void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out);
+HF_STATUS hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
+                               struct hf_slot_proof **out);
+/* "keyring/name@3" of a version's record, the path itself of any other. */
+void hf_record_label(const char *path, struct hf_buf *out);
+/* "proof/<node>/<slot>"; free it. */
+char *hf_slot_proof_path(const char *node, const char *slot);
+
+struct hf_slot_proofs {
+    struct hf_slot_proof **items;
+    size_t count;
+};
+void hf_slot_proofs_free(struct hf_slot_proofs *proofs);
+HF_DEFINE_CLEANUP(slot_proofs)
+void hf_slot_proofs_add(struct hf_slot_proofs *proofs, struct hf_slot_proof *proof);
+/* The last proof of each node and slot, of slots that there still are. Waits. */
+HF_STATUS hf_slot_proofs_read(struct hf_service *service, struct hf_op *op,
+                              struct hf_slot_proofs **out);
+/* Stages the proofs in place of those before, and drops those of slots that are gone. */
+HF_STATUS hf_slot_proofs_stage(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
+                               const struct hf_slot_proofs *proofs);

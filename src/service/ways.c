@@ -1,0 +1,316 @@
+/* See ways.h. */
+#include "service/ways.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/text.h"
+
+static const char *const kind_names[] = {
+    [HF_THING_NODE] = "node",
+    [HF_THING_SLOT] = "slot",
+    [HF_THING_SITE] = "site",
+};
+
+const char *hf_thing_kind_name(enum hf_thing_kind kind)
+{
+    return kind_names[kind];
+}
+
+void hf_ways_free(struct hf_ways *ways)
+{
+    if (ways == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < ways->thing_count; i++) {
+        free(ways->things[i].name);
+    }
+    free(ways->things);
+    free(ways->items);
+    hf_slot_proofs_free(ways->proofs);
+    free(ways);
+}
+
+/* --- the map --- */
+
+static size_t add_thing(struct hf_ways *ways, enum hf_thing_kind kind, const char *name)
+{
+    for (size_t i = 0; i < ways->thing_count; i++) {
+        if (ways->things[i].kind == kind && strcmp(ways->things[i].name, name) == 0) {
+            return i;
+        }
+    }
+    ways->things = hf_realloc_array(ways->things, ways->thing_count + 1, sizeof *ways->things);
+    ways->things[ways->thing_count] = (struct hf_thing){ kind, hf_strdup(name) };
+    return ways->thing_count++;
+}
+
+static struct hf_way *add_way(struct hf_ways *ways, const char *node, const char *site,
+                              const char *slot)
+{
+    struct hf_way *way;
+
+    ways->items = hf_realloc_array(ways->items, ways->count + 1, sizeof *ways->items);
+    way = &ways->items[ways->count++];
+    *way = (struct hf_way){ .node = node };
+    way->things[way->count++] = add_thing(ways, HF_THING_NODE, node);
+    way->things[way->count++] = add_thing(ways, HF_THING_SLOT, slot);
+    if (site[0] != '\0') {
+        way->things[way->count++] = add_thing(ways, HF_THING_SITE, site);
+    }
+    return way;
+}
+
+struct mapping {
+    struct hf_ways *ways;
+    uint32_t generation;
+};
+
+static bool is_first_of_node(const struct hf_slot_proofs *proofs, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(proofs->items[i]->node, proofs->items[at]->node) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_drilled(const struct hf_slot_proofs *proofs, const char *node, const char *slot)
+{
+    for (size_t i = 0; i < proofs->count; i++) {
+        if (strcmp(proofs->items[i]->node, node) == 0 &&
+            strcmp(proofs->items[i]->slot, slot) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* People take a slot's secret to any node; where the node has it itself, the drill knows better. */
+static void map_people(void *context, const struct hf_slot_info *slot)
+{
+    const struct mapping *mapping = context;
+    const struct hf_slot_proofs *proofs = mapping->ways->proofs;
+
+    (void)add_thing(mapping->ways, HF_THING_SLOT, slot->name);
+    if (!slot->needs_human || !hf_slot_is_proven(slot, mapping->generation)) {
+        return;
+    }
+    for (size_t i = 0; i < proofs->count; i++) {
+        const struct hf_slot_proof *proof = proofs->items[i];
+
+        if (is_first_of_node(proofs, i) && !is_drilled(proofs, proof->node, slot->id)) {
+            add_way(mapping->ways, proof->node, proof->site, slot->name)->needs_people = true;
+        }
+    }
+}
+
+struct hf_status hf_ways_new(struct hf_service *service, struct hf_op *op,
+                             struct hf_slot_proofs **proofs, struct hf_ways **out)
+{
+    HF_AUTO(ways) ways = hf_alloc(sizeof *ways);
+    struct mapping mapping = { ways, hf_seal_root_generation(service->seal) };
+
+    ways->proofs = HF_TAKE(*proofs);
+    (void)add_thing(ways, HF_THING_NODE, service->node);
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        (void)add_thing(ways, HF_THING_NODE, proof->node);
+        if (proof->opened) {
+            add_way(ways, proof->node, proof->site, proof->slot_name)->proof = proof;
+        }
+    }
+    HF_TRY(hf_seal_slots(service->seal, op, map_people, &mapping));
+    *out = HF_TAKE(ways);
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_ways_find(const struct hf_ways *ways, struct hf_op *op, const char *word,
+                              size_t *out_thing)
+{
+    const char *colon = strchr(word, ':');
+
+    if (colon == NULL) {
+        return hf_fail(op, HF_INVALID, "\"%.64s\" must be node:NAME, slot:NAME or site:NAME", word);
+    }
+    for (size_t i = 0; i < ways->thing_count; i++) {
+        const char *kind = hf_thing_kind_name(ways->things[i].kind);
+
+        if (strlen(kind) == (size_t)(colon - word) &&
+            strncmp(kind, word, (size_t)(colon - word)) == 0 &&
+            strcmp(ways->things[i].name, colon + 1) == 0) {
+            *out_thing = i;
+            return HF_SUCCESS;
+        }
+    }
+    return hf_fail(op, HF_NOT_FOUND,
+                   "no drill has seen a %.100s; 'holdfast drill' shows what is there", word);
+}
+
+/* --- what opens --- */
+
+/* Records are a node's, whatever slot opens the root: what opened there by itself tells. */
+static bool opens_by_itself(const struct hf_ways *ways, const char *node, const char *path)
+{
+    bool is_known = false;
+
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        if (!proof->opened || strcmp(proof->node, node) != 0) {
+            continue;
+        }
+        if (hf_slot_proof_covers(proof, path)) {
+            return true;
+        }
+        is_known = true;
+    }
+    return !is_known;
+}
+
+bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *path)
+{
+    if (path == NULL) {
+        return true;
+    }
+    return way->proof != NULL ? hf_slot_proof_covers(way->proof, path)
+                              : opens_by_itself(ways, way->node, path);
+}
+
+bool hf_way_survives(const struct hf_way *way, const bool *lost)
+{
+    for (size_t i = 0; i < way->count; i++) {
+        if (lost[way->things[i]]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- the smallest cut --- */
+
+struct search {
+    const struct hf_ways *ways;
+    const struct hf_cut_question *question;
+    bool *lost;
+    bool *in_question; /* per way */
+};
+
+static const struct hf_way *first_left(const struct search *search)
+{
+    for (size_t i = 0; i < search->ways->count; i++) {
+        const struct hf_way *way = &search->ways->items[i];
+
+        if (search->in_question[i] && hf_way_survives(way, search->lost)) {
+            return way;
+        }
+    }
+    return NULL;
+}
+
+/* One of the things of any way that is left must go: so each is tried. */
+static bool can_cut(struct search *search, size_t losses)
+{
+    const struct hf_way *way = first_left(search);
+
+    if (way == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < way->count && losses > 0; i++) {
+        size_t thing = way->things[i];
+
+        if (search->ways->things[thing].kind == HF_THING_SITE && !search->question->with_sites) {
+            continue;
+        }
+        search->lost[thing] = true;
+        if (can_cut(search, losses - 1)) {
+            return true;
+        }
+        search->lost[thing] = false;
+    }
+    return false;
+}
+
+size_t hf_ways_cut(const struct hf_ways *ways, const struct hf_cut_question *question,
+                   size_t *out_things)
+{
+    struct search search = { .ways = ways, .question = question };
+    size_t losses = 0;
+    size_t count = 0;
+
+    search.lost = hf_alloc_array(ways->thing_count + 1, sizeof *search.lost);
+    search.in_question = hf_alloc_array(ways->count + 1, sizeof *search.in_question);
+    for (size_t i = 0; i < ways->count; i++) {
+        const struct hf_way *way = &ways->items[i];
+
+        search.in_question[i] = (question->with_people || !way->needs_people) &&
+                                hf_way_opens(ways, way, question->path);
+    }
+    while (!can_cut(&search, losses)) {
+        losses++;
+    }
+    for (size_t i = 0; i < ways->thing_count && out_things != NULL; i++) {
+        if (search.lost[i]) {
+            out_things[count++] = i;
+        }
+    }
+    free(search.lost);
+    free(search.in_question);
+    return losses;
+}
+
+/* --- by keyring --- */
+
+bool hf_version_is_of(const char *path, const char *keyring)
+{
+    HF_AUTO(buf) prefix = hf_buf_new();
+
+    hf_buf_add_text(prefix, "version/");
+    hf_percent_add(prefix, hf_bytes_of_text(keyring));
+    hf_buf_add_text(prefix, "/");
+    return strncmp(path, hf_buf_text(prefix), prefix->len) == 0;
+}
+
+static size_t least_of_failures(const struct hf_ways *ways, const struct hf_slot_proof *proof,
+                                const char *keyring, size_t least)
+{
+    for (size_t i = 0; i < proof->failure_count && least > 0; i++) {
+        const struct hf_cut_question question = { .path = proof->failures[i].path };
+
+        if (hf_version_is_of(question.path, keyring)) {
+            size_t found = hf_ways_cut(ways, &question, NULL);
+
+            least = found < least ? found : least;
+        }
+    }
+    return least;
+}
+
+size_t hf_ways_least(const struct hf_ways *ways, const char *keyring)
+{
+    const struct hf_cut_question any = { .path = NULL };
+    size_t least = hf_ways_cut(ways, &any, NULL);
+
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        least = least_of_failures(ways, ways->proofs->items[i], keyring, least);
+    }
+    return least;
+}
+
+const struct hf_slot_proof *hf_ways_newest(const struct hf_ways *ways)
+{
+    const struct hf_slot_proof *newest = NULL;
+
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        if (proof->opened && (newest == NULL || proof->when_ms > newest->when_ms)) {
+            newest = proof;
+        }
+    }
+    return newest;
+}

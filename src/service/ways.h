@@ -1,0 +1,68 @@
+/*
+ * Ways: in how many independent manners a key version was proven to open, and what is left when
+ * something is lost.
+ *
+ * A way is a set of things that must all be there: a node and a slot on it (and the node's site).
+ * Whatever else a key may come to depend on (a customer's provider) is one more thing in the set.
+ */
+#pragma once
+
+#include "service/proof.h"
+
+enum hf_thing_kind { HF_THING_NODE, HF_THING_SLOT, HF_THING_SITE };
+struct hf_thing {
+    enum hf_thing_kind kind;
+    char *name;
+};
+const char *hf_thing_kind_name(enum hf_thing_kind kind);
+
+#define HF_WAY_THINGS 4
+
+struct hf_way {
+    size_t things[HF_WAY_THINGS]; /* places in the map's list */
+    size_t count;
+    bool needs_people;
+    const char *node;                  /* where */
+    const struct hf_slot_proof *proof; /* NULL: a slot that needs people */
+};
+
+struct hf_ways {
+    struct hf_slot_proofs *proofs;
+    struct hf_thing *things;
+    size_t thing_count;
+    struct hf_way *items;
+    size_t count;
+};
+void hf_ways_free(struct hf_ways *ways);
+HF_DEFINE_CLEANUP(ways)
+/* From proofs, which it takes over, and the slots as they are now. */
+HF_STATUS hf_ways_new(struct hf_service *service, struct hf_op *op, struct hf_slot_proofs **proofs,
+                      struct hf_ways **out);
+
+/* "node:a", "slot:offline", "site:b". HF_INVALID; HF_NOT_FOUND when there is no such thing. */
+HF_STATUS hf_ways_find(const struct hf_ways *ways, struct hf_op *op, const char *word,
+                       size_t *out_thing);
+/* Whether the way opens the version at path; NULL: any version that is in no list of failures. */
+bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *path);
+/* Whether it needs none of the lost things. */
+bool hf_way_survives(const struct hf_way *way, const bool *lost);
+
+/* Which ways a search is about. */
+struct hf_cut_question {
+    const char *path; /* of a version; NULL: any that is in no list of failures */
+    bool with_people; /* ways that need people count too */
+    bool with_sites;  /* a whole site can be lost at once */
+};
+/*
+ * The smallest set of things without which no such way is left, by exact search; things gets their
+ * places (room for thing_count). With neither people nor sites its size is the number of
+ * independent ways: no two of which share a node or a slot.
+ */
+size_t hf_ways_cut(const struct hf_ways *ways, const struct hf_cut_question *question,
+                   size_t *out_things);
+/* The least number of independent unattended ways over all versions of the keyring. */
+size_t hf_ways_least(const struct hf_ways *ways, const char *keyring);
+/* Whether the record at path is a version of the keyring. */
+bool hf_version_is_of(const char *path, const char *keyring);
+/* Names and numbers of a keyring's versions, by the newest proof that opened a slot; NULL: none. */
+const struct hf_slot_proof *hf_ways_newest(const struct hf_ways *ways);

@@ -1,0 +1,392 @@
+/* What would become unreadable, and how little it takes; and what metrics say of it. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "service/target.h"
+#include "service/ways.h"
+
+#define NAMED_MAX 1000 /* versions named by one answer and keyring */
+
+static struct hf_status read_ways(struct hf_service *service, struct hf_op *op,
+                                  struct hf_ways **out)
+{
+    HF_AUTO(slot_proofs) proofs = NULL;
+
+    HF_TRY(hf_slot_proofs_read(service, op, &proofs));
+    if (proofs->count == 0) {
+        return hf_fail(op, HF_WRONG_STATE,
+                       "no drill has run yet, so nothing is known; 'holdfast drill' runs one");
+    }
+    return hf_ways_new(service, op, &proofs, out);
+}
+
+static void start(struct hf_json_writer *writer, struct hf_buf *out, const struct hf_ways *ways)
+{
+    const struct hf_slot_proof *newest = hf_ways_newest(ways);
+
+    hf_json_writer_init(writer, out);
+    hf_json_open_object(writer, NULL);
+    if (newest != NULL) {
+        hf_json_put_date(writer, "as_of", newest->when_ms);
+        hf_json_put_u64(writer, "seq", newest->seq);
+    } else {
+        hf_json_put_null(writer, "as_of");
+    }
+}
+
+static void put_thing(struct hf_json_writer *writer, const struct hf_thing *thing)
+{
+    HF_AUTO_STRING text = hf_format("%s:%s", hf_thing_kind_name(thing->kind), thing->name);
+
+    hf_json_put_text(writer, NULL, text);
+}
+
+/* --- what if --- */
+
+enum left { LEFT_NONE, LEFT_PEOPLE, LEFT_UNATTENDED };
+
+static enum left what_is_left(const struct hf_ways *ways, const bool *lost, const char *path)
+{
+    enum left left = LEFT_NONE;
+
+    for (size_t i = 0; i < ways->count && left != LEFT_UNATTENDED; i++) {
+        const struct hf_way *way = &ways->items[i];
+
+        if (hf_way_survives(way, lost) && hf_way_opens(ways, way, path)) {
+            left = way->needs_people ? LEFT_PEOPLE : LEFT_UNATTENDED;
+        }
+    }
+    return left;
+}
+
+/* The versions that some proof names as failed, each once. */
+struct exceptions {
+    const char **paths;
+    size_t count;
+};
+
+static bool has_path(const struct exceptions *exceptions, const char *path)
+{
+    for (size_t i = 0; i < exceptions->count; i++) {
+        if (strcmp(exceptions->paths[i], path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_exceptions(const struct hf_ways *ways, const char *keyring, struct exceptions *out)
+{
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        for (size_t j = 0; j < proof->failure_count; j++) {
+            const char *path = proof->failures[j].path;
+
+            if (out->count < NAMED_MAX && hf_version_is_of(path, keyring) && !has_path(out, path)) {
+                out->paths = hf_realloc_array(out->paths, out->count + 1, sizeof *out->paths);
+                out->paths[out->count++] = path;
+            }
+        }
+    }
+}
+
+struct loss {
+    const struct hf_ways *ways;
+    const bool *lost;
+    struct hf_json_writer *writer;
+    uint64_t unreadable;
+    uint64_t people_only;
+};
+
+static void put_versions(const struct loss *loss, const char *name,
+                         const struct exceptions *exceptions, enum left left)
+{
+    hf_json_open_array(loss->writer, name);
+    for (size_t i = 0; i < exceptions->count; i++) {
+        HF_AUTO(buf) label = hf_buf_new();
+
+        if (what_is_left(loss->ways, loss->lost, exceptions->paths[i]) == left) {
+            hf_record_label(exceptions->paths[i], label);
+            hf_json_put_text(loss->writer, NULL, hf_buf_text(label));
+        }
+    }
+    hf_json_close_array(loss->writer);
+}
+
+static void put_keyring(struct loss *loss, const struct hf_slot_proof_keyring *keyring)
+{
+    struct exceptions exceptions = { 0 };
+    enum left rest = what_is_left(loss->ways, loss->lost, NULL);
+    uint64_t counts[3] = { 0 };
+
+    find_exceptions(loss->ways, keyring->name, &exceptions);
+    for (size_t i = 0; i < exceptions.count; i++) {
+        counts[what_is_left(loss->ways, loss->lost, exceptions.paths[i])]++;
+    }
+    counts[rest] += keyring->versions -
+                    (keyring->versions < exceptions.count ? keyring->versions : exceptions.count);
+    hf_json_open_object(loss->writer, NULL);
+    hf_json_put_text(loss->writer, "keyring", keyring->name);
+    hf_json_put_u64(loss->writer, "versions", keyring->versions);
+    hf_json_put_u64(loss->writer, "unreadable", counts[LEFT_NONE]);
+    hf_json_put_u64(loss->writer, "people_only", counts[LEFT_PEOPLE]);
+    hf_json_put_bool(loss->writer, "all", rest == LEFT_NONE);
+    put_versions(loss, "named", &exceptions, LEFT_NONE);
+    hf_json_close_object(loss->writer);
+    loss->unreadable += counts[LEFT_NONE];
+    loss->people_only += counts[LEFT_PEOPLE];
+    free(exceptions.paths);
+}
+
+static struct hf_status answer_what_if(struct hf_service *service, struct hf_op *op,
+                                       const char *const *words, size_t count, struct hf_buf *out)
+{
+    HF_AUTO(ways) ways = NULL;
+    bool *lost = NULL;
+    struct hf_json_writer writer;
+    struct loss loss = { .writer = &writer };
+    const struct hf_slot_proof *newest;
+    struct hf_status status = HF_SUCCESS;
+
+    HF_TRY(read_ways(service, op, &ways));
+    lost = hf_alloc_array(ways->thing_count + 1, sizeof *lost);
+    for (size_t i = 0; i < count && status.code == HF_OK; i++) {
+        size_t thing = 0;
+
+        status = hf_ways_find(ways, op, words[i], &thing);
+        lost[thing] = true;
+    }
+    if (status.code == HF_OK) {
+        loss.ways = ways;
+        loss.lost = lost;
+        newest = hf_ways_newest(ways);
+        start(&writer, out, ways);
+        hf_json_open_array(&writer, "keyrings");
+        for (size_t i = 0; newest != NULL && i < newest->keyring_count; i++) {
+            put_keyring(&loss, &newest->keyrings[i]);
+        }
+        hf_json_close_array(&writer);
+        hf_json_put_u64(&writer, "unreadable", loss.unreadable);
+        hf_json_put_u64(&writer, "people_only", loss.people_only);
+        hf_json_put_bool(&writer, "opens", what_is_left(ways, lost, NULL) != LEFT_NONE);
+        hf_json_close_object(&writer);
+    }
+    free(lost);
+    return status;
+}
+
+struct hf_status hf_service_what_if(struct hf_service *service, struct hf_op *op,
+                                    const char *const *lost, size_t count, struct hf_buf *out)
+{
+    struct hf_call call = { .service = service, .action = HF_ACT_DRILL_READ };
+
+    HF_TRY(hf_call_allow(&call, op));
+    if (!op->may_wait) {
+        return hf_fail(op, HF_LATER, "proofs are read from the store");
+    }
+    return hf_call_end(&call, op, answer_what_if(service, op, lost, count, out));
+}
+
+/* --- the smallest cut --- */
+
+static void put_cut(struct hf_json_writer *writer, const struct hf_ways *ways, const char *name,
+                    const char *path, bool with_people)
+{
+    const struct hf_cut_question question = { path, with_people, true };
+    size_t *things = hf_alloc_array(ways->thing_count + 1, sizeof *things);
+    size_t count = hf_ways_cut(ways, &question, things);
+
+    hf_json_open_array(writer, name);
+    for (size_t i = 0; i < count; i++) {
+        put_thing(writer, &ways->things[things[i]]);
+    }
+    hf_json_close_array(writer);
+    free(things);
+}
+
+/* The version that the fewest losses end: one that failed somewhere, or any. */
+static const char *weakest(const struct hf_ways *ways, const char *prefix)
+{
+    const struct hf_cut_question any = { NULL, true, true };
+    size_t least = hf_ways_cut(ways, &any, NULL);
+    const char *found = NULL;
+
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        for (size_t j = 0; j < proof->failure_count; j++) {
+            const struct hf_cut_question one = { proof->failures[j].path, true, true };
+            size_t size;
+
+            if (strncmp(one.path, prefix, strlen(prefix)) != 0) {
+                continue;
+            }
+            size = hf_ways_cut(ways, &one, NULL);
+            if (size < least) {
+                least = size;
+                found = one.path;
+            }
+        }
+    }
+    return found;
+}
+
+/* "version/<keyring>/<name>/", or with the number when one is meant. */
+static char *path_prefix(const struct hf_target *target)
+{
+    HF_AUTO(buf) path = hf_buf_new();
+
+    hf_buf_add_text(path, "version/");
+    hf_percent_add(path, hf_bytes_of_text(target->keyring));
+    hf_buf_add_text(path, "/");
+    hf_percent_add(path, hf_bytes_of_text(target->name));
+    hf_buf_add_text(path, "/");
+    if (target->version != HF_LATEST) {
+        hf_buf_add_format(path, "%010" PRIu32, target->version);
+    }
+    return hf_strdup(hf_buf_text(path));
+}
+
+static struct hf_status find_prefix(struct hf_service *service, struct hf_op *op, const char *what,
+                                    char **out)
+{
+    struct hf_target target;
+
+    if (what == NULL) {
+        *out = hf_strdup("version/");
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_target_read(service, op, NULL, what, &target));
+    if (!hf_service_key_exists(service, target.keyring, target.name)) {
+        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY, "there is no key '%.200s'",
+                             what);
+    }
+    *out = path_prefix(&target);
+    return HF_SUCCESS;
+}
+
+static struct hf_status answer_min_cut(struct hf_service *service, struct hf_op *op,
+                                       const char *what, struct hf_buf *out)
+{
+    HF_AUTO(ways) ways = NULL;
+    HF_AUTO_STRING prefix = NULL;
+    HF_AUTO(buf) label = hf_buf_new();
+    struct hf_json_writer writer;
+    const char *path;
+
+    HF_TRY(find_prefix(service, op, what, &prefix));
+    HF_TRY(read_ways(service, op, &ways));
+    path = weakest(ways, prefix);
+    start(&writer, out, ways);
+    if (path != NULL) {
+        hf_record_label(path, label);
+        hf_json_put_text(&writer, "weakest", hf_buf_text(label));
+    } else {
+        hf_json_put_null(&writer, "weakest");
+    }
+    put_cut(&writer, ways, "ends", path, true);
+    put_cut(&writer, ways, "needs_people_after", path, false);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_service_min_cut(struct hf_service *service, struct hf_op *op, const char *what,
+                                    struct hf_buf *out)
+{
+    struct hf_call call = { .service = service, .action = HF_ACT_DRILL_READ };
+
+    HF_TRY(hf_call_allow(&call, op));
+    if (!op->may_wait) {
+        return hf_fail(op, HF_LATER, "proofs are read from the store");
+    }
+    return hf_call_end(&call, op, answer_min_cut(service, op, what, out));
+}
+
+/* --- metrics --- */
+
+static void set(struct hf_op *op, const char *name, const char *labels, const char *help,
+                uint64_t value)
+{
+    hf_metric_set(hf_metrics_series(op->env->metrics, HF_METRIC_GAUGE, name, labels, help),
+                  (int64_t)value);
+}
+
+struct setting {
+    struct hf_op *op;
+    const struct hf_ways *ways;
+};
+
+static void set_open_paths(void *context, const struct hf_keyring_info *info)
+{
+    const struct setting *setting = context;
+    char labels[96];
+
+    (void)snprintf(labels, sizeof labels, "keyring=\"%s\"", info->name);
+    set(setting->op, "holdfast_open_paths", labels,
+        "Independent ways in which every version of the keyring was proven to open.",
+        hf_ways_least(setting->ways, info->name));
+}
+
+static uint64_t most_failed(const struct hf_slot_proofs *proofs)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < proofs->count; i++) {
+        most = proofs->items[i]->failed > most ? proofs->items[i]->failed : most;
+    }
+    return most;
+}
+
+static uint64_t failed_slots(const struct hf_slot_proofs *proofs)
+{
+    uint64_t failed = 0;
+
+    for (size_t i = 0; i < proofs->count; i++) {
+        failed += !hf_slot_proof_is_good(proofs->items[i]);
+    }
+    return failed;
+}
+
+/* The oldest counts: it is the one that proves least of today. */
+static uint64_t oldest(const struct hf_slot_proofs *proofs)
+{
+    uint64_t oldest_ms = proofs->items[0]->when_ms;
+
+    for (size_t i = 1; i < proofs->count; i++) {
+        oldest_ms = proofs->items[i]->when_ms < oldest_ms ? proofs->items[i]->when_ms : oldest_ms;
+    }
+    return oldest_ms;
+}
+
+struct hf_status hf_service_proof_metrics(struct hf_service *service, struct hf_op *op)
+{
+    HF_AUTO(slot_proofs) proofs = NULL;
+    HF_AUTO(ways) ways = NULL;
+    struct setting setting = { .op = op };
+    uint64_t now_ms = hf_env_realtime_ms(op->env);
+    uint64_t then_ms;
+
+    HF_TRY(hf_slot_proofs_read(service, op, &proofs));
+    if (proofs->count == 0) {
+        return HF_SUCCESS;
+    }
+    then_ms = oldest(proofs);
+    HF_TRY(hf_ways_new(service, op, &proofs, &ways));
+    setting.ways = ways;
+    set(op, "holdfast_drill_age_seconds", NULL, "Age of the oldest proof of a node and slot.",
+        now_ms > then_ms ? (now_ms - then_ms) / 1000 : 0);
+    set(op, "holdfast_drill_failed_versions", NULL,
+        "Key versions that did not open in the last drill, by the slot where most failed.",
+        most_failed(ways->proofs));
+    set(op, "holdfast_drill_failed_slots", NULL,
+        "Slots and nodes where something did not open in the last drill.",
+        failed_slots(ways->proofs));
+    hf_keyring_each(service->keys, set_open_paths, &setting);
+    return HF_SUCCESS;
+}
