@@ -91,6 +91,10 @@ static void add_link(void *context, const struct hf_why_link *link)
     hf_json_put_text(writer, "state", link->state);
     hf_json_put_text(writer, "health", health[link->health]);
     hf_json_put_text(writer, "detail", link->detail);
+    if (link->proven_ms != 0) {
+        hf_json_put_text(writer, "proven_by", link->proven_by);
+        hf_json_put_date(writer, "proven", link->proven_ms);
+    }
     hf_json_close_object(writer);
 }
 

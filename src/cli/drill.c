@@ -373,6 +373,7 @@ static struct hf_status what_if(struct cli *cli)
     HF_AUTO(buf) answer = hf_buf_new();
     HF_AUTO(json) json = NULL;
     uint64_t unreadable = 0;
+    uint64_t people_only = 0;
 
     if (cli_flag(cli, "min-cut") == (cli_option(cli, "lose") != NULL)) {
         return hf_fail(&cli->op, HF_INVALID, "say what is lost, with --lose, or ask for --min-cut");
@@ -387,7 +388,10 @@ static struct hf_status what_if(struct cli *cli)
     HF_TRY(cli_fetch(cli, "POST", "/api/v1/what-if", hf_buf_bytes(body), answer));
     HF_TRY(hf_json_parse(&cli->op, hf_buf_bytes(answer), &json));
     HF_TRY(hf_json_u64_or(&cli->op, json, "unreadable", 0, &unreadable));
-    cli->result = unreadable > 0 ? EXIT_RED : 0;
+    HF_TRY(hf_json_u64_or(&cli->op, json, "people_only", 0, &people_only));
+    if (unreadable > 0 || people_only > 0) {
+        cli->result = unreadable > 0 ? EXIT_RED : EXIT_AMBER;
+    }
     if (cli->json) {
         cli_print("%s\n", hf_buf_text(answer));
         return HF_SUCCESS;

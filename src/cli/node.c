@@ -137,10 +137,9 @@ static struct hf_status lock(struct cli *cli)
 
 static struct hf_status why(struct cli *cli)
 {
-    static const struct cli_column columns[] = { { "LEVEL", "level" },
-                                                 { "NAME", "name" },
-                                                 { "OPENS", "health" },
-                                                 { "STATE", "state" },
+    static const struct cli_column columns[] = { { "LEVEL", "level" },         { "NAME", "name" },
+                                                 { "OPENS", "health" },        { "STATE", "state" },
+                                                 { "PROVEN BY", "proven_by" }, { "WHEN", "proven" },
                                                  { "DETAIL", "detail" } };
     HF_AUTO(buf) body = hf_buf_new();
     HF_AUTO(json) answer = NULL;

@@ -384,7 +384,7 @@ static enum hf_log_level level_of(const char *name)
 static void take_plain(cfg_t *cfg, struct hf_config *config)
 {
     config->node = hf_strdup(cfg_getstr(cfg, "node"));
-    config->site = hf_strdup(cfg_getstr(cfg, "site"));
+    config->site = text_or_null(cfg_getstr(cfg, "site"));
     config->drill_every_ms = (uint64_t)cfg_getint(cfg, "proof|drill_hours") * 3600 * 1000;
     config->min_ways = (uint32_t)cfg_getint(cfg, "proof|min_ways");
     config->owner = hf_strdup(cfg_getstr(cfg, "owner"));

@@ -42,7 +42,7 @@ struct hf_config_value; /* compare.c */
 struct hf_config {
     char *directory; /* relative paths are below it */
     char *node;
-    char *site;              /* "": none */
+    char *site;              /* NULL: none */
     uint64_t drill_every_ms; /* 0: only when asked for */
     uint32_t min_ways;
     char *store_engine, *store_directory, *pin_file;

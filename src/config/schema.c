@@ -21,7 +21,7 @@ const struct section hf_config_sections[] = {
 
 const struct row hf_config_rows[] = {
     { "", "node", ROW_TEXT, "node-1", NULL, 0, 0, "This node's name in audit lines and status." },
-    { "", "site", ROW_TEXT, "", NULL, 0, 0, "The site where this node stands; \"\": none." },
+    { "", "site", ROW_TEXT, NULL, NULL, 0, 0, "The site where this node stands; absent: none." },
     { "", "owner", ROW_TEXT, "root", NULL, 0, 0,
       "The unix user who, besides root, may unlock this node over its unix socket." },
     { "", "cookie_validity", ROW_NUMBER, "36000", NULL, 1, 30L * 24 * 3600,

@@ -33,25 +33,27 @@ static void *run(void *context)
     struct hf_op op;
 
     hf_op_init(&op, node->env);
-    op.lane = hf_net_lanes(node->net);
+    op.lane = node->drill_lane;
     report(node, &op, hf_service_drill_job(node->service, &op, &ran), "the scheduled drill");
-    if (hf_seal_is_unlocked(node->seal)) {
-        report(node, &op, hf_service_proof_metrics(node->service, &op), "metrics of proofs");
-    }
     atomic_store(&node->drill_ended, true);
     return NULL;
 }
 
 void hf_node_drill(struct hf_node *node, struct hf_op *op)
 {
+    bool due = false;
     int error;
 
     if (node->drill_runs && !atomic_load(&node->drill_ended)) {
         return;
     }
-    if (node->drill_runs) {
-        pthread_join(node->drill, NULL);
+    hf_node_stop_drill(node);
+    report(node, op, hf_service_proof_metrics(node->service, op), "metrics of proofs");
+    report(node, op, hf_service_drill_is_due(node->service, op, &due), "the scheduled drill");
+    if (!due) {
+        return;
     }
+    node->drill_lane = op->lane;
     atomic_store(&node->drill_ended, false);
     error = pthread_create(&node->drill, NULL, run, node);
     node->drill_runs = error == 0;

@@ -58,6 +58,7 @@ struct hf_node {
     struct hf_drill_slot *drill_slots; /* the configured ones, for the service */
     pthread_t drill; /* runs the scheduled one, apart from the chores, which must not wait */
     bool drill_runs;
+    unsigned drill_lane;
     atomic_bool drill_ended;
 
     pthread_t background;

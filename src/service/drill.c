@@ -431,7 +431,7 @@ struct hf_status hf_service_drill(struct hf_service *service, struct hf_op *op, 
 
 /* --- the job --- */
 
-static struct hf_status is_due(struct hf_service *service, struct hf_op *op, bool *out)
+struct hf_status hf_service_drill_is_due(struct hf_service *service, struct hf_op *op, bool *out)
 {
     uint64_t now_ms = hf_env_realtime_ms(op->env);
     HF_AUTO(slot_proofs) proofs = NULL;
@@ -461,7 +461,7 @@ struct hf_status hf_service_drill_job(struct hf_service *service, struct hf_op *
     struct hf_status status;
 
     *out_ran = false;
-    HF_TRY(is_due(service, op, &due));
+    HF_TRY(hf_service_drill_is_due(service, op, &due));
     if (!due) {
         return HF_SUCCESS;
     }

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/codec.h"
+#include "base/log.h"
 #include "base/text.h"
 
 #define FORMAT         1
@@ -233,6 +234,21 @@ struct hf_status hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
     return HF_SUCCESS;
 }
 
+char *hf_version_record_path(const char *keyring, const char *name, uint32_t version)
+{
+    HF_AUTO(buf) path = hf_buf_new();
+
+    hf_buf_add_text(path, VERSION_PREFIX);
+    hf_percent_add(path, hf_bytes_of_text(keyring));
+    hf_buf_add_text(path, "/");
+    hf_percent_add(path, hf_bytes_of_text(name));
+    hf_buf_add_text(path, "/");
+    if (version != HF_LATEST) {
+        hf_buf_add_format(path, "%010" PRIu32, version);
+    }
+    return hf_strdup(hf_buf_text(path));
+}
+
 static struct hf_status add_label(struct hf_op *op, const char *path, struct hf_buf *out)
 {
     const char *keyring = path + strlen(VERSION_PREFIX);
@@ -312,24 +328,6 @@ static void match_slot(void *context, const struct hf_slot_info *slot)
     search->found = search->found || strcmp(slot->id, search->id) == 0;
 }
 
-struct reading {
-    struct hf_op *op;
-    struct hf_slot_proofs *proofs;
-};
-
-static struct hf_status read_proof(void *context, const struct hf_opened_view *view)
-{
-    const struct reading *reading = context;
-    struct hf_slot_proof *proof = NULL;
-
-    if (view->tombstone) {
-        return HF_SUCCESS;
-    }
-    HF_TRY(hf_slot_proof_decode(reading->op, view->plain, &proof));
-    hf_slot_proofs_add(reading->proofs, proof);
-    return HF_SUCCESS;
-}
-
 static struct hf_status slot_is_there(struct hf_service *service, struct hf_op *op, const char *id,
                                       bool *out)
 {
@@ -340,73 +338,137 @@ static struct hf_status slot_is_there(struct hf_service *service, struct hf_op *
     return HF_SUCCESS;
 }
 
+/* Where proofs stand, whether they open or not. */
+struct places {
+    char **paths;
+    uint64_t *revisions;
+    size_t count;
+};
+
+static void places_done(struct places *places)
+{
+    for (size_t i = 0; i < places->count; i++) {
+        free(places->paths[i]);
+    }
+    free(places->paths);
+    free(places->revisions);
+}
+
+static struct hf_status take_place(void *context, const struct hf_record_view *record)
+{
+    struct places *places = context;
+
+    places->paths = hf_realloc_array(places->paths, places->count + 1, sizeof(char *));
+    places->revisions =
+        hf_realloc_array(places->revisions, places->count + 1, sizeof *places->revisions);
+    places->paths[places->count] = hf_strdup(record->path);
+    places->revisions[places->count++] = record->revision;
+    return HF_SUCCESS;
+}
+
+static struct hf_status find_places(struct hf_service *service, struct hf_op *op,
+                                    struct places *out)
+{
+    return hf_engine_list(hf_seal_engine(service->seal), op, PREFIX, NULL, take_place, out);
+}
+
+/* An altered proof proves nothing; the next drill writes it anew. *out stays NULL. */
+static struct hf_status read_proof(struct hf_service *service, struct hf_op *op, const char *path,
+                                   struct hf_slot_proof **out)
+{
+    HF_AUTO(opened) opened = NULL;
+    struct hf_status status = hf_seal_get(service->seal, op, HF_KIND_PROOF, path, &opened);
+
+    if (status.code == HF_OK && !opened->tombstone) {
+        status = hf_slot_proof_decode(
+            op, opened->plain != NULL ? hf_secret_bytes(opened->plain) : HF_BYTES_NONE, out);
+    }
+    if (status.code == HF_CORRUPT || status.code == HF_UNSUPPORTED) {
+        HF_WARNING(op->env, "%.200s is not used: %s", path, op->text);
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    return status;
+}
+
+static struct hf_status read_all(struct hf_service *service, struct hf_op *op,
+                                 const struct places *places, struct hf_slot_proofs *out)
+{
+    for (size_t i = 0; i < places->count; i++) {
+        HF_AUTO(slot_proof) proof = NULL;
+        bool is_there = false;
+
+        HF_TRY(read_proof(service, op, places->paths[i], &proof));
+        if (proof != NULL) {
+            HF_TRY(slot_is_there(service, op, proof->slot, &is_there));
+        }
+        if (is_there) {
+            hf_slot_proofs_add(out, HF_TAKE(proof));
+        }
+    }
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_slot_proofs_read(struct hf_service *service, struct hf_op *op,
                                      struct hf_slot_proofs **out)
 {
-    HF_AUTO(slot_proofs) all = hf_alloc(sizeof *all);
-    HF_AUTO(slot_proofs) current = hf_alloc(sizeof *current);
-    struct reading reading = { op, all };
+    __attribute__((cleanup(places_done))) struct places places = { 0 };
+    HF_AUTO(slot_proofs) proofs = hf_alloc(sizeof *proofs);
 
-    HF_TRY(hf_seal_list(service->seal, op, HF_KIND_PROOF, PREFIX, NULL, read_proof, &reading));
-    for (size_t i = 0; i < all->count; i++) {
-        bool is_there = false;
-
-        HF_TRY(slot_is_there(service, op, all->items[i]->slot, &is_there));
-        if (is_there) {
-            hf_slot_proofs_add(current, HF_TAKE(all->items[i]));
-        }
-    }
-    *out = HF_TAKE(current);
+    HF_TRY(find_places(service, op, &places));
+    HF_TRY(read_all(service, op, &places, proofs));
+    *out = HF_TAKE(proofs);
     return HF_SUCCESS;
 }
 
 /* --- storing --- */
 
-static struct hf_status stage_one(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
+static uint64_t revision_at(const struct places *places, const char *path)
+{
+    for (size_t i = 0; i < places->count; i++) {
+        if (strcmp(places->paths[i], path) == 0) {
+            return places->revisions[i];
+        }
+    }
+    return 0;
+}
+
+static struct hf_status stage_one(struct hf_op *op, struct hf_txn *txn, const struct places *places,
                                   const struct hf_slot_proof *proof)
 {
     HF_AUTO_STRING path = hf_slot_proof_path(proof->node, proof->slot);
-    HF_AUTO(opened) before = NULL;
     HF_AUTO(buf) content = hf_buf_new();
-    struct hf_status status = hf_seal_get(service->seal, op, HF_KIND_PROOF, path, &before);
 
-    if (status.code != HF_OK && status.code != HF_NOT_FOUND) {
-        return status;
-    }
-    hf_op_clear(op);
     hf_slot_proof_encode(proof, content);
-    return hf_txn_put(txn, op, HF_KIND_PROOF, path, before != NULL ? before->revision : 0,
+    return hf_txn_put(txn, op, HF_KIND_PROOF, path, revision_at(places, path),
                       hf_buf_bytes(content));
 }
 
-struct dropping {
-    struct hf_service *service;
-    struct hf_op *op;
-    struct hf_txn *txn;
-};
-
-static struct hf_status drop_if_gone(void *context, const struct hf_opened_view *view)
+static struct hf_status drop_if_gone(struct hf_service *service, struct hf_op *op,
+                                     struct hf_txn *txn, const char *path, uint64_t revision)
 {
-    const struct dropping *dropping = context;
-    const char *slash = strrchr(view->path, '/');
-    bool is_there = false;
+    HF_AUTO(slot_proof) proof = NULL;
+    bool is_there = true;
 
-    if (view->tombstone || slash == NULL) {
-        return HF_SUCCESS;
+    HF_TRY(read_proof(service, op, path, &proof));
+    if (proof != NULL) {
+        HF_TRY(slot_is_there(service, op, proof->slot, &is_there));
     }
-    HF_TRY(slot_is_there(dropping->service, dropping->op, slash + 1, &is_there));
     return is_there ? HF_SUCCESS
-                    : hf_txn_bury(dropping->txn, dropping->op, HF_KIND_PROOF, view->path,
-                                  view->revision, HF_BYTES_NONE);
+                    : hf_txn_bury(txn, op, HF_KIND_PROOF, path, revision, HF_BYTES_NONE);
 }
 
 struct hf_status hf_slot_proofs_stage(struct hf_service *service, struct hf_op *op,
                                       struct hf_txn *txn, const struct hf_slot_proofs *proofs)
 {
-    struct dropping dropping = { service, op, txn };
+    __attribute__((cleanup(places_done))) struct places places = { 0 };
 
+    HF_TRY(find_places(service, op, &places));
     for (size_t i = 0; i < proofs->count; i++) {
-        HF_TRY(stage_one(service, op, txn, proofs->items[i]));
+        HF_TRY(stage_one(op, txn, &places, proofs->items[i]));
     }
-    return hf_seal_list(service->seal, op, HF_KIND_PROOF, PREFIX, NULL, drop_if_gone, &dropping);
+    for (size_t i = 0; i < places.count; i++) {
+        HF_TRY(drop_if_gone(service, op, txn, places.paths[i], places.revisions[i]));
+    }
+    return HF_SUCCESS;
 }

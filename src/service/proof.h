@@ -54,6 +54,8 @@ void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, en
 void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out);
 HF_STATUS hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                struct hf_slot_proof **out);
+/* "version/<keyring>/<name>/<number>", without the number for HF_LATEST; free it. */
+char *hf_version_record_path(const char *keyring, const char *name, uint32_t version);
 /* "keyring/name@3" of a version's record, the path itself of any other. */
 void hf_record_label(const char *path, struct hf_buf *out);
 /* "proof/<node>/<slot>"; free it. */

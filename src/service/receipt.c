@@ -294,8 +294,10 @@ static struct hf_status check_one(const struct hf_pkey *pkey, struct hf_op *op,
     HF_AUTO(buf) signature = hf_buf_new();
     const char *text = NULL;
 
-    HF_TRY(hf_json_text(op, entry, "signature", &text));
-    HF_TRY(hf_hex_decode(op, hf_bytes_of_text(text), signature));
+    if (hf_json_text(op, entry, "signature", &text).code != HF_OK ||
+        hf_hex_decode(op, hf_bytes_of_text(text), signature).code != HF_OK) {
+        return refuse(op, "a signature is no hex");
+    }
     return hf_pkey_verify(pkey, op, HF_SIGN_ED25519, HF_HASH_SHA512, message,
                           hf_buf_bytes(signature), out_valid);
 }
@@ -312,7 +314,9 @@ static struct hf_status check_signatures(const struct hf_pkey *pkey, struct hf_o
         const char *entry_key = NULL;
         bool is_valid = false;
 
-        HF_TRY(hf_json_text(op, entry, "key", &entry_key));
+        if (hf_json_text(op, entry, "key", &entry_key).code != HF_OK) {
+            return refuse(op, "a signature names no key");
+        }
         if (strcmp(entry_key, key) != 0) {
             continue;
         }
@@ -339,7 +343,9 @@ struct hf_status hf_receipt_verify(struct hf_crypto *crypto, struct hf_op *op,
     if (hf_json_parse(op, receipt, &json).code != HF_OK) {
         return refuse(op, "it is not JSON");
     }
-    HF_TRY(hf_json_array_or(op, json, "signatures", &signatures));
+    if (hf_json_array_or(op, json, "signatures", &signatures).code != HF_OK) {
+        return refuse(op, "it has no signatures");
+    }
     HF_TRY(hf_pkey_from_public(crypto, op, public_key, &pkey));
     HF_TRY(fingerprint(crypto, op, public_key, key));
     add_message(message, drill);

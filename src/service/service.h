@@ -259,8 +259,10 @@ struct hf_why_link {
     const char *level; /* "ciphertext", "key" (a deleted one), "key version", "keyring key", "main
                           key", "root key", "slot" */
     char name[512];
-    char state[64];   /* "active", "open", "needs a human", ... */
-    char detail[256]; /* check value, algorithm, custody, when last proved */
+    char state[64];      /* "active", "open", "needs a human", ... */
+    char detail[256];    /* check value, algorithm, custody */
+    char proven_by[160]; /* "node-1 through slot backup": the last drill; "" when none has */
+    uint64_t proven_ms;  /* when; 0: never */
     enum hf_link_health health;
 };
 /*
@@ -283,6 +285,8 @@ HF_STATUS hf_service_why(struct hf_service *service, struct hf_op *op, const cha
  */
 HF_STATUS hf_service_drill(struct hf_service *service, struct hf_op *op, const char *keyring,
                            struct hf_buf *out_receipt);
+/* Whether this node's last proofs are old enough for the next drill. */
+HF_STATUS hf_service_drill_is_due(struct hf_service *service, struct hf_op *op, bool *out);
 /* For the daemon's job, without a caller: runs it when it is due and the lease is ours. */
 HF_STATUS hf_service_drill_job(struct hf_service *service, struct hf_op *op, bool *out_ran);
 /* Ends a drill that runs here soon: the node stops. */

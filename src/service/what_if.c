@@ -1,5 +1,4 @@
 /* What would become unreadable, and how little it takes; and what metrics say of it. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,22 +236,6 @@ static const char *weakest(const struct hf_ways *ways, const char *prefix)
     return found;
 }
 
-/* "version/<keyring>/<name>/", or with the number when one is meant. */
-static char *path_prefix(const struct hf_target *target)
-{
-    HF_AUTO(buf) path = hf_buf_new();
-
-    hf_buf_add_text(path, "version/");
-    hf_percent_add(path, hf_bytes_of_text(target->keyring));
-    hf_buf_add_text(path, "/");
-    hf_percent_add(path, hf_bytes_of_text(target->name));
-    hf_buf_add_text(path, "/");
-    if (target->version != HF_LATEST) {
-        hf_buf_add_format(path, "%010" PRIu32, target->version);
-    }
-    return hf_strdup(hf_buf_text(path));
-}
-
 static struct hf_status find_prefix(struct hf_service *service, struct hf_op *op, const char *what,
                                     char **out)
 {
@@ -267,7 +250,7 @@ static struct hf_status find_prefix(struct hf_service *service, struct hf_op *op
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY, "there is no key '%.200s'",
                              what);
     }
-    *out = path_prefix(&target);
+    *out = hf_version_record_path(target.keyring, target.name, target.version);
     return HF_SUCCESS;
 }
 

@@ -3,12 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/text.h"
+#include "service/proof.h"
 #include "service/target.h"
 
 struct chain {
     struct hf_call call;
     const struct hf_target *target;
+    struct hf_slot_proofs *proofs;
+    const struct hf_slot_proof *proof; /* the last one that opened the version */
     void (*visit)(void *context, const struct hf_why_link *link);
     void *context;
 };
@@ -29,6 +33,62 @@ static void add_date(char *to, size_t size, const char *before, uint64_t realtim
         hf_date_add(date, realtime_ms);
     }
     (void)snprintf(to + len, size - len, "%s%s", before, hf_buf_text(date));
+}
+
+/* --- who proved it before --- */
+
+static void put_proof(const struct hf_slot_proof *proof, struct hf_why_link *link)
+{
+    if (proof != NULL) {
+        (void)snprintf(link->proven_by, sizeof link->proven_by, "%.64s through slot %.64s",
+                       proof->node, proof->slot_name);
+        link->proven_ms = proof->when_ms;
+    }
+}
+
+/* A version that is younger than the proof's commit is none of those it speaks of. */
+static const struct hf_slot_proof *last_proof(const struct chain *chain, const char *path,
+                                              uint64_t seq)
+{
+    const struct hf_slot_proof *last = NULL;
+
+    for (size_t i = 0; i < chain->proofs->count; i++) {
+        const struct hf_slot_proof *proof = chain->proofs->items[i];
+
+        if (proof->seq >= seq && hf_slot_proof_covers(proof, path) &&
+            (last == NULL || proof->when_ms > last->when_ms)) {
+            last = proof;
+        }
+    }
+    return last;
+}
+
+/* The chain of one version was opened as a whole: its proof is that of each link. */
+static void find_proof(struct chain *chain, struct hf_op *op, uint32_t version)
+{
+    const struct hf_target *target = chain->target;
+    HF_AUTO_STRING path = hf_version_record_path(target->keyring, target->name, version);
+    HF_AUTO(opened) opened = NULL;
+
+    if (hf_seal_get(chain->call.service->seal, op, HF_KIND_VERSION, path, &opened).code == HF_OK) {
+        chain->proof = last_proof(chain, path, opened->seq);
+    }
+    hf_op_clear(op);
+}
+
+static const struct hf_slot_proof *last_of_slot(const struct chain *chain, const char *slot)
+{
+    const struct hf_slot_proof *last = NULL;
+
+    for (size_t i = 0; i < chain->proofs->count; i++) {
+        const struct hf_slot_proof *proof = chain->proofs->items[i];
+
+        if (proof->opened && strcmp(proof->slot, slot) == 0 &&
+            (last == NULL || proof->when_ms > last->when_ms)) {
+            last = proof;
+        }
+    }
+    return last;
 }
 
 /* Health of something that was just opened, or not. */
@@ -147,6 +207,7 @@ static struct hf_why_link prove_version(struct chain *chain, struct hf_op *op,
         info,
         hf_key_prove(chain->call.service->keys, op, target->keyring, target->name, info->version),
         op, &link);
+    put_proof(chain->proof, &link);
     hf_op_clear(op);
     return link;
 }
@@ -182,6 +243,7 @@ static void visit_keyring_key(const struct chain *chain, struct hf_status opened
     } else {
         (void)snprintf(link.detail, sizeof link.detail, "%.250s", op->text);
     }
+    put_proof(chain->proof, &link);
     chain->visit(chain->context, &link);
 }
 
@@ -241,6 +303,7 @@ static struct hf_status visit_main_key(const struct chain *chain, struct hf_op *
                        kind_name(search.info.kind), search.info.version);
         add_date(link.detail, sizeof link.detail, "", search.info.created_ms);
     }
+    put_proof(chain->proof, &link);
     chain->visit(chain->context, &link);
     return HF_SUCCESS;
 }
@@ -257,7 +320,23 @@ static void visit_root(const struct chain *chain)
     (void)snprintf(link.state, sizeof link.state, "%s",
                    hf_seal_root_is_moving(seal) ? "records are being moved to it" : "unlocked");
     (void)snprintf(link.detail, sizeof link.detail, "in locked memory since the node was unlocked");
+    put_proof(chain->proof, &link);
     chain->visit(chain->context, &link);
+}
+
+/* The last drill through it, or, for a slot of people's, the last time that somebody opened it. */
+static void put_slot_proof(const struct chain *chain, const struct hf_slot_info *slot,
+                           struct hf_why_link *link)
+{
+    const struct hf_slot_proof *proof = last_of_slot(chain, slot->id);
+
+    if (proof != NULL) {
+        put_proof(proof, link);
+    } else if (slot->proven_ms != 0) {
+        (void)snprintf(link->proven_by, sizeof link->proven_by, "%s",
+                       slot->needs_human ? "a person" : "a node that opened it");
+        link->proven_ms = slot->proven_ms;
+    }
 }
 
 /* Green only for what has opened this root and needs nobody: others are a hope. */
@@ -284,6 +363,7 @@ static void visit_slot(void *context, const struct hf_slot_info *slot)
     }
     (void)snprintf(link.detail, sizeof link.detail, "%s", slot->offline ? "kept apart, " : "");
     add_date(link.detail, sizeof link.detail, "last proven ", slot->proven_ms);
+    put_slot_proof(chain, slot, &link);
     chain->visit(chain->context, &link);
 }
 
@@ -339,7 +419,10 @@ static void visit_deleted(const struct chain *chain, const struct hf_key_info *k
 static struct hf_status walk_version(struct chain *chain, struct hf_op *op,
                                      const struct hf_version_info *info)
 {
-    struct hf_why_link version = prove_version(chain, op, info);
+    struct hf_why_link version;
+
+    find_proof(chain, op, info->version);
+    version = prove_version(chain, op, info);
 
     if (chain->target->is_edek) {
         visit_edek(chain, &version);
@@ -375,6 +458,7 @@ struct hf_status hf_service_why(struct hf_service *service, struct hf_op *op, co
                                 void (*visit)(void *context, const struct hf_why_link *link),
                                 void *context)
 {
+    HF_AUTO(slot_proofs) proofs = NULL;
     struct hf_target target;
     struct chain chain = {
         .call = { .service = service, .action = HF_ACT_WHY },
@@ -391,5 +475,7 @@ struct hf_status hf_service_why(struct hf_service *service, struct hf_op *op, co
     chain.call.keyring = target.keyring;
     chain.call.key = target.name;
     HF_TRY(hf_call_allow(&chain.call, op));
+    HF_TRY(hf_slot_proofs_read(service, op, &proofs));
+    chain.proofs = proofs;
     return hf_call_end(&chain.call, op, walk(&chain, op));
 }
