@@ -14,6 +14,13 @@ struct cli_option {
     const char *value; /* NULL for a flag */
 };
 
+/* What a command that went through has found. */
+enum cli_result {
+    CLI_GOOD,
+    CLI_BAD,   /* something does not open, or would not */
+    CLI_AMBER, /* everything opens, but less well than it should */
+};
+
 /* One call of the program. */
 struct cli {
     struct hf_op op;
@@ -21,7 +28,7 @@ struct cli {
     const char *server;    /* --server https://host:port or unix:path; NULL: D's unix socket */
     bool json;
     uint64_t timeout_ms;      /* of calls; 0: a minute */
-    int result;               /* the exit code of a command that is done, when it is not 0 */
+    enum cli_result result;   /* of the work, once it is done */
     const char *const *words; /* what stands after noun and verb */
     size_t word_count;
     struct cli_option options[CLI_OPTIONS_MAX];

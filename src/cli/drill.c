@@ -9,8 +9,6 @@
 #include "cli/command.h"
 #include "service/receipt.h"
 
-#define EXIT_RED   8
-#define EXIT_AMBER 9
 #define TIMEOUT_MS ((uint64_t)4 * 3600 * 1000)
 #define POLL_MS    200
 #define BAR_WIDTH  40
@@ -189,7 +187,7 @@ static struct hf_status take_result(struct cli *cli, const struct hf_json *drill
 
     HF_TRY(hf_json_text(&cli->op, drill, "light", &light));
     if (strcmp(light, "green") != 0) {
-        cli->result = strcmp(light, "amber") == 0 ? EXIT_AMBER : EXIT_RED;
+        cli->result = strcmp(light, "amber") == 0 ? CLI_AMBER : CLI_BAD;
     }
     return HF_SUCCESS;
 }
@@ -390,7 +388,7 @@ static struct hf_status what_if(struct cli *cli)
     HF_TRY(hf_json_u64_or(&cli->op, json, "unreadable", 0, &unreadable));
     HF_TRY(hf_json_u64_or(&cli->op, json, "people_only", 0, &people_only));
     if (unreadable > 0 || people_only > 0) {
-        cli->result = unreadable > 0 ? EXIT_RED : EXIT_AMBER;
+        cli->result = unreadable > 0 ? CLI_BAD : CLI_AMBER;
     }
     if (cli->json) {
         cli_print("%s\n", hf_buf_text(answer));

@@ -44,6 +44,19 @@ static int exit_code(enum hf_code code)
     return 1;
 }
 
+static int result_code(enum cli_result result)
+{
+    switch (result) {
+    case CLI_GOOD:
+        return 0;
+    case CLI_BAD:
+        return 8;
+    case CLI_AMBER:
+        return 9;
+    }
+    return 1;
+}
+
 static void print_command(const struct command *command, FILE *stream)
 {
     (void)fprintf(stream, "  holdfast %s%s%s %s\n      %s\n", command->noun,
@@ -272,7 +285,7 @@ static int run(struct cli *cli, const struct command *command, int argc, char **
     if (fflush(stdout) != 0) {
         return 1;
     }
-    return status.code == HF_OK ? cli->result : exit_code(status.code);
+    return status.code == HF_OK ? result_code(cli->result) : exit_code(status.code);
 }
 
 /* Help for a noun that came without a verb, or with one it does not have. */

@@ -478,6 +478,17 @@ class OverTheUnixSocket(BothDoors, Calls):
 
     # --- the node ---
 
+    def test_a_drill_and_what_follows_from_it(self):
+        self.create()
+        receipt = self.call("POST", "/api/v1/drill", {"keyring": "hadoop"})
+        self.assertEqual(receipt["drill"]["failed"], [])
+        receipt = self.call("POST", "/api/v1/drill", {})
+        self.assertEqual(receipt["drill"]["light"], "green")
+        self.assertFalse(self.call("GET", "/api/v1/drill/progress")["running"])
+        self.assertEqual(self.call("POST", "/api/v1/what-if", {"lose": ["slot:offline"]})["unreadable"], 0)
+        cut = self.call("POST", "/api/v1/min-cut", {"what": f"hadoop/{self.name}@1"})
+        self.assertEqual(cut["ends"], ["node:node-1"])
+
     def test_status_slots_and_why(self):
         status = self.call("GET", "/api/v1/status")
         lights = {item["item"]: item["light"] for item in status["items"]}
