@@ -36,6 +36,11 @@ _holdfast_keyrings()
     "$@" --json keyring list 2>/dev/null | grep -o '"name":"[^"]*"' | cut -d '"' -f 4
 }
 
+_holdfast_nodes()
+{
+    "$@" --json node list 2>/dev/null | grep -o '"name":"[^"]*"' | cut -d '"' -f 4
+}
+
 _holdfast_keys()
 {
     local keyring=$1
@@ -54,6 +59,9 @@ _holdfast_word()
     "key list 0" | "keyring show 0" | "keyring change 0" | "keyring rotate 0")
         _holdfast_keyrings "$@"
         ;;
+    "node show 0" | "node drain 0" | "node remove 0")
+        _holdfast_nodes "$@"
+        ;;
     key\ *\ 0 | "why  0" | "bench  0")
         if [[ $current == */* ]]; then
             _holdfast_keys "${current%%/*}" "$@"
@@ -64,7 +72,7 @@ _holdfast_word()
     "policy show 0" | "policy put 0" | "policy remove 0")
         "$@" policy list 2>/dev/null
         ;;
-    "policy put 1")
+    "policy put 1" | "node accept 0" | "node approve 0")
         compgen -f -- "$current"
         ;;
     "approval give 0")
@@ -95,7 +103,7 @@ _holdfast_value()
     --dir | --trail)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         ;;
-    --*-file | --anchor | --public-key)
+    --*-file | --node-key | --bundle | --anchor | --public-key)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         ;;
     --role)

@@ -41,6 +41,10 @@ struct hf_status check_owner(struct hf_op *op, const struct hf_admin *admin, con
 struct hf_status take_protector(struct hf_op *op, const struct hf_admin *admin,
                                 const struct hf_json *body, struct hf_protector_settings *out,
                                 struct hf_secret **out_passphrase);
+void put_date_or_null(struct hf_json_writer *writer, const char *name, uint64_t date_ms);
+/* The query "keep_root" of removals, false when absent; and what a removal answers. */
+struct hf_status take_keep_root(struct hf_op *op, const struct hf_request *request, bool *out);
+struct hf_status answer_removal(struct hf_reply *reply, bool keep_root, uint32_t generation);
 const char *ring_of(const struct hf_request *request);
 const char *key_of(const struct hf_request *request);
 /* Base64 of secret bytes into the reply, which is wiped when sent. */
@@ -74,6 +78,12 @@ HANDLER(drill);
 HANDLER(drill_progress);
 HANDLER(what_if);
 HANDLER(min_cut);
+/* nodes.c */
+HANDLER(nodes);
+HANDLER(node);
+HANDLER(node_approve);
+HANDLER(node_drain);
+HANDLER(node_remove);
 /* keyrings.c */
 HANDLER(keyring_list);
 HANDLER(keyring_create);

@@ -136,21 +136,23 @@ static const char *what_remains(bool keep_root)
                        "keys that must be kept from him";
 }
 
-HANDLER(slot_remove)
+struct hf_status take_keep_root(struct hf_op *op, const struct hf_request *request, bool *out)
 {
     HF_AUTO(buf) text = hf_buf_new();
-    struct hf_json_writer writer;
-    uint32_t generation = 0;
     bool given = false;
-    bool keep_root;
 
     HF_TRY(take_query(op, request, "keep_root", text, &given));
-    keep_root = given && strcmp(hf_buf_text(text), "true") == 0;
-    if (given && !keep_root && strcmp(hf_buf_text(text), "false") != 0) {
+    *out = given && strcmp(hf_buf_text(text), "true") == 0;
+    if (given && !*out && strcmp(hf_buf_text(text), "false") != 0) {
         return hf_fail(op, HF_INVALID, "\"keep_root\" is true or false");
     }
-    HF_TRY(hf_service_slot_remove(service_of(exchange), op, hf_request_segment(request, "slot"),
-                                  keep_root, &generation));
+    return HF_SUCCESS;
+}
+
+struct hf_status answer_removal(struct hf_reply *reply, bool keep_root, uint32_t generation)
+{
+    struct hf_json_writer writer;
+
     start_object(reply, &writer);
     hf_json_put_u64(&writer, "root_generation", generation);
     hf_json_put_bool(&writer, "root_kept", keep_root);
@@ -159,9 +161,20 @@ HANDLER(slot_remove)
     return HF_SUCCESS;
 }
 
+HANDLER(slot_remove)
+{
+    uint32_t generation = 0;
+    bool keep_root = false;
+
+    HF_TRY(take_keep_root(op, request, &keep_root));
+    HF_TRY(hf_service_slot_remove(service_of(exchange), op, hf_request_segment(request, "slot"),
+                                  keep_root, &generation));
+    return answer_removal(reply, keep_root, generation);
+}
+
 /* --- the root --- */
 
-static void put_date_or_null(struct hf_json_writer *writer, const char *name, uint64_t date_ms)
+void put_date_or_null(struct hf_json_writer *writer, const char *name, uint64_t date_ms)
 {
     if (date_ms != 0) {
         hf_json_put_date(writer, name, date_ms);

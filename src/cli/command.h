@@ -48,6 +48,7 @@ struct command {
 /* Tables end with a NULL noun. */
 extern const struct command cli_node_commands[];
 extern const struct command cli_slot_commands[];
+extern const struct command cli_member_commands[];
 extern const struct command cli_keyring_commands[];
 extern const struct command cli_key_commands[];
 extern const struct command cli_policy_commands[];
@@ -92,6 +93,9 @@ struct hf_status cli_key_path(struct cli *cli, const char *word, const char *tai
  * with a name, that of a new slot.
  */
 struct hf_status cli_protector_body(struct cli *cli, const char *name, struct hf_buf *out);
+
+/* What the answer to a removal says of the root and of what the removed one keeps. */
+struct hf_status cli_print_removal(struct cli *cli, const struct hf_json *answer, bool root_kept);
 
 /* --- printing --- */
 

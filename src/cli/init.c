@@ -202,24 +202,6 @@ static struct hf_status make_authority(struct hf_op *op, const struct making *ma
     return HF_SUCCESS;
 }
 
-/*
- * The trail must be signed while the node is locked too, so its key is a file like the TLS keys,
- * not a sealed record.
- */
-static struct hf_status make_audit_signer(struct hf_op *op, struct making *making)
-{
-    HF_AUTO(secret) pkcs8 = NULL;
-    HF_AUTO(buf) spki = hf_buf_new();
-    HF_AUTO_STRING public_path = below(making, "audit.pub");
-    HF_AUTO_STRING private_path = below(making, "secrets/audit.key");
-
-    HF_TRY(hf_pkey_generate(making->crypto, op, HF_PKEY_ED25519, &making->audit_signer));
-    HF_TRY(hf_pkey_private(making->audit_signer, op, &pkcs8));
-    HF_TRY(hf_pkey_public(making->audit_signer, op, spki));
-    HF_TRY(hf_private_file_create(op, private_path, hf_secret_bytes(pkcs8)));
-    return hf_public_file_create(op, public_path, hf_buf_bytes(spki));
-}
-
 /* --- first keyring and policy --- */
 
 static struct hf_status fill(struct hf_op *op, const struct making *making,
@@ -298,7 +280,7 @@ static struct hf_status make_everything(struct hf_op *op, struct making *making)
     HF_TRY(hf_init_write_config(op, making->directory, making->settings));
     HF_TRY(make_store(op, making));
     HF_TRY(make_authority(op, making));
-    HF_TRY(make_audit_signer(op, making));
+    HF_TRY(hf_init_make_audit_key(making->crypto, op, making->directory, &making->audit_signer));
     return make_keyring_and_policy(op, making);
 }
 

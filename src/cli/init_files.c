@@ -1,4 +1,4 @@
-/* The files that holdfast init writes. */
+/* The files that holdfast init and holdfast node accept write. */
 #include "cli/init_files.h"
 
 #include <dirent.h>
@@ -103,10 +103,12 @@ static struct hf_status check_texts(struct hf_op *op, const struct hf_init_setti
     return check_text(op, "listen-admin", settings->listen_admin);
 }
 
-static void add_top(const struct hf_init_settings *settings, struct hf_buf *out)
+static void add_top(const struct hf_init_settings *settings, const char *maker, struct hf_buf *out)
 {
-    hf_buf_add_text(out, "# Made by holdfast init. Every setting: holdfastd --settings\n"
-                         "# Relative paths are below the node's directory.\n\n");
+    hf_buf_add_format(out,
+                      "# Made by %s. Every setting: holdfastd --settings\n"
+                      "# Relative paths are below the node's directory.\n\n",
+                      maker);
     hf_buf_add_format(out, "node = \"%s\"\n", settings->node);
     if (settings->owner != NULL) {
         hf_buf_add_format(out, "owner = \"%s\"\n", settings->owner);
@@ -163,11 +165,61 @@ struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
     HF_AUTO_STRING path = hf_format("%s/holdfast.conf", directory);
 
     HF_TRY(check_texts(op, settings));
-    add_top(settings, out);
+    add_top(settings, "holdfast init", out);
     add_hadoop_listener(settings, out);
     add_admin_listener(settings, out);
     HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
     return check_config(op, directory, path);
+}
+
+static void add_own_key(const struct hf_init_settings *settings, struct hf_buf *out)
+{
+    hf_buf_add_format(out,
+                      "# This machine's own key, made here by holdfast node join.\n"
+                      "slot \"%s\" {\n"
+                      "    protector = \"node\"\n"
+                      "    file = \"secrets/node-join.key\"\n"
+                      "}\n\n"
+                      "# Once there are secrets/server.crt and secrets/server.key, clients are "
+                      "served too:\n"
+                      "# listener \"hadoop\" {\n"
+                      "#     address = \"0.0.0.0:9600\"\n"
+                      "#     doors = { \"hadoop\", \"health\" }\n"
+                      "#     client_ca = \"ca.crt\"\n"
+                      "# }\n",
+                      settings->node);
+}
+
+struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *directory,
+                                             const struct hf_init_settings *settings)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+    HF_AUTO_STRING path = hf_format("%s/holdfast.conf", directory);
+
+    HF_TRY(check_texts(op, settings));
+    add_top(settings, "holdfast node accept", out);
+    add_own_key(settings, out);
+    add_admin_listener(settings, out);
+    HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
+    return check_config(op, directory, path);
+}
+
+struct hf_status hf_init_make_audit_key(struct hf_crypto *crypto, struct hf_op *op,
+                                        const char *directory, struct hf_pkey **out)
+{
+    HF_AUTO(pkey) signer = NULL;
+    HF_AUTO(secret) pkcs8 = NULL;
+    HF_AUTO(buf) spki = hf_buf_new();
+    HF_AUTO_STRING public_path = hf_format("%s/audit.pub", directory);
+    HF_AUTO_STRING private_path = hf_format("%s/secrets/audit.key", directory);
+
+    HF_TRY(hf_pkey_generate(crypto, op, HF_PKEY_ED25519, &signer));
+    HF_TRY(hf_pkey_private(signer, op, &pkcs8));
+    HF_TRY(hf_pkey_public(signer, op, spki));
+    HF_TRY(hf_public_file_create(op, public_path, hf_buf_bytes(spki)));
+    HF_TRY(hf_private_file_create(op, private_path, hf_secret_bytes(pkcs8)));
+    *out = HF_TAKE(signer);
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_init_sync_parent(struct hf_op *op, const char *path)

@@ -1,5 +1,5 @@
 /*
- * The files that holdfast init writes.
+ * The files that holdfast init and holdfast node accept write.
  */
 #pragma once
 
@@ -13,6 +13,15 @@ HF_STATUS hf_init_write_passphrase(struct hf_crypto *crypto, struct hf_op *op, c
 /* holdfast.conf, which must be one that holdfastd takes. */
 HF_STATUS hf_init_write_config(struct hf_op *op, const char *directory,
                                const struct hf_init_settings *settings);
+/* The same for a node that has joined: it opens by its own key, and asks for no Hadoop yet. */
+HF_STATUS hf_init_write_joined_config(struct hf_op *op, const char *directory,
+                                      const struct hf_init_settings *settings);
+/*
+ * secrets/audit.key and audit.pub. The trail must be signed while the node is locked too, so its
+ * key is a file like the TLS keys, not a sealed record.
+ */
+HF_STATUS hf_init_make_audit_key(struct hf_crypto *crypto, struct hf_op *op, const char *directory,
+                                 struct hf_pkey **out);
 HF_STATUS hf_init_sync_parent(struct hf_op *op, const char *path);
 /* Takes away what a failed init has made. */
 void hf_init_remove_tree(const char *directory);

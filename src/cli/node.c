@@ -170,7 +170,7 @@ const struct command cli_node_commands[] = {
       init },
     { "status", NULL, "", "", "Says what is well, what is not, and what to do about it.",
       "holdfast --dir /srv/holdfast status", status },
-    { "unlock", NULL, "", "passphrase-file=|key-file=",
+    { "unlock", NULL, "", "passphrase-file=|key-file=|node-key=",
       "Opens the root key through a slot; the passphrase comes from standard input.",
       "holdfast --dir /srv/holdfast unlock < /mnt/safe/passphrase", unlock },
     { "lock", NULL, "", "", "Wipes the root key and all keys from memory.",

@@ -51,6 +51,9 @@ struct hf_status cli_protector_body(struct cli *cli, const char *name, struct hf
 {
     const char *file = cli_option(cli, "passphrase-file");
     const char *key_file = cli_option(cli, "key-file");
+    const char *node_key = cli_option(cli, "node-key");
+    const char *kind = file != NULL ? "passphrase" : key_file != NULL ? "keyfile" : "node";
+    const char *given = file != NULL ? file : key_file != NULL ? key_file : node_key;
     struct hf_json_writer writer;
 
     hf_json_writer_init(&writer, out);
@@ -59,15 +62,14 @@ struct hf_status cli_protector_body(struct cli *cli, const char *name, struct hf
         hf_json_put_text(&writer, "name", name);
         hf_json_put_bool(&writer, "offline", cli_flag(cli, "offline"));
     }
-    if (file != NULL || key_file != NULL) {
+    if (given != NULL) {
         /* The server reads the file itself: the secret does not travel. */
-        HF_AUTO_STRING path = realpath(file != NULL ? file : key_file, NULL);
+        HF_AUTO_STRING path = realpath(given, NULL);
 
         if (path == NULL) {
-            return hf_fail(&cli->op, HF_INVALID, "there is no file %s",
-                           file != NULL ? file : key_file);
+            return hf_fail(&cli->op, HF_INVALID, "there is no file %s", given);
         }
-        hf_json_put_text(&writer, "protector", file != NULL ? "passphrase" : "keyfile");
+        hf_json_put_text(&writer, "protector", kind);
         hf_json_put_text(&writer, "file", path);
     } else {
         HF_AUTO(secret) passphrase = NULL;
@@ -105,13 +107,18 @@ static struct hf_status slot_list(struct cli *cli)
     for (size_t i = 0; i < hf_json_count(slots); i++) {
         const struct hf_json *slot = hf_json_at(slots, i);
         const char *name = NULL;
+        const char *protector = NULL;
         uint64_t holds = 0;
         uint64_t proven = 0;
 
         HF_TRY(hf_json_text(&cli->op, slot, "name", &name));
+        HF_TRY(hf_json_text(&cli->op, slot, "protector", &protector));
         HF_TRY(hf_json_u64_or(&cli->op, slot, "root_generation", 0, &holds));
         HF_TRY(hf_json_u64_or(&cli->op, slot, "proven_generation", 0, &proven));
-        if (proven != holds) {
+        if (proven != holds && strcmp(protector, "node") == 0) {
+            cli_print("\n%s is not proven since root %llu; it is when that node starts\n", name,
+                      (unsigned long long)holds);
+        } else if (proven != holds) {
             cli_print("\n%s is not proven since root %llu: holdfast slot test '%s'\n", name,
                       (unsigned long long)holds, name);
         }
@@ -175,12 +182,26 @@ static struct hf_status slot_test(struct cli *cli)
     return HF_SUCCESS;
 }
 
+struct hf_status cli_print_removal(struct cli *cli, const struct hf_json *answer, bool root_kept)
+{
+    const char *remains = NULL;
+    uint64_t generation = 0;
+
+    HF_TRY(hf_json_text(&cli->op, answer, "remains", &remains));
+    HF_TRY(hf_json_u64_or(&cli->op, answer, "root_generation", 0, &generation));
+    if (!root_kept) {
+        cli_print(
+            "Root %llu is in force; the records are being moved to it: holdfast root status\n",
+            (unsigned long long)generation);
+    }
+    cli_print("What remains: %s.\n", remains);
+    return HF_SUCCESS;
+}
+
 static struct hf_status slot_remove(struct cli *cli)
 {
     HF_AUTO_STRING path = NULL;
     HF_AUTO(json) answer = NULL;
-    const char *remains = NULL;
-    uint64_t generation = 0;
     bool kept = cli_flag(cli, "keep-root");
 
     HF_TRY(slot_path(cli, kept ? "?keep_root=true" : "", &path));
@@ -188,16 +209,8 @@ static struct hf_status slot_remove(struct cli *cli)
     if (answer == NULL) {
         return HF_SUCCESS;
     }
-    HF_TRY(hf_json_text(&cli->op, answer, "remains", &remains));
-    HF_TRY(hf_json_u64_or(&cli->op, answer, "root_generation", 0, &generation));
     cli_print("Slot %s is removed.\n", cli->words[0]);
-    if (!kept) {
-        cli_print(
-            "Root %llu is in force; the records are being moved to it: holdfast root status\n",
-            (unsigned long long)generation);
-    }
-    cli_print("What remains: %s.\n", remains);
-    return HF_SUCCESS;
+    return cli_print_removal(cli, answer, kept);
 }
 
 /* --- root --- */

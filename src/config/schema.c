@@ -77,9 +77,10 @@ const struct row hf_config_rows[] = {
     { "proof", "min_ways", ROW_NUMBER, "1", NULL, 1, 1000,
       "Fewer independent ways to open a key version without a person are amber." },
 
-    { "slot", "protector", ROW_TEXT, "keyfile", "keyfile|passphrase", 0, 0, "How it opens." },
+    { "slot", "protector", ROW_TEXT, "keyfile", "keyfile|passphrase|node", 0, 0, "How it opens." },
     { "slot", "file", ROW_PATH, NULL, NULL, 0, 0,
-      "The key file, or the file with the passphrase." },
+      "The key file, the file with the passphrase, or this node's own key: "
+      "secrets/node-join.key." },
 
     { "listener", "address", ROW_TEXT, NULL, NULL, 0, 0,
       "\"127.0.0.1:9600\", \"[::]:9600\" or \"unix:admin.sock\"." },

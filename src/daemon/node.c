@@ -182,6 +182,20 @@ static struct hf_status try_slot(struct hf_node *node, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+/* The words of the seal are true, but whoever has just joined wants to know what to do. */
+static void report_closed(struct hf_node *node, struct hf_op *op, struct hf_status status,
+                          const struct hf_config_slot *slot)
+{
+    bool is_new = strcmp(slot->protector, "node") == 0 &&
+                  (status.code == HF_DENIED || status.code == HF_NOT_FOUND);
+
+    HF_WARNING(node->env, "slot %s does not open: %s%s", slot->name, op->text,
+               is_new ? "; this store has not approved this node, or has removed it: approve what "
+                        "'holdfast node join' prints with 'holdfast node approve'"
+                      : "");
+    hf_op_clear(op);
+}
+
 /*
  * A slot that does not open is no reason to stop: the next may, or a person unlocks. A store that
  * is not the one we know is.
@@ -197,8 +211,7 @@ static struct hf_status unlock(struct hf_node *node, struct hf_op *op)
         if (status.code == HF_CORRUPT || status.code == HF_WRONG_STATE) {
             return status;
         }
-        HF_WARNING(node->env, "slot %s does not open: %s", node->config->slots[i].name, op->text);
-        hf_op_clear(op);
+        report_closed(node, op, status, &node->config->slots[i]);
     }
     HF_WARNING(node->env, "the node is locked; open it with: holdfast --dir %s unlock",
                node->config->directory);

@@ -59,7 +59,11 @@
     row(HF_ACT_SLOT_REMOVE, "slot.remove", false) \
     row(HF_ACT_ROOT_ROTATE, "root.rotate", false) \
     row(HF_ACT_DRILL_RUN, "drill.run", false) \
-    row(HF_ACT_DRILL_READ, "drill.read", false)
+    row(HF_ACT_DRILL_READ, "drill.read", false) \
+    row(HF_ACT_NODE_LIST, "node.list", false) \
+    row(HF_ACT_NODE_APPROVE, "node.approve", false) \
+    row(HF_ACT_NODE_CHANGE, "node.change", false) \
+    row(HF_ACT_NODE_REMOVE, "node.remove", false)
 /* clang-format on */
 
 #define HF_ACTION_ENUM(id, name, concerns_key) id,

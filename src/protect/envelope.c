@@ -53,7 +53,8 @@ static void bind(struct hf_bytes header, struct hf_bytes context, struct hf_buf 
     hf_buf_add_bytes(out, context);
 }
 
-static struct hf_status add_digest(struct hf_crypto *crypto, struct hf_op *op, struct hf_buf *buf)
+struct hf_status hf_envelope_add_digest(struct hf_crypto *crypto, struct hf_op *op,
+                                        struct hf_buf *buf)
 {
     uint8_t digest[HF_SHA256_LEN];
 
@@ -86,7 +87,7 @@ struct hf_status hf_envelope_seal(struct hf_crypto *crypto, struct hf_op *op,
     at = hf_buf_reserve(buf, plain.len + HF_GCM_TAG_LEN);
     HF_TRY(hf_aead_seal(cipher, op, nonce, hf_buf_bytes(aad), plain, at, at + plain.len));
     hf_buf_grew(buf, plain.len + HF_GCM_TAG_LEN);
-    return add_digest(crypto, op, buf);
+    return hf_envelope_add_digest(crypto, op, buf);
 }
 
 static struct hf_status damaged(struct hf_op *op)
@@ -97,9 +98,9 @@ static struct hf_status damaged(struct hf_op *op)
         "backup");
 }
 
-struct hf_status hf_envelope_inspect(struct hf_crypto *crypto, struct hf_op *op,
-                                     const struct hf_envelope_kind *kind, struct hf_bytes wrapped,
-                                     struct hf_bytes *out_header)
+struct hf_status hf_envelope_check(struct hf_crypto *crypto, struct hf_op *op,
+                                   struct hf_bytes wrapped, uint8_t version, size_t least,
+                                   size_t most)
 {
     uint8_t digest[HF_SHA256_LEN];
     size_t body_len = wrapped.len - HF_ENVELOPE_DIGEST_LEN;
@@ -112,15 +113,22 @@ struct hf_status hf_envelope_inspect(struct hf_crypto *crypto, struct hf_op *op,
         return damaged(op);
     }
     /* Whole, so an unknown version is a later one and not damage. */
-    if (wrapped.data[0] != kind->version) {
+    if (wrapped.data[0] != version) {
         return hf_fail(op, HF_UNSUPPORTED,
                        "this slot has version %u of its form; use a newer Holdfast",
                        wrapped.data[0]);
     }
-    if (wrapped.len <= kind->header_len + OVERHEAD ||
-        wrapped.len > kind->header_len + OVERHEAD + HF_ENVELOPE_PLAIN_MAX) {
-        return damaged(op);
-    }
+    return wrapped.len < least || wrapped.len > most ? damaged(op) : HF_SUCCESS;
+}
+
+struct hf_status hf_envelope_inspect(struct hf_crypto *crypto, struct hf_op *op,
+                                     const struct hf_envelope_kind *kind, struct hf_bytes wrapped,
+                                     struct hf_bytes *out_header)
+{
+    size_t around = kind->header_len + OVERHEAD;
+
+    HF_TRY(hf_envelope_check(crypto, op, wrapped, kind->version, around + 1,
+                             around + HF_ENVELOPE_PLAIN_MAX));
     *out_header = hf_bytes_of(wrapped.data, kind->header_len);
     return HF_SUCCESS;
 }

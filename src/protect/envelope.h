@@ -34,6 +34,15 @@ HF_STATUS hf_envelope_seal(struct hf_crypto *crypto, struct hf_op *op,
                            struct hf_bytes context, struct hf_buf *buf);
 
 /*
+ * The end that all wrapped forms share: add_digest() closes one, and check() says of one, before
+ * anybody is asked for a secret, whether it is whole (else HF_CORRUPT, altered), of that version
+ * (else HF_UNSUPPORTED: a later release made it) and has between least and most bytes.
+ */
+HF_STATUS hf_envelope_add_digest(struct hf_crypto *crypto, struct hf_op *op, struct hf_buf *buf);
+HF_STATUS hf_envelope_check(struct hf_crypto *crypto, struct hf_op *op, struct hf_bytes wrapped,
+                            uint8_t version, size_t least, size_t most);
+
+/*
  * Looks at everything that needs no secret; *out_header is a view into wrapped.
  * HF_CORRUPT (altered) when it is cut or damaged, HF_UNSUPPORTED when a later version made it.
  */

@@ -5,15 +5,10 @@
 
 #include "base/alloc.h"
 #include "base/codec.h"
-#include "base/text.h"
-#include "protect/private_file.h"
+#include "protect/key_text.h"
 #include "protect/wrap_internal.h"
 
-#define KEY_LEN  32
-#define FILE_MAX 256
-
-/* The first line of the file; the second is the key in hex. */
-static const char heading[] = "holdfast-keyfile 1\n";
+static const struct hf_key_text form = { "holdfast-keyfile 1\n", "a key file" };
 
 static const struct hf_envelope_kind envelope = {
     .name = "keyfile",
@@ -28,48 +23,9 @@ struct keyfile_protector {
     struct hf_secret *key;
 };
 
-/* --- the file --- */
-
 struct hf_status hf_keyfile_create(struct hf_crypto *crypto, struct hf_op *op, const char *file)
 {
-    HF_AUTO(secret) key = NULL;
-    HF_AUTO(buf) text = hf_buf_new();
-
-    HF_TRY(hf_random_secret(crypto, op, KEY_LEN, &key));
-    hf_buf_add_text(text, heading);
-    hf_hex_add(text, hf_secret_bytes(key));
-    hf_buf_add_text(text, "\n");
-    return hf_private_file_create(op, file, hf_buf_bytes(text));
-}
-
-/* The second line; false when the file has another shape. */
-static bool find_hex(struct hf_bytes text, struct hf_bytes *out)
-{
-    size_t heading_len = strlen(heading);
-
-    if (text.len < heading_len || memcmp(text.data, heading, heading_len) != 0) {
-        return false;
-    }
-    text = hf_bytes_of(text.data + heading_len, text.len - heading_len);
-    if (text.len > 0 && text.data[text.len - 1] == '\n') {
-        text.len--;
-    }
-    *out = text;
-    return text.len == 2 * (size_t)KEY_LEN;
-}
-
-static struct hf_status read_key(struct hf_op *op, const char *file, struct hf_secret **out)
-{
-    HF_AUTO(secret) text = NULL;
-    HF_AUTO(buf) key = hf_buf_new();
-    struct hf_bytes hex;
-
-    HF_TRY(hf_private_file_read(op, file, FILE_MAX, &text));
-    /* The text of a failed decoding may quote the key, so it is replaced. */
-    if (!find_hex(hf_secret_bytes(text), &hex) || hf_hex_decode(op, hex, key).code != HF_OK) {
-        return hf_fail(op, HF_INVALID, "%s is not a key file of Holdfast, or is damaged", file);
-    }
-    return hf_secret_copy(op, hf_buf_bytes(key), out);
+    return hf_key_text_create(crypto, op, &form, file);
 }
 
 /* --- open and close --- */
@@ -92,7 +48,7 @@ static struct hf_status keyfile_open(struct hf_crypto *crypto, struct hf_op *op,
     if (settings->file == NULL) {
         return hf_fail(op, HF_INVALID, "a key file slot needs the path of its file");
     }
-    HF_TRY(read_key(op, settings->file, &key));
+    HF_TRY(hf_key_text_read(op, &form, settings->file, &key));
     mine = hf_alloc(sizeof *mine);
     mine->base.ops = &hf_keyfile_protector;
     mine->crypto = crypto;

@@ -6,6 +6,7 @@
 static const struct hf_protector_ops *const protectors[] = {
     &hf_passphrase_protector,
     &hf_keyfile_protector,
+    &hf_node_protector,
     &hf_failing_protector,
 };
 
@@ -85,6 +86,9 @@ struct hf_status hf_protector_unwrap(struct hf_protector *protector, struct hf_o
                                      struct hf_secret **out)
 {
     HF_TRY(may_start(op));
+    if (protector->only_wraps) {
+        return hf_fail(op, HF_UNSUPPORTED, "only the machine that has the private half opens this");
+    }
     return counted(protector, op, "unwrap",
                    protector->ops->unwrap(protector, op, wrapped, context, out));
 }

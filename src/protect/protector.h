@@ -14,8 +14,10 @@
 struct hf_protector;
 
 struct hf_protector_settings {
-    const char *kind; /* "passphrase", "keyfile" */
-    const char *file; /* keyfile: its path; passphrase: a file whose first line it is */
+    const char *kind; /* "passphrase", "keyfile", "node" */
+    const char *file; /* keyfile, node: its path; passphrase: a file whose first line it is */
+    /* node: another node's public key instead of a file; HF_X25519_LEN bytes, or none */
+    struct hf_bytes public_key;
     const struct hf_secret *passphrase; /* passphrase: the text itself, when there is no file */
     uint32_t argon2_memory_kib;         /* passphrase, for wrap; 0: 262144 (256 MiB) */
     uint32_t argon2_passes;             /* 0: 3 */
@@ -37,6 +39,7 @@ struct hf_protector_ops {
 
 struct hf_protector {
     const struct hf_protector_ops *ops;
+    bool only_wraps; /* it has a public half alone: what it wraps opens elsewhere */
 };
 
 /* HF_INVALID for an unknown kind or bad settings; HF_UNAVAILABLE when its file cannot be read. */
@@ -51,6 +54,7 @@ HF_STATUS hf_protector_wrap(struct hf_protector *protector, struct hf_op *op,
                             const struct hf_secret *plain, struct hf_bytes context,
                             struct hf_buf *out);
 /*
+ * HF_UNSUPPORTED by one that only wraps;
  * HF_DENIED when the protector's secret is not the one that wrapped this (a wrong passphrase),
  * HF_CORRUPT (altered) when it is, but the bytes are changed, HF_UNAVAILABLE otherwise.
  */
@@ -65,7 +69,14 @@ const struct hf_protector_ops *hf_protector_find(const char *kind);
  */
 HF_STATUS hf_keyfile_create(struct hf_crypto *crypto, struct hf_op *op, const char *file);
 
+/* The same for the key pair by which a node joins, whose private half never leaves its machine. */
+HF_STATUS hf_node_key_create(struct hf_crypto *crypto, struct hf_op *op, const char *file);
+/* The public half of the pair in that file. */
+HF_STATUS hf_node_key_public(struct hf_crypto *crypto, struct hf_op *op, const char *file,
+                             uint8_t out[HF_X25519_LEN]);
+
 extern const struct hf_protector_ops hf_passphrase_protector;
 extern const struct hf_protector_ops hf_keyfile_protector;
+extern const struct hf_protector_ops hf_node_protector;
 /* For tests: fails its n-th call as told. */
 extern const struct hf_protector_ops hf_failing_protector;

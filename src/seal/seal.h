@@ -34,6 +34,7 @@ enum hf_kind {
     HF_KIND_REPEAT = 14,       /* "repeat/<id>": a door's memory of a first answer */
     HF_KIND_ROOT = 15,         /* "root/<generation>": a root under the one before or after it */
     HF_KIND_PROOF = 16,        /* "proof/<node>/<slot>": what a drill opened there, and when */
+    HF_KIND_MEMBER = 17,       /* "member/<name>": a node that was approved (seal/member.h) */
 };
 
 /* Names in paths are percent-encoded; numbers have ten digits, so that they sort. */
@@ -115,7 +116,10 @@ HF_STATUS hf_seal_slot_proven(struct hf_seal *seal, struct hf_op *op, const char
  * the protector does not open is another's. */
 HF_STATUS hf_seal_prove_slots(struct hf_seal *seal, struct hf_op *op,
                               struct hf_protector *protector);
-/* A new slot, proven by opening it, in a commit of its own: once per op->request_id. */
+/*
+ * A new slot, in a commit of its own: once per op->request_id. It is proven by opening it, unless
+ * the protector only wraps: then it is whoever has the private half who proves it.
+ */
 HF_STATUS hf_seal_slot_add(struct hf_seal *seal, struct hf_op *op, const struct hf_slot_plan *plan,
                            struct hf_slot_info *out);
 /* The same in a transaction of the caller's, who adds what is to commit with it. */

@@ -128,15 +128,18 @@ static void put_aad(struct hf_buf *out, const uint8_t *store_id, const struct hf
 }
 
 static struct hf_status make_key_pair(struct hf_unlocked *unlocked, struct hf_op *op,
-                                      struct hf_protector *protector, struct hf_slot *slot)
+                                      struct hf_protector *protector, struct hf_slot *slot,
+                                      struct hf_secret **out_private)
 {
     HF_AUTO(secret) private_key = NULL;
     HF_AUTO(buf) context = hf_buf_new();
 
     put_context(context, unlocked->store_id, slot->id);
     HF_TRY(hf_x25519_generate(unlocked->crypto, op, &private_key, slot->public_key));
-    return hf_protector_wrap(protector, op, private_key, hf_buf_bytes(context),
-                             &slot->wrapped_private);
+    HF_TRY(hf_protector_wrap(protector, op, private_key, hf_buf_bytes(context),
+                             &slot->wrapped_private));
+    *out_private = HF_TAKE(private_key);
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_slot_reseal(struct hf_unlocked *unlocked, struct hf_op *op,
@@ -151,9 +154,34 @@ struct hf_status hf_slot_reseal(struct hf_unlocked *unlocked, struct hf_op *op,
                         hf_buf_bytes(aad), hf_secret_bytes(root->secret), &slot->sealed_root);
 }
 
-/* A slot that does not open is worse than none: people would rely on it. */
+/* The root by the slot's private half, once that is open. */
+static struct hf_status open_sealed_root(struct hf_crypto *crypto, struct hf_op *op,
+                                         const uint8_t store_id[HF_STORE_ID_LEN],
+                                         const struct hf_slot *slot,
+                                         const struct hf_secret *private_key,
+                                         struct hf_secret **out)
+{
+    HF_AUTO(buf) aad = hf_buf_new();
+    HF_AUTO(secret) root = NULL;
+
+    put_aad(aad, store_id, slot);
+    HF_TRY(hf_hpke_open(crypto, op, private_key, hf_bytes_of_text(LABEL), hf_buf_bytes(aad),
+                        hf_buf_bytes(&slot->sealed_root), &root));
+    if (hf_secret_len(root) != HF_ROOT_LEN) {
+        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
+                             "slot \"%s\" holds something that is not a root key", slot->name);
+    }
+    *out = HF_TAKE(root);
+    return HF_SUCCESS;
+}
+
+/*
+ * A slot that does not open is worse than none: people would rely on it. What only another machine
+ * opens is tried as far as it goes here, and is not proven until that machine opens it.
+ */
 static struct hf_status seal_and_prove(struct hf_unlocked *unlocked, struct hf_op *op,
-                                       struct hf_protector *protector, struct hf_slot *slot)
+                                       struct hf_protector *protector, struct hf_slot *slot,
+                                       const struct hf_secret *private_key)
 {
     struct hf_root root = { 0 };
     HF_AUTO(secret) secret = NULL;
@@ -162,13 +190,18 @@ static struct hf_status seal_and_prove(struct hf_unlocked *unlocked, struct hf_o
     HF_TRY(hf_root_copy(unlocked, op, &root.generation, &secret));
     root.secret = secret;
     HF_TRY(hf_slot_reseal(unlocked, op, slot, &root));
-    HF_TRY(hf_slot_open_root(unlocked->crypto, op, unlocked->store_id, slot, protector, &proof));
+    HF_TRY(
+        protector->only_wraps
+            ? open_sealed_root(unlocked->crypto, op, unlocked->store_id, slot, private_key, &proof)
+            : hf_slot_open_root(unlocked->crypto, op, unlocked->store_id, slot, protector, &proof));
     if (!hf_secret_equal(proof, secret)) {
         return hf_fail(op, HF_CORRUPT, "the new slot \"%s\" did not give back the root key",
                        slot->name);
     }
-    slot->proven_ms = hf_env_realtime_ms(op->env);
-    slot->proven_generation = root.generation;
+    if (!protector->only_wraps) {
+        slot->proven_ms = hf_env_realtime_ms(op->env);
+        slot->proven_generation = root.generation;
+    }
     return HF_SUCCESS;
 }
 
@@ -176,6 +209,7 @@ struct hf_status hf_slot_make(struct hf_unlocked *unlocked, struct hf_op *op,
                               const struct hf_slot_plan *plan, struct hf_slot **out)
 {
     HF_AUTO(slot) slot = hf_alloc(sizeof *slot);
+    HF_AUTO(secret) private_key = NULL;
 
     HF_TRY(hf_random_public(unlocked->crypto, op, slot->id, HF_SLOT_ID_LEN));
     slot->name = hf_strdup(plan->name);
@@ -185,8 +219,8 @@ struct hf_status hf_slot_make(struct hf_unlocked *unlocked, struct hf_op *op,
     if (!names_fit(slot)) {
         return hf_fail(op, HF_INVALID, "a slot's name has 1 to 64 bytes of text");
     }
-    HF_TRY(make_key_pair(unlocked, op, plan->protector, slot));
-    HF_TRY(seal_and_prove(unlocked, op, plan->protector, slot));
+    HF_TRY(make_key_pair(unlocked, op, plan->protector, slot, &private_key));
+    HF_TRY(seal_and_prove(unlocked, op, plan->protector, slot, private_key));
     *out = HF_TAKE(slot);
     return HF_SUCCESS;
 }
@@ -197,22 +231,12 @@ struct hf_status hf_slot_open_root(struct hf_crypto *crypto, struct hf_op *op,
                                    struct hf_secret **out)
 {
     HF_AUTO(buf) context = hf_buf_new();
-    HF_AUTO(buf) aad = hf_buf_new();
     HF_AUTO(secret) private_key = NULL;
-    HF_AUTO(secret) root = NULL;
 
     put_context(context, store_id, slot->id);
-    put_aad(aad, store_id, slot);
     HF_TRY(hf_protector_unwrap(protector, op, hf_buf_bytes(&slot->wrapped_private),
                                hf_buf_bytes(context), &private_key));
-    HF_TRY(hf_hpke_open(crypto, op, private_key, hf_bytes_of_text(LABEL), hf_buf_bytes(aad),
-                        hf_buf_bytes(&slot->sealed_root), &root));
-    if (hf_secret_len(root) != HF_ROOT_LEN) {
-        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
-                             "slot \"%s\" holds something that is not a root key", slot->name);
-    }
-    *out = HF_TAKE(root);
-    return HF_SUCCESS;
+    return open_sealed_root(crypto, op, store_id, slot, private_key, out);
 }
 
 char *hf_slot_path(const uint8_t id[HF_SLOT_ID_LEN])

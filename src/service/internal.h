@@ -132,6 +132,24 @@ HF_STATUS hf_approval_use(struct hf_service *service, struct hf_op *op, struct h
 HF_STATUS hf_approval_wait(const struct hf_call *call, struct hf_op *op, const struct hf_ask *ask,
                            enum hf_code code);
 
+/* --- slot.c --- */
+
+/* HF_EXISTS when a slot has the name, or it as its id. */
+HF_STATUS hf_slot_check_name(struct hf_service *service, struct hf_op *op, const char *name);
+/*
+ * Who may open the root is the affair of two people where any keyring says so. Gives the id of the
+ * approval to be used by stage(), or "" where none is needed; key and parts are what is asked.
+ * Fails when the approval still has to be given; nobody is asked for what stage(), run here for a
+ * trial while out_approval is "", refuses. Failures are audited.
+ */
+HF_STATUS hf_slot_pass_approval(struct hf_control *control, struct hf_op *op, const char *key,
+                                struct hf_bytes parts, char out_approval[HF_APPROVAL_ID]);
+
+/* --- member.c --- */
+
+/* HF_WRONG_STATE while this node is to leave. Waits. */
+HF_STATUS hf_node_check_serving(struct hf_service *service, struct hf_op *op);
+
 /* --- export.c --- */
 
 /*

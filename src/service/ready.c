@@ -1,4 +1,5 @@
-/* Readiness: for every keyring, one key version opens through the whole chain. */
+/* Readiness: for every keyring, one key version opens through the whole chain, and the node stays.
+ */
 #include <stdio.h>
 
 #include "service/canary.h"
@@ -29,5 +30,8 @@ struct hf_status hf_service_ready(struct hf_service *service, struct hf_op *op)
 
     HF_TRY(hf_call_unlocked(service, op));
     HF_TRY(hf_canary_each(service, op, look, &verdict));
-    return verdict.code == HF_OK ? HF_SUCCESS : hf_fail(op, verdict.code, "%s", verdict.text);
+    if (verdict.code != HF_OK) {
+        return hf_fail(op, verdict.code, "%s", verdict.text);
+    }
+    return hf_node_check_serving(service, op);
 }

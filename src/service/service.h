@@ -14,6 +14,7 @@
 #include "identity/caller.h"
 #include "keys/keys.h"
 #include "policy/policy.h"
+#include "seal/member.h"
 
 struct hf_service;
 
@@ -343,6 +344,38 @@ HF_STATUS hf_service_slot_test(struct hf_service *service, struct hf_op *op, con
 HF_STATUS hf_service_slot_remove(struct hf_service *service, struct hf_op *op, const char *slot,
                                  bool keep_root, uint32_t *out_generation);
 
+/* --- nodes that join by their own key pair (seal/member.h) --- */
+
+struct hf_node_info {
+    const struct hf_member *member;
+    char fingerprint[HF_FINGERPRINT_LEN];
+    uint64_t proven_ms; /* when its slot was last seen to open the root; 0: never, or gone */
+    uint32_t proven_generation; /* the root it opened then */
+};
+typedef void hf_node_visit(void *context, const struct hf_node_info *node);
+
+/*
+ * Takes in the node of a join request: member and slot in one commit, once for its key; asked again
+ * it gives the same. *out is the text of the bundle that the new node needs. HF_INVALID when the
+ * request is none, or when fingerprint (what the new machine shows; NULL: not compared) is another,
+ * HF_EXISTS when name or key are taken, HF_WRONG_STATE for a key that was removed and, where a
+ * keyring asks for two people, with the approval's id in the text.
+ */
+HF_STATUS hf_service_node_approve(struct hf_service *service, struct hf_op *op, const char *request,
+                                  const char *fingerprint, hf_node_visit *visit, void *context,
+                                  struct hf_buf *out,
+                                  char out_bundle_fingerprint[HF_FINGERPRINT_LEN]);
+HF_STATUS hf_service_node_list(struct hf_service *service, struct hf_op *op, hf_node_visit *visit,
+                               void *context);
+HF_STATUS hf_service_node_show(struct hf_service *service, struct hf_op *op, const char *name,
+                               hf_node_visit *visit, void *context);
+/* A draining node says that it is not ready, so that clients leave it; or is taken back. */
+HF_STATUS hf_service_node_drain(struct hf_service *service, struct hf_op *op, const char *name,
+                                bool draining, hf_node_visit *visit, void *context);
+/* Removes member and slot and begins a root rotation, as hf_service_slot_remove() does. */
+HF_STATUS hf_service_node_remove(struct hf_service *service, struct hf_op *op, const char *name,
+                                 bool keep_root, uint32_t *out_generation);
+
 /* A new root in force; HF_WRONG_STATE until the rotation before has ended. */
 HF_STATUS hf_service_root_rotate(struct hf_service *service, struct hf_op *op,
                                  uint32_t *out_generation);
@@ -361,5 +394,6 @@ HF_STATUS hf_service_unlock(struct hf_service *service, struct hf_op *op,
 HF_STATUS hf_service_lock(struct hf_service *service, struct hf_op *op);
 /* HF_WRONG_STATE while the node is locked: for doors that must not even ask who calls then. */
 HF_STATUS hf_service_check_unlocked(struct hf_service *service, struct hf_op *op);
-/* Opens one canary per keyring through the whole chain: what /health/ready stands on. */
+/* Opens one canary per keyring through the whole chain: what /health/ready stands on. A draining
+ * node is not ready. */
 HF_STATUS hf_service_ready(struct hf_service *service, struct hf_op *op);

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/codec.h"
+#include "seal/member.h"
 #include "service/internal.h"
 
 struct hf_status hf_service_slots(struct hf_service *service, struct hf_op *op,
@@ -67,8 +68,7 @@ struct slot_adding {
     struct hf_slot_info info;
 };
 
-static struct hf_status check_name_is_free(struct hf_service *service, struct hf_op *op,
-                                           const char *name)
+struct hf_status hf_slot_check_name(struct hf_service *service, struct hf_op *op, const char *name)
 {
     struct search search = { .word = name };
 
@@ -83,7 +83,7 @@ static struct hf_status stage_slot(struct hf_control *control, struct hf_op *op,
     struct slot_adding *adding = control->context;
     struct hf_service *service = control->call.service;
 
-    HF_TRY(check_name_is_free(service, op, adding->plan.name));
+    HF_TRY(hf_slot_check_name(service, op, adding->plan.name));
     return hf_seal_slot_stage(service->seal, op, txn, &adding->plan, &adding->info);
 }
 
@@ -107,7 +107,9 @@ struct hf_status hf_service_slot_add(struct hf_service *service, struct hf_op *o
     if (!op->may_wait) {
         return hf_fail(op, HF_LATER, "opening a slot takes a while");
     }
-    status = hf_protector_open(hf_seal_crypto(service->seal), op, protector, &opened);
+    status = strcmp(protector->kind, "node") != 0
+                 ? hf_protector_open(hf_seal_crypto(service->seal), op, protector, &opened)
+                 : hf_fail(op, HF_INVALID, "a node's slot is made by 'holdfast node approve'");
     if (status.code != HF_OK) {
         return hf_call_end(&control.call, op, status);
     }
@@ -180,12 +182,12 @@ static struct hf_status stage_removal(struct hf_control *control, struct hf_op *
 }
 
 /* Whether it could happen now at all; nobody is asked to approve what cannot. */
-static struct hf_status try_removal(struct hf_control *control, struct hf_op *op)
+static struct hf_status try_change(struct hf_control *control, struct hf_op *op)
 {
     HF_AUTO(txn) txn = NULL;
 
     HF_TRY(hf_txn_new(control->call.service->seal, op, &txn));
-    return stage_removal(control, op, txn);
+    return control->stage(control, op, txn);
 }
 
 static void look_at_keyring(void *context, const struct hf_keyring_info *keyring)
@@ -206,55 +208,81 @@ static bool needs_approval(struct hf_service *service)
 }
 
 static struct hf_status look_for_approval(struct hf_control *control, struct hf_op *op,
-                                          struct removal *removal, struct hf_ask *ask)
+                                          struct hf_bytes parts, struct hf_ask *ask,
+                                          char out_approval[HF_APPROVAL_ID])
 {
-    HF_AUTO(buf) parts = hf_buf_new();
-
-    hf_put_text(parts, removal->slot.id);
-    hf_put_u8(parts, removal->keep_root);
-    HF_TRY(hf_ask_digest(control->call.service, op, ask, hf_buf_bytes(parts)));
-    HF_TRY(hf_approval_find(control->call.service, op, ask, removal->approval));
-    return removal->approval[0] != '\0' ? HF_SUCCESS : try_removal(control, op);
+    HF_TRY(hf_ask_digest(control->call.service, op, ask, parts));
+    HF_TRY(hf_approval_find(control->call.service, op, ask, out_approval));
+    return out_approval[0] != '\0' ? HF_SUCCESS : try_change(control, op);
 }
 
-/* Gets the approval ready; fails when it still has to be given, or when it would be for nothing. */
-static struct hf_status pass_approval(struct hf_control *control, struct hf_op *op,
-                                      struct removal *removal)
+struct hf_status hf_slot_pass_approval(struct hf_control *control, struct hf_op *op,
+                                       const char *key, struct hf_bytes parts,
+                                       char out_approval[HF_APPROVAL_ID])
 {
     struct hf_ask ask = { .operation = hf_action_name(control->call.action),
                           .keyring = "",
-                          .key = removal->slot.name };
+                          .key = key };
     struct hf_status status;
 
     if (!needs_approval(control->call.service)) {
         return HF_SUCCESS;
     }
-    status = look_for_approval(control, op, removal, &ask);
+    status = look_for_approval(control, op, parts, &ask, out_approval);
     if (status.code != HF_OK) {
         return hf_call_end(&control->call, op, status);
     }
-    return removal->approval[0] != '\0'
-               ? HF_SUCCESS
-               : hf_approval_wait(&control->call, op, &ask, HF_WRONG_STATE);
+    return out_approval[0] != '\0' ? HF_SUCCESS
+                                   : hf_approval_wait(&control->call, op, &ask, HF_WRONG_STATE);
+}
+
+/* A node's slot goes with the node, or the list of members would say what is not. */
+static struct hf_status check_no_member(struct hf_service *service, struct hf_op *op,
+                                        const struct hf_slot_info *slot)
+{
+    HF_AUTO(members) members = NULL;
+
+    HF_TRY(hf_members_read(service->seal, op, &members));
+    for (size_t i = 0; i < members->count; i++) {
+        const struct hf_member *member = members->items[i];
+
+        if (member->state != HF_MEMBER_REMOVED && strcmp(member->slot, slot->id) == 0) {
+            return hf_fail(op, HF_WRONG_STATE,
+                           "the slot is that of node %s; 'holdfast node remove %s' removes both",
+                           member->node.name, member->node.name);
+        }
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status find_removable(struct hf_service *service, struct hf_op *op,
+                                       const char *word, struct hf_slot_info *out)
+{
+    HF_TRY(find_slot(service, op, word, out));
+    return check_no_member(service, op, out);
 }
 
 static struct hf_status remove_slot(struct hf_control *control, struct hf_op *op, const char *slot)
 {
     struct removal *removal = control->context;
+    HF_AUTO(buf) parts = hf_buf_new();
     HF_AUTO_STRING detail = NULL;
     struct hf_status status;
 
     if (hf_control_has_happened(control, op)) {
         return hf_control_end_repeated(control, op);
     }
-    status = find_slot(control->call.service, op, slot, &removal->slot);
+    status = find_removable(control->call.service, op, slot, &removal->slot);
     if (status.code != HF_OK) {
         return hf_call_end(&control->call, op, status);
     }
     detail = hf_format("removed slot '%s' (%s), %s", removal->slot.name, removal->slot.protector,
                        removal->keep_root ? "the root kept" : "with a new root");
     control->call.detail = detail;
-    HF_TRY(pass_approval(control, op, removal));
+    hf_put_text(parts, removal->slot.id);
+    hf_put_u8(parts, removal->keep_root);
+    HF_TRY(hf_slot_pass_approval(control, op, removal->slot.name, hf_buf_bytes(parts),
+                                 removal->approval));
     return hf_control_run(control, op);
 }
 

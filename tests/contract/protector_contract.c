@@ -77,9 +77,32 @@ static struct hf_protector *other_failing(void)
     return open_failing("other.key");
 }
 
+/* A node's own key of that name, made at its first use. */
+static struct hf_protector *open_node(const char *name)
+{
+    HF_AUTO_STRING path = in_directory(name);
+    const struct hf_protector_settings settings = { .kind = "node", .file = path };
+
+    if (access(path, F_OK) != 0) {
+        assert_ok(&world.op, hf_node_key_create(world.crypto, &world.op, path));
+    }
+    return open_protector(&settings);
+}
+
+static struct hf_protector *node(void)
+{
+    return open_node("one.node");
+}
+
+static struct hf_protector *other_node(void)
+{
+    return open_node("other.node");
+}
+
 static const struct kind kinds[] = {
     { "passphrase", passphrase, other_passphrase },
     { "keyfile", keyfile, other_keyfile },
+    { "node", node, other_node },
     { "failing, told never to fail", failing, other_failing },
 };
 

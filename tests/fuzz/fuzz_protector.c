@@ -17,15 +17,21 @@
     "holdfast-keyfile 1\n"                                                                         \
     "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f\n"
 
+#define NODE_KEY                                                                                   \
+    "holdfast-node-key 1\n"                                                                        \
+    "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f\n"
+
 static struct hf_env env;
 static struct hf_op op;
 static struct hf_crypto *crypto;
 static struct hf_protector *keyfile;
+static struct hf_protector *node;
 static char path[] = "/tmp/holdfast-fuzz-XXXXXX";
 
 static void remove_file(void)
 {
     hf_protector_free(keyfile);
+    hf_protector_free(node);
     hf_crypto_free(crypto);
     (void)unlink(path);
 }
@@ -43,6 +49,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     const struct hf_secret_settings secrets = { .allow_unlocked = true };
     const struct hf_protector_settings settings = { .kind = "keyfile", .file = path };
+    const struct hf_protector_settings node_settings = { .kind = "node", .file = path };
     int fd = mkstemp(path);
 
     (void)count;
@@ -56,21 +63,24 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     fuzz_require(hf_crypto_start(&op).code == HF_OK);
     fuzz_require(hf_crypto_new(&op, &crypto).code == HF_OK);
     fuzz_require(hf_protector_open(crypto, &op, &settings, &keyfile).code == HF_OK);
+    write_file(hf_bytes_of_text(NODE_KEY));
+    fuzz_require(hf_protector_open(crypto, &op, &node_settings, &node).code == HF_OK);
     fuzz_require(atexit(remove_file) == 0);
     return 0;
 }
 
 /* What opened must be this protector's own: wrapped again, it has the same length. */
-static void unwrap(struct hf_bytes wrapped)
+static void unwrap(struct hf_protector *protector, struct hf_bytes wrapped)
 {
     HF_AUTO(secret) plain = NULL;
     HF_AUTO(buf) again = hf_buf_new();
     struct hf_status status =
-        hf_protector_unwrap(keyfile, &op, wrapped, hf_bytes_of_text("fuzz"), &plain);
+        hf_protector_unwrap(protector, &op, wrapped, hf_bytes_of_text("fuzz"), &plain);
 
     if (status.code == HF_OK) {
-        fuzz_require(hf_protector_wrap(keyfile, &op, plain, hf_bytes_of_text("fuzz"), again).code ==
-                     HF_OK);
+        fuzz_require(
+            hf_protector_wrap(protector, &op, plain, hf_bytes_of_text("fuzz"), again).code ==
+            HF_OK);
         fuzz_require(again->len == wrapped.len);
     } else {
         fuzz_require(plain == NULL);
@@ -79,7 +89,7 @@ static void unwrap(struct hf_bytes wrapped)
     }
 }
 
-static void unwrap_with_fitting_digest(struct hf_bytes body)
+static void unwrap_with_fitting_digest(struct hf_protector *protector, struct hf_bytes body)
 {
     HF_AUTO(buf) wrapped = hf_buf_new();
     uint8_t digest[HF_SHA256_LEN];
@@ -87,7 +97,7 @@ static void unwrap_with_fitting_digest(struct hf_bytes body)
     fuzz_require(hf_sha256(crypto, &op, body, digest).code == HF_OK);
     hf_buf_add_bytes(wrapped, body);
     hf_buf_add(wrapped, digest, HF_ENVELOPE_DIGEST_LEN);
-    unwrap(hf_buf_bytes(wrapped));
+    unwrap(protector, hf_buf_bytes(wrapped));
 }
 
 static void open_key_file(struct hf_bytes content)
@@ -129,15 +139,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct hf_bytes input = hf_bytes_of(data, len);
 
-    switch (fuzz_take_byte(&input) % 4) {
+    switch (fuzz_take_byte(&input) % 6) {
     case 0:
-        unwrap(input);
+        unwrap(keyfile, input);
         break;
     case 1:
-        unwrap_with_fitting_digest(input);
+        unwrap_with_fitting_digest(keyfile, input);
         break;
     case 2:
         unwrap_passphrase(input);
+        break;
+    case 4:
+        unwrap(node, input);
+        break;
+    case 5:
+        unwrap_with_fitting_digest(node, input);
         break;
     default:
         open_key_file(input);

@@ -489,6 +489,34 @@ class OverTheUnixSocket(BothDoors, Calls):
         cut = self.call("POST", "/api/v1/min-cut", {"what": f"hadoop/{self.name}@1"})
         self.assertEqual(cut["ends"], ["node:node-1"])
 
+    def test_nodes_are_approved_drained_and_removed(self):
+        machine = NODE.base / self.name
+        asked = json.loads(NODE.run("--dir", machine, "node", "join", "--name", self.name, "--json"))
+        body = {"request": asked["request"], "fingerprint": asked["fingerprint"]}
+        self.refused(400, "invalid", "do not approve it", "POST", "/api/v1/nodes", {**body, "fingerprint": "0000"})
+        self.refused(400, "invalid", "cut or was edited", "POST", "/api/v1/nodes", {"request": asked["request"][:-1]})
+        self.refused(501, "unsupported", "newer", "POST", "/api/v1/nodes", {"request": "holdfast-join-2:AAAA"})
+        made = self.call("POST", "/api/v1/nodes", body)
+        self.assertEqual((made["name"], made["state"], made["fingerprint"], made["approved_by"], made["proven"]),
+                         (self.name, "approved", asked["fingerprint"], ME, None))
+        self.assertEqual(self.call("POST", "/api/v1/nodes", body)["slot"], made["slot"])
+        path = f"/api/v1/nodes/{self.name}"
+        shown = self.call("GET", path)
+        self.assertEqual({**made, **shown}, {**made, "changed": shown["changed"]})
+        self.assertEqual([node for node in self.call("GET", "/api/v1/nodes")["nodes"] if node["name"] == self.name], [shown])
+        self.assertEqual(self.call("POST", path + "/drain")["state"], "draining")
+        self.assertEqual(self.call("POST", path + "/drain", {"draining": False})["state"], "approved")
+        self.refused(409, "wrong_state", "is that of node", "DELETE", f"/api/v1/slots/{made['slot']}")
+        self.refused(400, "invalid", "keep_root", "DELETE", path + "?keep_root=maybe")
+        gone = self.call("DELETE", path + "?keep_root=true")
+        self.assertTrue(gone["root_kept"])
+        self.assertIn("rotate the root to end that", gone["remains"])
+        self.assertEqual(self.call("GET", path)["state"], "removed")
+        self.refused(409, "wrong_state", "was removed", "DELETE", path)
+        self.refused(409, "wrong_state", "never comes back", "POST", "/api/v1/nodes", body)
+        for method, more in (("GET", ""), ("DELETE", ""), ("POST", "/drain")):
+            self.refused(404, "not_found", "no node", method, "/api/v1/nodes/nobody" + more)
+
     def test_status_slots_and_why(self):
         status = self.call("GET", "/api/v1/status")
         lights = {item["item"]: item["light"] for item in status["items"]}

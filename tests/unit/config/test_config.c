@@ -61,6 +61,7 @@ static void everything_said_is_read(void **unused)
              "log { form = \"json\" level = \"debug\" }\n"
              "slot \"a\" { protector = \"keyfile\" file = \"/k\" }\n"
              "slot \"b\" { protector = \"passphrase\" file = \"p\" }\n"
+             "slot \"c\" { protector = \"node\" file = \"secrets/node-join.key\" }\n"
              "listener \"h\" { address = \"127.0.0.1:9600\" doors = { \"hadoop\", \"health\" }\n"
              "  pseudo = yes hadoop_export = \"acl\" hadoop_default_length = 256 }\n"
              "listener \"u\" { address = \"unix:admin.sock\" doors = { \"admin\" } }\n",
@@ -69,9 +70,10 @@ static void everything_said_is_read(void **unused)
     assert_true(config->audit_go_on_when_full);
     assert_int_equal(config->log_form, HF_LOG_JSON);
     assert_int_equal(config->log_level, HF_LOG_DEBUG);
-    assert_int_equal(config->slot_count, 2);
+    assert_int_equal(config->slot_count, 3);
     assert_string_equal(config->slots[0].file, "/k");
     assert_string_equal(config->slots[1].protector, "passphrase");
+    assert_string_equal(config->slots[2].protector, "node");
     assert_int_equal(config->listener_count, 2);
     assert_string_equal(config->listeners[0].doors[1], "health");
     assert_null(config->listeners[0].doors[2]);

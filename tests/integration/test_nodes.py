@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""A second machine joins by its own key pair: real daemons over copies of one store, and the program on both sides."""
+import json
+import pathlib
+import shutil
+import stat
+import subprocess
+import tempfile
+import unittest
+
+from kms import Kms
+from node import DAEMON, PROGRAM, Node, UnixConnection, wait_for
+
+
+class Joiner:
+    """A new machine: a directory that holdfast node join makes, and a daemon over a copy of another node's store."""
+
+    def __init__(self, case, name="node-2"):
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-join-"))
+        case.addCleanup(self.close)
+        self.dir, self.name, self.process = self.base / "node", name, None
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def run(self, *words, code=0, stdin=None):
+        done = subprocess.run([str(PROGRAM), "--dir", str(self.dir), *map(str, words)], input=stdin, capture_output=True,
+                              text=True, timeout=60)
+        self.error = done.stderr
+        if done.returncode != code:
+            raise AssertionError(f"{words}: exit {done.returncode}, wanted {code}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def run_json(self, *words):
+        return json.loads(self.run(*words, "--json"))
+
+    def join(self):
+        return self.run_json("node", "join", "--name", self.name, "--site", "east")
+
+    def copy_store(self, node):
+        """The files of a node that is not running."""
+        shutil.rmtree(self.dir / "store", ignore_errors=True)
+        shutil.copytree(node.dir / "store", self.dir / "store")
+
+    def health(self, what):
+        connection = UnixConnection(self.dir / "admin.sock")
+        try:
+            connection.request("GET", f"/health/{what}")
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+    def start(self, state="ready"):
+        log = open(self.base / "log", "wb")
+        with log:
+            self.process = subprocess.Popen([str(DAEMON), "--dir", str(self.dir)], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log)
+
+        def healthy():
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.log()}")
+            return self.health(state) == 200
+        wait_for(healthy, f"machine that is {state}")
+
+    def refuses_to_start(self):
+        done = subprocess.run([str(DAEMON), "--dir", str(self.dir)], capture_output=True, text=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        if done.returncode != 1:
+            raise AssertionError(f"exit {done.returncode}: {done.stderr}")
+        return done.stderr
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
+
+    def log(self):
+        return (self.base / "log").read_text()
+
+
+class Nodes(unittest.TestCase):
+    def setUp(self):
+        self.first = Node()
+        self.addCleanup(self.first.close)
+        self.first.start()
+        self.second = Joiner(self)
+
+    def approve(self, joiner=None):
+        """Joined, approved and accepted; gives what each step said."""
+        joiner = joiner or self.second
+        asked = joiner.join()
+        approved = self.first.run_json("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"])
+        accepted = joiner.run_json("node", "accept", approved["bundle"], "--fingerprint", approved["bundle_fingerprint"])
+        return asked, approved, accepted
+
+    def settled(self, generation):
+        def look():
+            root = self.first.run_json("root", "status")
+            return not root["moving"] and root
+        self.assertEqual(wait_for(look, "end of the rotation", 60)["generation"], generation)
+
+    def copy(self):
+        self.assertEqual(self.first.stop(), 0)
+        self.second.copy_store(self.first)
+
+    def test_a_machine_joins_without_a_secret_and_opens_what_is_there(self):
+        kms = Kms(self.first)
+        kms.create("sales", length=128)
+        edek = kms.generate("sales")[0]
+        dek = kms.decrypt(edek)
+        kms.close()
+        asked, approved, accepted = self.approve()
+        key = self.second.dir / "secrets/node-join.key"
+        self.assertEqual(stat.S_IMODE(key.stat().st_mode), 0o600)
+        secret = key.read_text().split()[2]
+        self.assertNotIn(secret, json.dumps([asked, approved, accepted]))
+        self.assertEqual(accepted["slot"], approved["slot"])
+        self.copy()
+        # Nothing of the first node's is there: no key file and no passphrase.
+        self.assertEqual({path.name for path in (self.second.dir / "secrets").iterdir()}, {"node-join.key", "audit.key"})
+        self.assertFalse((self.second.dir / "offline").exists())
+        self.second.start()
+        self.assertIn("slot node-2 has opened the root key", self.second.log())
+        said = self.second.run("why", json.dumps(edek), "--keyring", "hadoop")
+        self.assertNotIn("broken", said)
+        self.assertRegex(said, r"(?m)^key version +\S*sales@\S* +open")
+        self.assertRegex(self.second.run("node", "list"), r"(?m)^node-2 +east +approved +\S+ +20\S+ +unix:\S+ +20")
+        # Its own doors hand out the same data key, once it has a certificate.
+        for name in ("server.crt", "server.key"):
+            shutil.copy(self.first.dir / "secrets" / name, self.second.dir / "secrets" / name)
+        self.second.stop()
+        conf = self.second.dir / "holdfast.conf"
+        conf.write_text(conf.read_text() + f'listener "hadoop" {{ address = "127.0.0.1:{self.first.port}" '
+                                           'doors = { "hadoop" } pseudo = yes }\n')
+        self.second.start()
+        kms = Kms(self.first)  # the port and the authority are those of the first, which is down
+        self.assertEqual(kms.decrypt(edek), dek)
+        kms.close()
+
+    def test_without_approval_it_stays_locked_and_says_why(self):
+        stranger = Joiner(self, "node-3")
+        asked = stranger.join()
+        self.approve()
+        self.copy()
+        # Not approved, but with everything else that an approved one has.
+        for name in ("holdfast.conf", "ca.crt", "state", "audit.pub"):
+            source = self.second.dir / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, stranger.dir / name)
+        shutil.copy(self.second.dir / "secrets/audit.key", stranger.dir / "secrets/audit.key")
+        stranger.copy_store(self.first)
+        stranger.start("live")
+        self.assertEqual(stranger.health("ready"), 503)
+        self.assertIn("this store has not approved this node", stranger.log())
+        self.assertRegex(stranger.run("status"), r"(?m)^red +seal +locked")
+        stranger.run("unlock", "--node-key", stranger.dir / "secrets/node-join.key", code=3)
+        stranger.run("unlock", "--node-key", self.second.dir / "secrets/node-join.key")
+        self.assertEqual(stranger.run_json("node", "approve", asked["request"])["name"], "node-3")
+        stranger.run("lock")
+        stranger.run("unlock", "--node-key", stranger.dir / "secrets/node-join.key")
+
+    def test_the_bundle_ties_the_machine_to_its_store(self):
+        other = Node()
+        self.addCleanup(other.close)
+        other.start()
+        asked, approved, _ = self.approve()
+        elsewhere = other.run_json("node", "approve", asked["request"])
+        self.second.run("node", "accept", elsewhere["bundle"], code=5)
+        self.assertIn("pins another store", self.second.error)
+        self.assertEqual(other.stop(), 0)
+        self.second.copy_store(other)
+        self.assertIn("belongs to store", self.second.refuses_to_start())
+        # A store that says it is the right one, under another root: the right id in the wrong pin.
+        pin = self.second.dir / "state/pin"
+        right = pin.read_text()
+        pin.write_text(right.replace(right.split()[-1], "00" * 32))
+        self.copy()
+        self.assertIn("root key is not the one that this node knows", self.second.refuses_to_start())
+        pin.write_text(right)
+        self.second.start()
+        # Accepting again changes nothing.
+        before = pin.read_text()
+        self.second.run("node", "accept", "-", stdin=approved["bundle"] + "\n")
+        self.assertEqual(pin.read_text().splitlines()[:2], before.splitlines()[:2])
+
+    def test_a_removed_machine_opens_nothing_new(self):
+        self.approve()
+        before = self.second.base / "before"
+        self.assertEqual(self.first.stop(), 0)
+        shutil.copytree(self.first.dir / "store", before)
+        self.first.start()
+        said = self.first.run("node", "remove", "node-2")
+        self.assertRegex(said, "(?s)Node node-2 and its slot are removed.*Root 2 is in force.*What remains: whoever has")
+        self.settled(2)
+        self.first.run("key", "create", "hadoop/after")
+        self.assertEqual([slot["name"] for slot in self.first.run_json("slot", "list")["slots"] if
+                          slot["protector"] == "node"], [])
+        self.assertEqual([node["state"] for node in self.first.run_json("node", "list")["nodes"]], ["removed"])
+        self.copy()
+        self.second.start("live")
+        self.assertEqual(self.second.health("ready"), 503)
+        self.assertIn("or has removed it", self.second.log())
+        self.second.run("unlock", "--node-key", self.second.dir / "secrets/node-join.key", code=4)
+        # With the node's pin as it was, what it kept is what the remover was told: the old copy, and that alone.
+        self.second.stop()
+        shutil.rmtree(self.second.dir / "store")
+        shutil.copytree(before, self.second.dir / "store")
+        self.second.start()
+        self.second.run("key", "show", "hadoop/after", code=4)
+        # The key never comes back; a new one may take the name.
+        self.first.start()
+        asked = self.second.join()
+        self.first.run("node", "approve", asked["request"], code=5)
+        self.assertIn("a removed key never comes back", self.first.error)
+        successor = Joiner(self)
+        self.approve(successor)
+        self.assertEqual(self.first.stop(), 0)
+        successor.copy_store(self.first)
+        successor.start()
+
+    def test_a_node_that_was_away_follows_a_rotation(self):
+        self.approve()
+        self.first.run("root", "rotate")
+        self.settled(2)
+        self.copy()
+        self.second.start()
+        self.assertIn("root 2 ", (self.second.dir / "state/pin").read_text())
+
+    def test_what_is_not_as_it_was_printed_is_refused(self):
+        asked = self.second.join()
+        self.assertEqual(self.second.join(), asked)
+        request, fingerprint = asked["request"], asked["fingerprint"]
+        self.assertRegex(fingerprint, "^([0-9A-HJKMNP-TV-Z]{4}-){4}[0-9A-HJKMNP-TV-Z]{4}$")
+        for words, code, says in (
+                ((request, "--fingerprint", "0000-" + fingerprint[5:]), 2, "do not approve it"),
+                ((request[:-4],), 2, "cut or was edited"),
+                ((request.replace("-1:", "-2:"),), 2, "newer Holdfast"),
+                (("holdfast-nonsense",), 2, "begins with"),
+                ((self.second.dir / "no-such-file",), 2, "cannot read")):
+            with self.subTest(says):
+                self.first.run("node", "approve", *words, code=code)
+                self.assertIn(says, self.first.error)
+        self.assertEqual(self.first.run_json("node", "list"), {"nodes": []})
+        file = self.second.base / "request"
+        file.write_text(request + "\n")
+        said = self.first.run("node", "approve", file, "--fingerprint", fingerprint.lower().replace("-", " "))
+        self.assertIn(f"Node node-2 with the key {fingerprint} is approved", said)
+        again = self.first.run_json("node", "approve", request)
+        self.assertEqual(len([slot for slot in self.first.run_json("slot", "list")["slots"]
+                              if slot["protector"] == "node"]), 1)
+        self.assertEqual(again["name"], "node-2")
+        stranger = Joiner(self, "node-3")
+        stranger.run("node", "accept", again["bundle"], code=5)
+        self.assertIn("begin with 'holdfast node join'", stranger.error)
+        stranger.join()
+        stranger.run("node", "accept", again["bundle"], code=2)
+        self.assertIn("the bundle is for another machine", stranger.error)
+        self.second.run("node", "accept", again["bundle"], "--fingerprint", fingerprint, code=2)
+        self.assertIn("do not accept it", self.second.error)
+        self.assertFalse((self.second.dir / "holdfast.conf").exists())
+        self.second.run("node", "join", "--bundle", again["bundle"])
+        self.assertTrue((self.second.dir / "holdfast.conf").exists())
+
+    def test_names_that_cannot_be_make_nothing(self):
+        for words in (("--name", "a/b"), ("--name", "n", "--site", "a b"), ("--name", "n" * 65), ()):
+            with self.subTest(words):
+                self.second.run("node", "join", *words, code=2)
+                self.assertFalse(self.second.dir.exists())
+
+    def test_a_draining_node_is_left_and_comes_back(self):
+        self.approve()
+        self.copy()
+        self.second.start()
+        self.assertIn("is draining", self.second.run("node", "drain", "node-2"))
+        self.assertEqual(self.second.health("ready"), 503)
+        self.assertRegex(self.second.run("node", "show", "node-2"), "(?m)^state: draining$")
+        self.assertIn("serves again", self.second.run("node", "drain", "node-2", "--undo"))
+        self.assertEqual(self.second.health("ready"), 200)
+        self.second.run("node", "drain", "nobody", code=4)
+        self.second.run("slot", "remove", "node-2", code=5)
+        self.assertIn("holdfast node remove node-2", self.second.error)
+
+    def test_a_keyring_may_ask_for_a_second_person(self):
+        self.first.run("keyring", "create", "careful", "--approve-slot-removal", "yes")
+        asked = self.second.join()
+        self.first.run("node", "approve", asked["request"], code=5)
+        self.assertIn("this needs a second person: approval ", self.first.error)
+        waiting = self.first.run_json("approval", "list")["approvals"]
+        self.assertEqual([(a["operation"], a["key"]) for a in waiting], [("node.approve", "node-2")])
+        self.assertEqual(self.first.run_json("node", "list"), {"nodes": []})
+
+
+if __name__ == "__main__":
+    unittest.main()
