@@ -62,7 +62,7 @@ _holdfast_word()
     "node show 0" | "node drain 0" | "node remove 0")
         _holdfast_nodes "$@"
         ;;
-    key\ *\ 0 | "why  0" | "bench  0")
+    key\ *\ 0 | "why  0" | "what-if  0" | "bench  0")
         if [[ $current == */* ]]; then
             _holdfast_keys "${current%%/*}" "$@"
         else
@@ -72,7 +72,7 @@ _holdfast_word()
     "policy show 0" | "policy put 0" | "policy remove 0")
         "$@" policy list 2>/dev/null
         ;;
-    "policy put 1" | "node accept 0" | "node approve 0")
+    "policy put 1" | "drill verify 0" | "node accept 0" | "node approve 0")
         compgen -f -- "$current"
         ;;
     "approval give 0")
@@ -103,7 +103,7 @@ _holdfast_value()
     --dir | --trail)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         ;;
-    --*-file | --node-key | --bundle | --anchor | --public-key)
+    --*-file | --node-key | --bundle | --anchor | --public-key | --receipt)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         ;;
     --role)
@@ -163,7 +163,7 @@ _holdfast()
             _holdfast_nouns "$program"
             printf '%s\n' --dir --server --json --help --version
         )
-    elif [[ -z $verb && -n $(_holdfast_verbs "$program" "$noun") ]]; then
+    elif [[ -z $verb && $current != -* && -n $(_holdfast_verbs "$program" "$noun") ]]; then
         _holdfast_offer "$current" < <(
             _holdfast_verbs "$program" "$noun"
             echo --help

@@ -4,7 +4,6 @@
  */
 #pragma once
 
-#include "crypto/crypto.h"
 #include "service/ways.h"
 
 struct hf_drill {

@@ -82,7 +82,7 @@ class Manual(unittest.TestCase):
         nouns = complete("")
         self.assertLessEqual({name[0] for name in self.commands} | {"--dir", "--json"}, set(nouns))
         for noun in {name[0] for name in self.commands if len(name) == 2}:
-            verbs = {name[1] for name in self.commands if name[0] == noun}
+            verbs = {name[1] for name in self.commands if name[0] == noun and len(name) == 2}
             self.assertEqual(set(complete(noun, "")), verbs | {"--help"}, noun)
         for name, said in self.commands.items():
             options = {"--" + option for option in re.findall(r"(?m)^ +--([a-z-]+)", said)}
