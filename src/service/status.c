@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "service/canary.h"
+#include "service/ways.h"
 
 struct report {
     struct hf_service *service;
@@ -76,6 +78,78 @@ static void report_policy(const struct report *report)
     } else {
         tell(report, HF_GREEN, "policy", "in force");
     }
+}
+
+/* --- proofs --- */
+
+static const struct hf_slot_proof *worst_proof(const struct hf_slot_proofs *proofs)
+{
+    const struct hf_slot_proof *worst = proofs->items[0];
+
+    for (size_t i = 1; i < proofs->count; i++) {
+        const struct hf_slot_proof *proof = proofs->items[i];
+
+        if (hf_slot_proof_is_good(worst) &&
+            (!hf_slot_proof_is_good(proof) || proof->when_ms < worst->when_ms)) {
+            worst = proof;
+        }
+    }
+    return worst;
+}
+
+static size_t least_ways(const struct hf_ways *ways)
+{
+    const struct hf_slot_proof *newest = hf_ways_newest(ways);
+    size_t least = SIZE_MAX;
+
+    for (size_t i = 0; newest != NULL && i < newest->keyring_count; i++) {
+        size_t found = hf_ways_least(ways, newest->keyrings[i].name);
+
+        least = found < least ? found : least;
+    }
+    return least;
+}
+
+static void report_ways(const struct report *report, const struct hf_ways *ways,
+                        const struct hf_slot_proof *worst, uint64_t now_ms)
+{
+    uint64_t every_ms = report->service->drill_every_ms;
+    size_t least = least_ways(ways);
+    HF_AUTO(buf) date = hf_buf_new();
+
+    hf_date_add(date, worst->when_ms);
+    if (!hf_slot_proof_is_good(worst)) {
+        tell(report, HF_RED, "proofs",
+             "on %.64s through slot %.64s something did not open at %s; 'holdfast drill' says what",
+             worst->node, worst->slot_name, hf_buf_text(date));
+    } else if (least < report->service->min_ways) {
+        tell(report, HF_AMBER, "proofs",
+             "some key versions open in %zu independent ways without a person, and %" PRIu32
+             " are wanted; add slots or nodes",
+             least, report->service->min_ways);
+    } else if (every_ms != 0 && now_ms > worst->when_ms + 2 * every_ms) {
+        tell(report, HF_AMBER, "proofs",
+             "that of %.64s through slot %.64s is of %s; is that node locked or gone?", worst->node,
+             worst->slot_name, hf_buf_text(date));
+    } else {
+        tell(report, HF_GREEN, "proofs", "every key version opened at %s or later",
+             hf_buf_text(date));
+    }
+}
+
+/* Before the first drill there is nothing to tell; the daemon runs it within a minute. */
+static struct hf_status report_proofs(const struct report *report, struct hf_op *op)
+{
+    HF_AUTO(slot_proofs) proofs = NULL;
+    HF_AUTO(ways) ways = NULL;
+
+    HF_TRY(hf_slot_proofs_read(report->service, op, &proofs));
+    if (proofs->count == 0) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_ways_new(report->service, op, &proofs, &ways));
+    report_ways(report, ways, worst_proof(ways->proofs), hf_env_realtime_ms(op->env));
+    return HF_SUCCESS;
 }
 
 /* --- slots --- */
@@ -211,6 +285,7 @@ static struct hf_status report_all(struct report *report, struct hf_op *op)
     }
     HF_TRY(report_root(report, op));
     report_policy(report);
+    HF_TRY(report_proofs(report, op));
     return hf_canary_each(report->service, op, report_canary, report);
 }
 

@@ -244,6 +244,50 @@ static void an_altered_proof_is_no_proof_and_the_next_drill_replaces_it(void **u
     assert_int_equal(one->items[0]->damaged, 1);
 }
 
+/* --- what status says of it --- */
+
+static struct hf_status_item item;
+
+static void take_proofs(void *context, const struct hf_status_item *told)
+{
+    (void)context;
+    if (strcmp(told->name, "proofs") == 0) {
+        item = *told;
+    }
+}
+
+static enum hf_light light_of_proofs(void)
+{
+    struct hf_op op = world_as(ROOT);
+
+    memset(&item, 0, sizeof item);
+    assert_ok(&op, hf_service_status(world.service, &op, take_proofs, NULL));
+    return item.light;
+}
+
+static void status_is_red_when_something_did_not_open_and_amber_when_proofs_are_old(void **unused)
+{
+    HF_AUTO(buf) receipt = hf_buf_new();
+    HF_AUTO(json) bad = NULL;
+    HF_AUTO(json) good = NULL;
+
+    (void)unused;
+    (void)light_of_proofs();
+    assert_string_equal(item.name, "");
+    small_world_alter(V1("sales"));
+    bad = run_drill(NULL, receipt);
+    small_world_restore();
+    assert_int_equal(light_of_proofs(), HF_RED);
+    hf_buf_clear(receipt);
+    good = run_drill(NULL, receipt);
+    assert_int_equal(light_of_proofs(), HF_GREEN);
+    world.service->min_ways = 2;
+    assert_int_equal(light_of_proofs(), HF_AMBER);
+    world.service->min_ways = 1;
+    small_world_pass(2 * DAY + 1000);
+    assert_int_equal(light_of_proofs(), HF_AMBER);
+}
+
 /* --- the job --- */
 
 static void the_job_runs_once_a_day_and_only_where_the_lease_is_free(void **unused)
@@ -443,6 +487,7 @@ int main(void)
         TEST(a_drill_of_one_keyring_is_no_proof_of_the_day),
         TEST(only_operators_drill_and_it_is_recorded),
         TEST(an_altered_proof_is_no_proof_and_the_next_drill_replaces_it),
+        TEST(status_is_red_when_something_did_not_open_and_amber_when_proofs_are_old),
         TEST(the_job_runs_once_a_day_and_only_where_the_lease_is_free),
         TEST(a_node_that_stops_or_is_locked_ends_its_drill),
         TEST(each_changed_byte_of_a_receipt_is_found),
