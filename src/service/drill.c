@@ -102,6 +102,7 @@ struct opening {
     struct hf_service *service;
     struct hf_slot_proof *proof;
     uint64_t renew_ms; /* when the lease is due again; 0: none is held */
+    bool is_ended;     /* by us, in the middle of a slot */
 };
 
 static void take_version(void *context, const struct hf_version_proof *version)
@@ -143,16 +144,19 @@ static struct hf_status go_on(void *context, struct hf_op *op, uint64_t done, ui
 {
     struct opening *opening = context;
     struct hf_service *service = opening->service;
+    struct hf_status status;
 
     atomic_store(&service->drill.versions, total);
     atomic_store(&service->drill.versions_done, done);
-    HF_TRY(check_may_go_on(service, op));
+    status = check_may_go_on(service, op);
     /* Not from inside of the store's walk, which total tells. */
-    if (total > 0 && opening->renew_ms != 0 && hf_env_boottime_ms(op->env) > opening->renew_ms) {
+    if (status.code == HF_OK && total > 0 && opening->renew_ms != 0 &&
+        hf_env_boottime_ms(op->env) > opening->renew_ms) {
         opening->renew_ms = hf_env_boottime_ms(op->env) + RENEW_MS;
-        HF_TRY(lease(service, op, LEASE_LIFE_MS));
+        status = lease(service, op, LEASE_LIFE_MS);
     }
-    return HF_SUCCESS;
+    opening->is_ended = status.code != HF_OK;
+    return status;
 }
 
 static struct hf_status open_slot(struct opening *opening, struct hf_op *op,
@@ -208,11 +212,12 @@ static struct hf_status prove_slot(struct opening *opening, struct hf_op *op,
     struct hf_service *service = opening->service;
     HF_AUTO(slot_proof) proof = new_proof(service, op, &target->slot);
     struct hf_apart found = { 0 };
+    struct hf_store_state state;
     struct hf_status status;
 
     opening->proof = proof;
     status = open_slot(opening, op, target, keyring, &found);
-    if (status.code == HF_NO_SPACE || status.code == HF_INTERNAL) {
+    if (opening->is_ended || status.code == HF_NO_SPACE || status.code == HF_INTERNAL) {
         return status;
     }
     if (status.code == HF_OK) {
@@ -227,6 +232,8 @@ static struct hf_status prove_slot(struct opening *opening, struct hf_op *op,
         proof->cause = cause_of(op, status);
         proof->text = hf_strdup(op->text);
         hf_op_clear(op);
+        /* A store that does not answer, or a call that is out of time, says nothing of the slot. */
+        HF_TRY(hf_engine_state(hf_seal_engine(service->seal), op, &state, NULL));
         HF_TRY(check_may_go_on(service, op));
     }
     *out = HF_TAKE(proof);

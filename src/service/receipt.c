@@ -337,7 +337,7 @@ struct hf_status hf_receipt_verify(struct hf_crypto *crypto, struct hf_op *op,
     HF_AUTO(buf) message = hf_buf_new();
     HF_AUTO(buf) key = hf_buf_new();
     const struct hf_json *signatures = NULL;
-    struct hf_bytes drill;
+    struct hf_bytes drill = HF_BYTES_NONE;
 
     HF_TRY(find_drill(op, receipt, &drill));
     if (hf_json_parse(op, receipt, &json).code != HF_OK) {

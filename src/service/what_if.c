@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "service/target.h"
@@ -154,6 +155,7 @@ static struct hf_status answer_what_if(struct hf_service *service, struct hf_op 
     struct hf_status status = HF_SUCCESS;
 
     HF_TRY(read_ways(service, op, &ways));
+    hf_assert(ways != NULL);
     lost = hf_alloc_array(ways->thing_count + 1, sizeof *lost);
     for (size_t i = 0; i < count && status.code == HF_OK; i++) {
         size_t thing = 0;
@@ -264,7 +266,9 @@ static struct hf_status answer_min_cut(struct hf_service *service, struct hf_op 
     const char *path;
 
     HF_TRY(find_prefix(service, op, what, &prefix));
+    hf_assert(prefix != NULL);
     HF_TRY(read_ways(service, op, &ways));
+    hf_assert(ways != NULL);
     path = weakest(ways, prefix);
     start(&writer, out, ways);
     if (path != NULL) {
