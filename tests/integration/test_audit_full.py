@@ -64,10 +64,13 @@ class Full(unittest.TestCase):
             configuration.write(f'audit {{\n    when_full = "{when_full}"\n}}\n')
             # What a user without privileges may lock, in a name space of his own too.
             configuration.write("memory {\n    secret_mib = 4\n}\n")
+        # Another person, to whom the one who ran init may give the right to export.
+        self.node.add_second(port)
         self.node.start()
-        self.node.run("policy", "grant", "--who", "cert:admin", "--role", "key-user", "--action", "key.export")
+        self.node.second_joins()
+        self.node.run("policy", "grant", "--who", "cert:second", "--role", "key-user", "--action", "key.export")
         tls = ssl.create_default_context(cafile=str(self.node.dir / "ca.crt"))
-        tls.load_cert_chain(self.node.dir / "secrets/admin.crt", self.node.dir / "secrets/admin.key")
+        tls.load_cert_chain(self.node.second_dir / "secrets/admin.crt", self.node.second_dir / "secrets/admin.key")
         self.admin_wire = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=30)
         self.addCleanup(self.admin_wire.close)
         self.kms = Kms(self.node)
@@ -77,9 +80,10 @@ class Full(unittest.TestCase):
                                     {"name": "full", "algorithm": "aes-256", "exportable": True})[0], 201)
 
     def admin(self, method, path, body=None):
-        """One call with the administrator's certificate; status 0 when the connection ended without an answer."""
+        """One call with the certificate of the second person; status 0 when the connection ended without an answer."""
         try:
-            self.admin_wire.request(method, path, None if body is None else json.dumps(body))
+            self.admin_wire.request(method, path, None if body is None else json.dumps(body),
+                                    {"Content-Type": "application/json"})
             answer = self.admin_wire.getresponse()
             return answer.status, json.loads(answer.read())
         except (http.client.RemoteDisconnected, ConnectionError):
