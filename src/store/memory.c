@@ -157,14 +157,19 @@ static void memory_close(struct hf_engine *engine)
     free(memory);
 }
 
+static void stand(const struct memory_engine *memory, struct hf_store_state *out)
+{
+    *out = memory->state;
+    out->oldest_seq = memory->log_count > 0 ? memory->log[0]->seq : 0;
+}
+
 static struct hf_status memory_state(struct hf_engine *engine, struct hf_op *op,
                                      struct hf_store_state *out, struct hf_buf *out_head)
 {
     struct memory_engine *memory = memory_of(engine);
 
     HF_TRY(enter(memory, op));
-    *out = memory->state;
-    out->oldest_seq = memory->log_count > 0 ? memory->log[0]->seq : 0;
+    stand(memory, out);
     if (out_head != NULL) {
         hf_buf_clear(out_head);
         hf_buf_add_bytes(out_head, hf_buf_bytes(&memory->head));
@@ -475,10 +480,17 @@ static struct hf_status show_batch(const struct memory_engine *memory, const str
                                    hf_log_visitor visit, void *context)
 {
     struct hf_logged_change *changes = hf_alloc_array(batch->count, sizeof *changes);
-    struct hf_logged_batch view = {
-        batch->seq, batch->epoch, batch->realtime_ms, hf_buf_bytes(&batch->note),
-        changes,    batch->count
-    };
+    struct hf_logged_batch view = { .seq = batch->seq,
+                                    .epoch = batch->epoch,
+                                    .realtime_ms = batch->realtime_ms,
+                                    .note = hf_buf_bytes(&batch->note),
+                                    .changes = changes,
+                                    .count = batch->count,
+                                    .request_id = batch->request_id,
+                                    .principal = batch->principal,
+                                    .digest = batch->digest,
+                                    .result = hf_buf_bytes(&batch->result) };
+    struct hf_store_state end;
     struct hf_status status;
 
     for (size_t i = 0; i < batch->count; i++) {
@@ -492,6 +504,11 @@ static struct hf_status show_batch(const struct memory_engine *memory, const str
         if (entry != NULL && entry->record->revision == logged->revision) {
             changes[i].body = hf_buf_bytes(&entry->record->body);
         }
+    }
+    if (batch->seq == memory->state.seq) {
+        stand(memory, &end);
+        view.end = &end;
+        view.head = hf_buf_bytes(&memory->head);
     }
     status = visit(context, &view);
     free(changes);

@@ -465,6 +465,9 @@ HF_STATUS hf_pg_read(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_c
  */
 HF_STATUS hf_pg_check_stand(struct hf_pg_reading *reading, uint64_t stands, uint64_t watermark,
                             uint64_t needed);
+/* The row of HF_PG_STATE, if it may be shown. */
+HF_STATUS hf_pg_take_state(struct hf_pg_reading *reading, const PGresult *row,
+                           struct hf_store_state *out, struct hf_buf *out_head);
 /* One read transaction: its first statement gives the state. End it with hf_pg_end_reading(). */
 HF_STATUS hf_pg_begin_reading(struct hf_pg_reading *reading, PGresult **out_state);
 void hf_pg_end_reading(struct hf_pg_reading *reading);

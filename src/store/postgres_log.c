@@ -14,6 +14,8 @@ struct log_call {
     size_t left; /* batches to show at most */
     hf_log_visitor visit;
     void *visitor;
+    struct hf_store_state end; /* where the log ends */
+    struct hf_buf head;
 };
 
 /* One page of the log: batches, and the changes of all of them. */
@@ -41,6 +43,25 @@ static struct hf_status take_change(struct hf_op *op, const PGresult *rows, int 
     return HF_SUCCESS;
 }
 
+/* The row but for its changes; principal keeps the text. */
+static struct hf_status take_batch(struct hf_op *op, const PGresult *rows, int at,
+                                   struct hf_buf *principal, struct hf_logged_batch *out)
+{
+    *out = (struct hf_logged_batch){ .seq = hf_pg_u64(rows, at, 0),
+                                     .epoch = hf_pg_u64(rows, at, 1),
+                                     .realtime_ms = hf_pg_u64(rows, at, 2),
+                                     .note = hf_pg_bytes(rows, at, 3),
+                                     .digest = hf_pg_bytes(rows, at, 6).data,
+                                     .result = hf_pg_bytes(rows, at, 7) };
+    HF_TRY(hf_pg_exact(op, rows, at, 4, out->request_id.bytes, HF_REQUEST_ID_LEN));
+    if (PQgetlength(rows, at, 6) != HF_DIGEST_LEN) {
+        return hf_fail(op, HF_CORRUPT, "the database has a broken batch %" PRIu64, out->seq);
+    }
+    hf_buf_add_bytes(principal, hf_pg_bytes(rows, at, 5));
+    out->principal = hf_buf_text(principal);
+    return HF_SUCCESS;
+}
+
 static size_t count_changes(const struct page *page, uint64_t seq)
 {
     int at = page->next;
@@ -54,14 +75,12 @@ static size_t count_changes(const struct page *page, uint64_t seq)
 static struct hf_status show_batch(struct hf_pg_reading *reading, struct log_call *call,
                                    struct page *page, int at)
 {
-    struct hf_logged_batch batch = { .seq = hf_pg_u64(page->batches, at, 0),
-                                     .epoch = hf_pg_u64(page->batches, at, 1),
-                                     .realtime_ms = hf_pg_u64(page->batches, at, 2),
-                                     .note = hf_pg_bytes(page->batches, at, 3) };
-    size_t count = count_changes(page, batch.seq);
+    struct hf_logged_batch batch;
+    size_t count = count_changes(page, hf_pg_u64(page->batches, at, 0));
     struct hf_logged_change *changes = hf_alloc_array(count, sizeof *changes);
     char **paths = hf_alloc_array(count, sizeof *paths);
-    struct hf_status status = HF_SUCCESS;
+    HF_AUTO(buf) principal = hf_buf_new();
+    struct hf_status status = take_batch(reading->op, page->batches, at, principal, &batch);
 
     for (size_t i = 0; i < count && status.code == HF_OK; i++) {
         status = take_change(reading->op, page->changes, page->next++, &paths[i], &changes[i]);
@@ -69,6 +88,10 @@ static struct hf_status show_batch(struct hf_pg_reading *reading, struct log_cal
     if (status.code == HF_OK) {
         batch.changes = changes;
         batch.count = count;
+        if (batch.seq == call->end.seq) {
+            batch.end = &call->end;
+            batch.head = hf_buf_bytes(&call->head);
+        }
         reading->shown = true;
         status = call->visit(call->visitor, &batch);
     }
@@ -115,10 +138,9 @@ static struct hf_status read_page(struct hf_pg_reading *reading, const struct lo
     return HF_SUCCESS;
 }
 
-static struct hf_status follow_log(struct hf_pg_reading *reading, struct log_call *call,
-                                   uint64_t seq)
+static struct hf_status follow_log(struct hf_pg_reading *reading, struct log_call *call)
 {
-    while (call->left > 0 && call->from < seq) {
+    while (call->left > 0 && call->from < call->end.seq) {
         size_t most = call->left < PAGE ? call->left : PAGE;
         struct page page;
         struct hf_status status;
@@ -127,7 +149,7 @@ static struct hf_status follow_log(struct hf_pg_reading *reading, struct log_cal
         if (PQntuples(page.batches) == 0) {
             status = hf_fail(reading->op, HF_CORRUPT,
                              "the change log ends at %" PRIu64 " and the store stands at %" PRIu64,
-                             call->from, seq);
+                             call->from, call->end.seq);
         } else {
             status = show_page(reading, call, &page);
         }
@@ -142,23 +164,20 @@ static struct hf_status start_log(struct hf_pg_reading *reading, struct log_call
 {
     PGresult *state = NULL;
     struct hf_status status;
-    uint64_t seq;
-    uint64_t oldest;
 
     HF_TRY(hf_pg_begin_reading(reading, &state));
-    seq = hf_pg_u64(state, 0, 1);
-    oldest = hf_pg_u64(state, 0, 4);
-    status = hf_pg_check_stand(reading, seq, hf_pg_u64(state, 0, 5), seq);
+    hf_buf_clear(&call->head);
+    status = hf_pg_take_state(reading, state, &call->end, &call->head);
     PQclear(state);
     HF_TRY(status);
-    if (call->from >= seq) {
+    if (call->from >= call->end.seq) {
         return HF_SUCCESS;
     }
-    if (oldest == 0 || call->from + 1 < oldest) {
+    if (call->end.oldest_seq == 0 || call->from + 1 < call->end.oldest_seq) {
         return hf_fail(reading->op, HF_NOT_FOUND, "changes after %" PRIu64 " are gone from the log",
                        call->from);
     }
-    return follow_log(reading, call, seq);
+    return follow_log(reading, call);
 }
 
 static struct hf_status read_log(struct hf_pg_reading *reading, void *context)
@@ -172,9 +191,13 @@ static struct hf_status read_log(struct hf_pg_reading *reading, void *context)
 struct hf_status hf_pg_changes(struct hf_engine *engine, struct hf_op *op, uint64_t from,
                                size_t max_batches, hf_log_visitor visit, void *context)
 {
-    struct log_call call = { from, max_batches, visit, context };
+    struct log_call call = {
+        .from = from, .left = max_batches, .visit = visit, .visitor = context
+    };
+    struct hf_status status = hf_pg_read(hf_pg_of(engine), op, read_log, &call);
 
-    return hf_pg_read(hf_pg_of(engine), op, read_log, &call);
+    hf_buf_done(&call.head);
+    return status;
 }
 
 /* --- recall --- */

@@ -242,8 +242,8 @@ struct state_call {
     struct hf_buf *out_head;
 };
 
-static struct hf_status take_state(struct hf_pg_reading *reading, const PGresult *row,
-                                   const struct state_call *call)
+struct hf_status hf_pg_take_state(struct hf_pg_reading *reading, const PGresult *row,
+                                  struct hf_store_state *out, struct hf_buf *out_head)
 {
     struct hf_store_state state;
 
@@ -255,21 +255,22 @@ static struct hf_status take_state(struct hf_pg_reading *reading, const PGresult
     state.epoch = hf_pg_u64(row, 0, 2);
     state.oldest_seq = hf_pg_u64(row, 0, 4);
     HF_TRY(hf_pg_check_stand(reading, state.seq, hf_pg_u64(row, 0, 5), state.seq));
-    *call->out = state;
-    if (call->out_head != NULL) {
-        hf_buf_clear(call->out_head);
-        hf_buf_add_bytes(call->out_head, hf_pg_bytes(row, 0, 3));
+    *out = state;
+    if (out_head != NULL) {
+        hf_buf_clear(out_head);
+        hf_buf_add_bytes(out_head, hf_pg_bytes(row, 0, 3));
     }
     return HF_SUCCESS;
 }
 
 static struct hf_status read_state(struct hf_pg_reading *reading, void *context)
 {
+    const struct state_call *call = context;
     PGresult *row = NULL;
     struct hf_status status;
 
     HF_TRY(hf_pg_ask(reading->link, reading->op, &reading->limit, HF_PG_STATE, NULL, &row));
-    status = take_state(reading, row, context);
+    status = hf_pg_take_state(reading, row, call->out, call->out_head);
     PQclear(row);
     return status;
 }

@@ -19,8 +19,8 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
                                        " WHERE path >= $1 ORDER BY path LIMIT $2" },
     [HF_PG_LIST_AFTER] = { "list_after", "SELECT path, revision, seq, body FROM record"
                                          " WHERE path > $1 ORDER BY path LIMIT $2" },
-    [HF_PG_LOG] = { "log", "SELECT seq, epoch, realtime_ms, note FROM batch"
-                           " WHERE seq > $1 ORDER BY seq LIMIT $2" },
+    [HF_PG_LOG] = { "log", "SELECT seq, epoch, realtime_ms, note, request_id, principal, digest,"
+                           " result FROM batch WHERE seq > $1 ORDER BY seq LIMIT $2" },
     [HF_PG_LOG_CHANGES] = { "log_changes",
                             "SELECT c.seq, c.path, c.revision, c.digest, c.link, r.body"
                             " FROM change c LEFT JOIN record r"

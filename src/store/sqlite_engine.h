@@ -40,6 +40,8 @@ enum hf_sqlite_statement {
     HF_SQLITE_INSERT_CHANGE,
     HF_SQLITE_INSERT_REQUEST,
     HF_SQLITE_UPDATE_STATE,
+    HF_SQLITE_UPDATE_EPOCH,
+    HF_SQLITE_FIND_BATCH,
     HF_SQLITE_TOUCH_STATE,
     HF_SQLITE_FIND_LEASE,
     HF_SQLITE_PUT_LEASE,
@@ -223,6 +225,22 @@ struct hf_status hf_sqlite_forget(struct hf_engine *engine, struct hf_op *op, ui
 /* What the first time gave, from a row that the request id was found at. HF_CONFLICT. */
 HF_STATUS hf_sqlite_read_first(struct hf_op *op, sqlite3_stmt *find, const struct hf_batch *batch,
                                struct hf_commit *out);
+
+/* sqlite_follow.c: the file as the copy of another engine's store. */
+
+/* Shows the log after from: as changes of an engine does. */
+struct hf_sqlite_source {
+    struct hf_status (*changes)(void *context, struct hf_op *op, uint64_t from,
+                                hf_log_visitor visit, void *visitor);
+    void *context;
+};
+/*
+ * Takes over what the source has logged after the last batch of the file, as it was committed
+ * there: all of it, up to where the source stands, or nothing. HF_WRONG_STATE when the source's log
+ * does not go on from the file's last batch, HF_NOT_FOUND when it no longer reaches back that far.
+ */
+HF_STATUS hf_sqlite_follow(struct hf_engine *engine, struct hf_op *op,
+                           const struct hf_sqlite_source *source, uint64_t *out_seq);
 
 /* sqlite_request.c */
 struct hf_status hf_sqlite_recall(struct hf_engine *engine, struct hf_op *op,

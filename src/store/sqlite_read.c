@@ -291,18 +291,37 @@ static struct hf_status show_copied(struct hf_logged_batch *batch,
     return status;
 }
 
+/* Where the log ends, and who looks at it. */
+struct log_walk {
+    struct hf_store_state end;
+    struct hf_buf head;
+    hf_log_visitor visit;
+    void *context;
+};
+
 static struct hf_status show_batch(struct hf_sqlite_connection *connection, struct hf_op *op,
-                                   sqlite3_stmt *log, hf_log_visitor visit, void *context)
+                                   sqlite3_stmt *log, const struct log_walk *walk)
 {
     struct copied_changes copied = { 0 };
     struct hf_logged_batch batch = { .seq = hf_sqlite_column_u64(log, 0),
                                      .epoch = hf_sqlite_column_u64(log, 1),
                                      .realtime_ms = hf_sqlite_column_u64(log, 2),
-                                     .note = hf_sqlite_column_bytes(log, 3) };
-    struct hf_status status = copy_changes(connection, op, batch.seq, &copied);
+                                     .note = hf_sqlite_column_bytes(log, 3),
+                                     .principal = hf_sqlite_column_text(log, 5),
+                                     .result = hf_sqlite_column_bytes(log, 7) };
+    uint8_t digest[HF_DIGEST_LEN];
+    struct hf_status status;
 
+    HF_TRY(hf_sqlite_column_exact(op, log, 4, batch.request_id.bytes, HF_REQUEST_ID_LEN));
+    HF_TRY(hf_sqlite_column_exact(op, log, 6, digest, sizeof digest));
+    batch.digest = digest;
+    if (batch.seq == walk->end.seq) {
+        batch.end = &walk->end;
+        batch.head = hf_buf_bytes(&walk->head);
+    }
+    status = copy_changes(connection, op, batch.seq, &copied);
     if (status.code == HF_OK) {
-        status = show_copied(&batch, &copied, visit, context);
+        status = show_copied(&batch, &copied, walk->visit, walk->context);
     }
     copied_done(&copied);
     return status;
@@ -310,8 +329,7 @@ static struct hf_status show_batch(struct hf_sqlite_connection *connection, stru
 
 /* Entries from+1 and on; each must follow the one before. */
 static struct hf_status follow_log(struct hf_sqlite_connection *connection, struct hf_op *op,
-                                   uint64_t from, size_t max_batches, hf_log_visitor visit,
-                                   void *context)
+                                   uint64_t from, size_t max_batches, const struct log_walk *walk)
 {
     sqlite3_stmt *log = connection->statements[HF_SQLITE_LOG];
 
@@ -327,26 +345,24 @@ static struct hf_status follow_log(struct hf_sqlite_connection *connection, stru
         if (hf_sqlite_column_u64(log, 0) != seq) {
             return hf_fail(op, HF_CORRUPT, "the change log lacks batch %" PRIu64, seq);
         }
-        HF_TRY(show_batch(connection, op, log, visit, context));
+        HF_TRY(show_batch(connection, op, log, walk));
         HF_TRY(hf_op_check_deadline(op));
     }
 }
 
 static struct hf_status read_changes(struct hf_sqlite_connection *connection, struct hf_op *op,
-                                     uint64_t from, size_t max_batches, hf_log_visitor visit,
-                                     void *context)
+                                     uint64_t from, size_t max_batches, struct log_walk *walk)
 {
-    struct hf_store_state state = { 0 };
     struct hf_status status;
 
-    HF_TRY(read_state(connection, op, &state, NULL));
-    if (from >= state.seq) {
+    HF_TRY(read_state(connection, op, &walk->end, &walk->head));
+    if (from >= walk->end.seq) {
         return HF_SUCCESS;
     }
-    if (state.oldest_seq == 0 || from + 1 < state.oldest_seq) {
+    if (walk->end.oldest_seq == 0 || from + 1 < walk->end.oldest_seq) {
         return hf_fail(op, HF_NOT_FOUND, "changes after %" PRIu64 " are gone from the log", from);
     }
-    status = follow_log(connection, op, from, max_batches, visit, context);
+    status = follow_log(connection, op, from, max_batches, walk);
     hf_sqlite_reset(connection->statements[HF_SQLITE_LOG]);
     return status;
 }
@@ -354,15 +370,17 @@ static struct hf_status read_changes(struct hf_sqlite_connection *connection, st
 struct hf_status hf_sqlite_changes(struct hf_engine *engine, struct hf_op *op, uint64_t from,
                                    size_t max_batches, hf_log_visitor visit, void *context)
 {
+    struct log_walk walk = { .visit = visit, .context = context };
     struct hf_sqlite_connection *connection;
     struct hf_status status;
 
     HF_TRY(hf_sqlite_borrow(engine, op, &connection));
     status = hf_sqlite_do(connection, op, HF_SQLITE_READ_BEGIN);
     if (status.code == HF_OK) {
-        status = read_changes(connection, op, from, max_batches, visit, context);
+        status = read_changes(connection, op, from, max_batches, &walk);
     }
     hf_sqlite_end_read(connection);
     hf_sqlite_give_back(engine, connection);
+    hf_buf_done(&walk.head);
     return status;
 }

@@ -70,8 +70,8 @@ static const char *const statement_texts[] = {
         "SELECT path, revision, seq, body FROM record WHERE path >= ? ORDER BY path",
     [HF_SQLITE_LIST_AFTER] =
         "SELECT path, revision, seq, body FROM record WHERE path > ? ORDER BY path",
-    [HF_SQLITE_LOG] = "SELECT seq, epoch, realtime_ms, note FROM batch"
-                      " WHERE seq > ? ORDER BY seq LIMIT ?",
+    [HF_SQLITE_LOG] = "SELECT seq, epoch, realtime_ms, note, request_id, principal, digest, result"
+                      " FROM batch WHERE seq > ? ORDER BY seq LIMIT ?",
     [HF_SQLITE_LOG_CHANGES] = "SELECT c.path, c.revision, c.digest, c.link, r.body FROM change c"
                               " LEFT JOIN record r ON r.path = c.path AND r.revision = c.revision"
                               " WHERE c.seq = ? ORDER BY c.ordinal",
@@ -102,6 +102,8 @@ static const char *const statement_texts[] = {
         "INSERT INTO change (seq, ordinal, path, revision, digest, link) VALUES (?, ?, ?, ?, ?, ?)",
     [HF_SQLITE_INSERT_REQUEST] = "INSERT INTO request (request_id, seq) VALUES (?, ?)",
     [HF_SQLITE_UPDATE_STATE] = "UPDATE state SET seq = ?, head = ?",
+    [HF_SQLITE_UPDATE_EPOCH] = "UPDATE state SET epoch = ?",
+    [HF_SQLITE_FIND_BATCH] = "SELECT epoch, request_id FROM batch WHERE seq = ?",
     [HF_SQLITE_TOUCH_STATE] = "UPDATE state SET barriers = barriers + 1",
     [HF_SQLITE_FIND_LEASE] = "SELECT holder, fence, opening, expires_ms FROM lease WHERE name = ?",
     [HF_SQLITE_PUT_LEASE] = "INSERT INTO lease (name, holder, fence, opening, expires_ms)"

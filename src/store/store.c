@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/metrics.h"
+#include "store/mirror_engine.h"
 
 static const struct hf_engine_ops *const engines[] = {
     &hf_sqlite_engine,
@@ -129,13 +130,21 @@ static struct hf_status leave(struct hf_engine *engine, struct hf_op *op, enum c
 struct hf_status hf_engine_open(struct hf_op *op, const struct hf_store_settings *settings,
                                 struct hf_engine **out)
 {
+    HF_TRY(settings->mirror != NULL ? hf_mirror_engine.open(op, settings, out)
+                                    : hf_engine_open_uncounted(op, settings, out));
+    if (op->env->metrics != NULL) {
+        (*out)->counts = counts_new(op->env->metrics);
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_engine_open_uncounted(struct hf_op *op,
+                                          const struct hf_store_settings *settings,
+                                          struct hf_engine **out)
+{
     for (size_t i = 0; i < HF_COUNT(engines); i++) {
         if (strcmp(engines[i]->name, settings->engine) == 0) {
-            HF_TRY(engines[i]->open(op, settings, out));
-            if (op->env->metrics != NULL) {
-                (*out)->counts = counts_new(op->env->metrics);
-            }
-            return HF_SUCCESS;
+            return engines[i]->open(op, settings, out);
         }
     }
     return hf_fail(op, HF_INVALID, "there is no store engine \"%s\"; use sqlite or postgres",

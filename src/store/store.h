@@ -108,6 +108,13 @@ struct hf_logged_change {
     const uint8_t *link;   /* HF_DIGEST_LEN */
     struct hf_bytes body;  /* empty if the record has moved on since */
 };
+struct hf_store_state {
+    uint8_t store_id[HF_STORE_ID_LEN];
+    uint64_t seq; /* of the last commit; 0 in a new store */
+    uint64_t epoch;
+    uint64_t oldest_seq; /* the oldest batch that is still in the change log; 0: none */
+};
+
 struct hf_logged_batch {
     uint64_t seq;
     uint64_t epoch;
@@ -115,13 +122,16 @@ struct hf_logged_batch {
     struct hf_bytes note;
     const struct hf_logged_change *changes;
     size_t count;
-};
 
-struct hf_store_state {
-    uint8_t store_id[HF_STORE_ID_LEN];
-    uint64_t seq; /* of the last commit; 0 in a new store */
-    uint64_t epoch;
-    uint64_t oldest_seq; /* the oldest batch that is still in the change log; 0: none */
+    /* the request that it remembers */
+    struct hf_request_id request_id;
+    const char *principal;
+    const uint8_t *digest; /* HF_DIGEST_LEN, of what was asked */
+    struct hf_bytes result;
+
+    /* With the last batch of the store, from the same consistent state; else NULL and empty. */
+    const struct hf_store_state *end;
+    struct hf_bytes head;
 };
 
 typedef struct hf_status (*hf_record_visitor)(void *context, const struct hf_record_view *record);
@@ -137,6 +147,8 @@ struct hf_store_settings {
     const char *const *hosts; /* how to connect, in libpq's words, one each; NULL-terminated */
     unsigned synchronous;     /* standbys that confirm every commit before it is answered */
     bool allow_fewer;         /* with fewer of them write all the same, and say so; else refuse */
+
+    const char *mirror; /* where a local copy is kept that follows the engine; NULL: none */
 };
 
 struct hf_engine_ops {
@@ -265,6 +277,50 @@ extern const struct hf_engine_ops hf_sqlite_engine;
 extern const struct hf_engine_ops hf_postgres_engine;
 extern const struct hf_engine_ops hf_memory_engine;
 extern const struct hf_engine_ops hf_failing_engine;
+extern const struct hf_engine_ops hf_mirror_engine;
+
+/*
+ * The mirror is a wrapper around an engine that several nodes share: it keeps a copy of the store
+ * in a local file of SQLite and follows the engine's change log with it. State, get, list, changes
+ * and snapshot are answered from the copy, also while the engine does not answer; everything else
+ * goes to the engine. What this node writes is in the copy before it is answered; then HF_IN_DOUBT
+ * says that it is stored, but could not be copied. hf_engine_open() makes one where
+ * settings->mirror is set; without a copy it needs the engine, and with one it does not wait for it
+ * for long.
+ *
+ * The copy takes only what the engine shows, which is durable where writes are decided; so nothing
+ * of it is ever taken back. A store that went back in time or has another history is not followed,
+ * and not written to.
+ */
+
+/* Takes over behind, also when it fails. */
+HF_STATUS hf_mirror_new(struct hf_op *op, struct hf_engine *behind, const char *directory,
+                        struct hf_engine **out);
+/*
+ * Brings the copy to where the engine stands; *out_seq is where that is. For another engine it
+ * gives the seq. HF_UNAVAILABLE while the engine does not answer, HF_WRONG_STATE for a store that
+ * is not to be followed, the codes of writes when the copy cannot be written.
+ */
+HF_STATUS hf_mirror_follow(struct hf_engine *engine, struct hf_op *op, uint64_t *out_seq);
+/* Makes the copy anew from the engine: for who found that it is damaged. */
+HF_STATUS hf_mirror_renew(struct hf_engine *engine, struct hf_op *op);
+
+enum hf_mirror_problem {
+    HF_MIRROR_FINE,
+    HF_MIRROR_AWAY,    /* the engine does not answer */
+    HF_MIRROR_REFUSED, /* the engine shows what must not be followed */
+    HF_MIRROR_LOCAL,   /* the copy cannot be written */
+};
+struct hf_mirror_info {
+    uint64_t seq;        /* of the copy */
+    uint64_t behind_seq; /* of the engine, when it last answered; 0: it has not yet */
+    enum hf_mirror_problem problem;
+    uint64_t since_ms; /* realtime: since when it is so */
+    uint64_t copies;   /* made anew since the engine was opened */
+    char text[HF_OP_TEXT_MAX];
+};
+/* False for another engine. */
+bool hf_mirror_info(struct hf_engine *engine, struct hf_mirror_info *out);
 
 /*
  * The failing engine is a wrapper for tests: it passes calls on to another engine and fails the

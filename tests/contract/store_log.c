@@ -113,6 +113,57 @@ static void the_log_gives_bodies_that_still_stand(void **state)
     hf_commit_done(&commit);
 }
 
+/* What the last look at the log showed with a batch, beside its changes. */
+struct shown {
+    uint32_t request; /* that it must remember */
+    uint64_t last;    /* where the store stands */
+    struct hf_buf *head;
+    size_t ends;
+};
+
+static struct hf_status check_request(void *context, const struct hf_logged_batch *batch)
+{
+    struct shown *shown = context;
+    struct hf_request_id id = store_request_id(++shown->request);
+    struct hf_batch asked = store_batch(shown->request, NULL, 0);
+
+    assert_memory_equal(&batch->request_id, &id, sizeof id);
+    assert_memory_equal(batch->digest, asked.digest, sizeof asked.digest);
+    assert_string_equal(batch->principal, asked.principal);
+    assert_true(hf_bytes_equal(batch->result, asked.result));
+    if (batch->seq < shown->last) {
+        assert_null(batch->end);
+        assert_int_equal(batch->head.len, 0);
+        return HF_SUCCESS;
+    }
+    shown->ends++;
+    assert_non_null(batch->end);
+    assert_int_equal(batch->end->seq, shown->last);
+    assert_int_equal(batch->end->epoch, batch->epoch);
+    assert_int_equal(batch->end->oldest_seq, 1);
+    assert_true(hf_bytes_equal(batch->head, hf_buf_bytes(shown->head)));
+    return HF_SUCCESS;
+}
+
+static void the_log_shows_requests_and_where_the_store_stands(void **state)
+{
+    struct store_world *world = *state;
+    HF_AUTO(buf) head = hf_buf_new();
+    struct shown shown = { .last = 200, .head = head };
+    struct hf_store_state stands;
+
+    put_many(world, "a", 200);
+    assert_ok(&world->op, hf_engine_state(world->engine, &world->op, &stands, head));
+    assert_true(head->len > 0);
+    assert_ok(&world->op,
+              hf_engine_changes(world->engine, &world->op, 0, 199, check_request, &shown));
+    assert_int_equal(shown.ends, 0);
+    assert_ok(&world->op,
+              hf_engine_changes(world->engine, &world->op, 199, 10, check_request, &shown));
+    assert_int_equal(shown.ends, 1);
+    assert_int_equal(shown.request, 200);
+}
+
 static void a_batch_without_changes_is_in_the_log(void **state)
 {
     struct store_world *world = *state;
@@ -349,6 +400,7 @@ static void the_latest_request_that_asked_for_the_same_is_found(void **state)
 static const struct CMUnitTest contract[] = {
     CONTRACT(the_log_shows_each_batch_once_and_in_order),
     CONTRACT(the_log_gives_bodies_that_still_stand),
+    CONTRACT(the_log_shows_requests_and_where_the_store_stands),
     CONTRACT(a_batch_without_changes_is_in_the_log),
     CONTRACT(a_log_visitor_that_fails_ends_the_walk),
     CONTRACT(the_links_of_the_log_lead_to_the_head),

@@ -19,6 +19,13 @@ const struct store_kind store_kinds[] = {
     { .engine = "memory" },
     { .engine = "failing" },
     { .engine = "postgres", .lasts = true, .snapshot = "sqlite", .is_remote = true },
+    { .engine = "sqlite", .lasts = true, .snapshot = "sqlite", .is_mirrored = true },
+    { .engine = "memory", .snapshot = "sqlite", .is_mirrored = true },
+    { .engine = "postgres",
+      .lasts = true,
+      .snapshot = "sqlite",
+      .is_remote = true,
+      .is_mirrored = true },
 };
 const size_t store_kind_count = HF_COUNT(store_kinds);
 
@@ -42,6 +49,7 @@ static void init_in(struct store_world *world, const struct store_kind *kind, co
     world->root = hf_format("%s/holdfast-store-XXXXXX", parent);
     assert_non_null(mkdtemp(world->root));
     world->directory = hf_format("%s/store", world->root);
+    world->mirror = kind->is_mirrored ? hf_format("%s/mirror", world->root) : NULL;
 }
 
 static const char *temporary(void)
@@ -106,6 +114,7 @@ void store_world_done(struct store_world *world)
     assert_int_equal(nftw(world->root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
     free(world->root);
     free(world->directory);
+    free(world->mirror);
 }
 
 struct hf_status store_world_open(struct store_world *world, bool create)
@@ -115,7 +124,8 @@ struct hf_status store_world_open(struct store_world *world, bool create)
     struct hf_store_settings settings = { .engine = world->kind->engine,
                                           .directory = world->directory,
                                           .create = create,
-                                          .hosts = hosts };
+                                          .hosts = hosts,
+                                          .mirror = world->mirror };
 
     memset(settings.store_id, 0x5a, sizeof settings.store_id);
     return hf_engine_open(&world->op, &settings, &world->engine);
@@ -268,6 +278,12 @@ static struct hf_status dump_batch(void *context, const struct hf_logged_batch *
     hf_buf_add_format(text, "batch %" PRIu64 " epoch %" PRIu64 " at %" PRIu64 " note ", batch->seq,
                       batch->epoch, batch->realtime_ms);
     hf_hex_add(text, batch->note);
+    hf_buf_add_format(text, " asked by %s ", batch->principal);
+    hf_hex_add(text, hf_bytes_of(batch->digest, HF_DIGEST_LEN));
+    hf_buf_add_text(text, " under ");
+    hf_hex_add(text, hf_bytes_of(batch->request_id.bytes, HF_REQUEST_ID_LEN));
+    hf_buf_add_text(text, " result ");
+    hf_hex_add(text, batch->result);
     for (size_t i = 0; i < batch->count; i++) {
         const struct hf_logged_change *change = &batch->changes[i];
 
@@ -312,7 +328,8 @@ static int run_on(const struct store_kind *kind, const struct CMUnitTest *tests,
 
     for (size_t i = 0; i < count; i++) {
         own[i] = tests[i];
-        own[i].name = hf_format("%s: %s", kind->engine, tests[i].name);
+        own[i].name = hf_format("%s%s: %s", kind->is_mirrored ? "mirror of " : "", kind->engine,
+                                tests[i].name);
         /* cmocka hands it on without a const, and the setup only reads it. */
         own[i].initial_state = (void *)(uintptr_t)kind;
     }

@@ -14,6 +14,7 @@ struct store_kind {
     bool lasts;           /* what it holds is there again after it was closed and opened */
     const char *snapshot; /* the engine that opens its snapshots; NULL: it writes none */
     bool is_remote;       /* on the database that HOLDFAST_TEST_POSTGRES names */
+    bool is_mirrored;     /* behind a mirror */
 };
 
 extern const struct store_kind store_kinds[];
@@ -26,6 +27,7 @@ struct store_world {
     struct hf_op op;
     char *root;      /* a new directory, gone with the world */
     char *directory; /* in it: of the engine */
+    char *mirror;    /* in it: of the mirror's copy, if there is a mirror; else NULL */
     struct hf_engine *engine;
     uint32_t requests; /* made so far */
 };
