@@ -67,12 +67,13 @@ static struct hf_status make(struct hf_seal *seal, struct hf_op *op,
                              const struct hf_init_plan *plan)
 {
     HF_AUTO(secret) store_secrets = NULL;
+    const struct hf_head nothing = { 0 };
     struct hf_unlocked *unlocked = NULL;
 
     HF_TRY(hf_secrets_make(seal->crypto, op, &store_secrets));
     HF_TRY(new_root(seal, op, store_secrets, &unlocked));
     /* Nobody else has the seal yet, so it may be open before there is anything in the store. */
-    hf_seal_start(seal, unlocked, 0);
+    hf_seal_start(seal, unlocked, &nothing);
     HF_TRY(hf_pin_keep_store(seal, op));
     HF_TRY(fill(seal, op, plan, store_secrets));
     return hf_seal_pin(seal, op);

@@ -93,16 +93,17 @@ void hf_feed_clear(struct hf_feed *feed)
     pthread_mutex_unlock(&feed->lock);
 }
 
-static void set_delivered(struct hf_feed *feed, uint64_t seq)
+void hf_feed_move(struct hf_feed *feed, uint64_t seq, const uint8_t link[HF_DIGEST_LEN])
 {
+    memcpy(feed->link, link, HF_DIGEST_LEN);
     atomic_store(&feed->delivered, seq);
     pthread_cond_broadcast(&feed->moved);
 }
 
-void hf_feed_start(struct hf_feed *feed, uint64_t seq)
+void hf_feed_start(struct hf_feed *feed, const struct hf_head *head)
 {
     pthread_mutex_lock(&feed->lock);
-    set_delivered(feed, seq);
+    hf_feed_move(feed, head->seq, head->link);
     pthread_mutex_unlock(&feed->lock);
 }
 
@@ -176,9 +177,8 @@ static bool earlier_is_coming(const struct hf_feed *feed, uint64_t seq)
 }
 
 /* A consumer that fails must not hold up those behind it, so the commit counts as handed over. */
-static struct hf_status apply_all(struct hf_seal *seal, struct hf_unlocked *unlocked,
-                                  struct hf_op *op, const struct hf_opened_view *views,
-                                  size_t count)
+struct hf_status hf_feed_tell(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
+                              const struct hf_opened_view *views, size_t count)
 {
     struct hf_status status = HF_SUCCESS;
 
@@ -198,153 +198,26 @@ static struct hf_status apply_all(struct hf_seal *seal, struct hf_unlocked *unlo
     return status;
 }
 
-/* --- reading the log: copies first, because consumers may not run inside the engine --- */
-
-struct logged {
-    uint64_t seq;
-    char *path;
-    uint64_t revision;
-    struct hf_buf body;
-};
-
-struct reading {
-    struct logged *items;
-    size_t count;
-    uint64_t seq; /* of the last batch read */
-};
-
-static struct hf_status copy_batch(void *context, const struct hf_logged_batch *batch)
+/* Its own changes are at hand, unless the linker did not see the transaction that counted. */
+static struct hf_status hand_over(struct hf_seal *seal, struct hf_unlocked *unlocked,
+                                  struct hf_op *op, const struct hf_flight *flight, uint64_t seq,
+                                  const struct hf_opened_view *views, size_t count)
 {
-    struct reading *reading = context;
-
-    reading->seq = batch->seq;
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct hf_logged_change *change = &batch->changes[i];
-
-        /* Without a body the record has moved on, and a later batch brings it. */
-        if (change->body.len > 0) {
-            struct logged *item;
-
-            reading->items =
-                hf_realloc_array(reading->items, reading->count + 1, sizeof *reading->items);
-            item = &reading->items[reading->count++];
-            *item = (struct logged){ batch->seq, hf_strdup(change->path), change->revision, { 0 } };
-            hf_buf_add_bytes(&item->body, change->body);
-        }
-    }
-    return HF_SUCCESS;
-}
-
-static void reading_done(struct reading *reading)
-{
-    for (size_t i = 0; i < reading->count; i++) {
-        free(reading->items[i].path);
-        hf_buf_done(&reading->items[i].body);
-    }
-    free(reading->items);
-}
-
-/*
- * A record that was moved to a later root after it was read here is not damaged: what moved it
- * comes later in the log.
- */
-static struct hf_status apply_damaged(struct hf_seal *seal, struct hf_unlocked *unlocked,
-                                      struct hf_op *op, const struct logged *item)
-{
-    HF_AUTO(record) record = NULL;
-
-    if (hf_root_is_open(unlocked, hf_record_generation(hf_buf_bytes(&item->body))) ||
-        hf_engine_get(seal->engine, op, item->path, &record).code != HF_OK ||
-        record->revision == item->revision) {
-        hf_damage_add(seal, item->path, item->revision, op->text);
-    }
-    hf_op_clear(op);
-    return HF_SUCCESS;
-}
-
-static struct hf_status apply_logged(struct hf_seal *seal, struct hf_unlocked *unlocked,
-                                     struct hf_op *op, const struct logged *item)
-{
-    struct hf_record_place place = { .path = item->path, .revision = item->revision };
-    struct hf_record_parts parts;
-    HF_AUTO(secret) plain = NULL;
-    struct hf_opened_view view;
-    struct hf_status status =
-        hf_record_open(unlocked, op, &place, hf_buf_bytes(&item->body), &parts, &plain);
-
-    if (status.code == HF_CORRUPT) {
-        return apply_damaged(seal, unlocked, op, item);
-    }
-    HF_TRY(status);
-    view = (struct hf_opened_view){
-        .kind = (enum hf_kind)parts.kind,
-        .path = item->path,
-        .revision = item->revision,
-        .seq = item->seq,
-        .tombstone = (parts.flags & HF_RECORD_TOMBSTONE) != 0,
-        .plain = hf_secret_or_none(plain),
-    };
-    /* The failure is in the log; here is nobody who could do more about it. */
-    if (apply_all(seal, unlocked, op, &view, 1).code != HF_OK) {
-        hf_op_clear(op);
-    }
-    hf_damage_heal(seal, item->path, item->revision);
-    return HF_SUCCESS;
-}
-
-/* The next stretch of the log; *out_seq is where it ends. lock is held. */
-static struct hf_status catch_up_once(struct hf_seal *seal, struct hf_unlocked *unlocked,
-                                      struct hf_op *op, uint64_t *out_seq)
-{
-    struct reading reading = { .seq = seal->feed.delivered };
-    struct hf_status status = hf_engine_changes(seal->engine, op, seal->feed.delivered,
-                                                BATCHES_AT_ONCE, copy_batch, &reading);
-
-    for (size_t i = 0; i < reading.count && status.code == HF_OK; i++) {
-        status = apply_logged(seal, unlocked, op, &reading.items[i]);
-    }
-    reading_done(&reading);
-    HF_TRY(status);
-    *out_seq = reading.seq;
-    return HF_SUCCESS;
-}
-
-static struct hf_status catch_up(struct hf_seal *seal, struct hf_unlocked *unlocked,
-                                 struct hf_op *op, uint64_t seq)
-{
-    while (seal->feed.delivered < seq) {
-        uint64_t reached = 0;
-
-        HF_TRY(catch_up_once(seal, unlocked, op, &reached));
-        if (reached <= seal->feed.delivered) {
-            return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
-                                 "the change log ends at %" PRIu64 ", before commit %" PRIu64,
-                                 reached, seq);
-        }
-        set_delivered(&seal->feed, reached);
-    }
-    return HF_SUCCESS;
-}
-
-/* The commit stands, but memory is behind: only a repeat under the same id can say that it is done.
- */
-static struct hf_status behind(struct hf_op *op, uint64_t seq)
-{
-    return hf_fail(op, HF_IN_DOUBT,
-                   "stored as commit %" PRIu64 ", but what was committed before could not be read; "
-                   "repeat the request: %s",
-                   seq, op->text);
-}
-
-struct hf_status hf_feed_catch_up(struct hf_seal *seal, struct hf_unlocked *unlocked,
-                                  struct hf_op *op, uint64_t seq)
-{
+    struct hf_feed *feed = &seal->feed;
     struct hf_status status;
 
-    pthread_mutex_lock(&seal->feed.lock);
-    status = catch_up(seal, unlocked, op, seq);
-    pthread_mutex_unlock(&seal->feed.lock);
-    return status.code == HF_OK ? status : behind(op, seq);
+    if (feed->delivered + 1 < seq) {
+        HF_TRY(hf_follow_log(seal, unlocked, op, seq - 1));
+    }
+    if (feed->delivered >= seq) {
+        return HF_SUCCESS;
+    }
+    if (flight->job->linked_seq != seq) {
+        return hf_follow_log(seal, unlocked, op, seq);
+    }
+    status = hf_feed_tell(seal, unlocked, op, views, count);
+    hf_feed_move(feed, seq, flight->job->link);
+    return status;
 }
 
 struct hf_status hf_feed_deliver(struct hf_seal *seal, struct hf_unlocked *unlocked,
@@ -352,20 +225,13 @@ struct hf_status hf_feed_deliver(struct hf_seal *seal, struct hf_unlocked *unloc
                                  const struct hf_opened_view *views, size_t count)
 {
     struct hf_feed *feed = &seal->feed;
-    struct hf_status status = HF_SUCCESS;
+    struct hf_status status;
 
     pthread_mutex_lock(&feed->lock);
     while (feed->delivered + 1 < seq && earlier_is_coming(feed, seq)) {
         pthread_cond_wait(&feed->moved, &feed->lock);
     }
-    if (feed->delivered + 1 < seq) {
-        status = catch_up(seal, unlocked, op, seq - 1);
-        status = status.code == HF_OK ? status : behind(op, seq);
-    }
-    if (status.code == HF_OK && feed->delivered + 1 == seq) {
-        status = apply_all(seal, unlocked, op, views, count);
-        set_delivered(feed, seq);
-    }
+    status = hand_over(seal, unlocked, op, flight, seq, views, count);
     remove_flight(feed, flight);
     pthread_mutex_unlock(&feed->lock);
     return status;

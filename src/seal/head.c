@@ -275,6 +275,8 @@ struct hf_status hf_link_batch(void *context, struct hf_op *op, uint64_t seq, st
     }
     now.seq = seq;
     HF_TRY(hf_head_seal(job->unlocked, op, job->next, &now, out_head));
+    memcpy(job->link, now.link, HF_DIGEST_LEN);
+    job->linked_seq = seq;
     atomic_store(&job->seq, seq);
     return HF_SUCCESS;
 }

@@ -22,6 +22,22 @@ static struct hf_status broken(struct hf_op *op, uint64_t seq)
                          "the change log is altered at commit %" PRIu64, seq);
 }
 
+struct hf_status hf_history_step(struct hf_unlocked *unlocked, struct hf_op *op,
+                                 const struct hf_logged_batch *batch, uint8_t link[HF_DIGEST_LEN])
+{
+    HF_TRY(hf_chain_note(unlocked, op, batch->seq, batch->note, link));
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct hf_logged_change *change = &batch->changes[i];
+        struct hf_record_place place = { .path = change->path, .revision = change->revision };
+
+        HF_TRY(hf_chain_step(unlocked, op, batch->seq, &place, change->digest, link));
+        if (memcmp(link, change->link, HF_DIGEST_LEN) != 0) {
+            return broken(op, batch->seq);
+        }
+    }
+    return HF_SUCCESS;
+}
+
 static struct hf_status walk_batch(void *context, const struct hf_logged_batch *batch)
 {
     struct walk *walk = context;
@@ -32,17 +48,7 @@ static struct hf_status walk_batch(void *context, const struct hf_logged_batch *
     if (batch->seq != walk->seq + 1) {
         return broken(walk->op, walk->seq + 1);
     }
-    HF_TRY(hf_chain_note(walk->unlocked, walk->op, batch->seq, batch->note, walk->link));
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct hf_logged_change *change = &batch->changes[i];
-        struct hf_record_place place = { .path = change->path, .revision = change->revision };
-
-        HF_TRY(hf_chain_step(walk->unlocked, walk->op, batch->seq, &place, change->digest,
-                             walk->link));
-        if (memcmp(walk->link, change->link, HF_DIGEST_LEN) != 0) {
-            return broken(walk->op, batch->seq);
-        }
-    }
+    HF_TRY(hf_history_step(walk->unlocked, walk->op, batch, walk->link));
     walk->seq = batch->seq;
     return HF_SUCCESS;
 }

@@ -246,7 +246,7 @@ struct hf_status hf_pin_write(struct hf_op *op, const char *file, const struct h
 
 /* --- what the pin says about a store --- */
 
-static struct hf_status went_back(struct hf_op *op, uint64_t stands, uint64_t seen)
+struct hf_status hf_pin_fail_went_back(struct hf_op *op, uint64_t stands, uint64_t seen)
 {
     return hf_fail(op, HF_WRONG_STATE,
                    "the store went back in time: it stands at commit %" PRIu64
@@ -273,7 +273,7 @@ static struct hf_status check_pinned_head(struct hf_seal *seal, struct hf_unlock
     struct hf_status status;
 
     if (head->seq < pin->seq) {
-        return went_back(op, head->seq, pin->seq);
+        return hf_pin_fail_went_back(op, head->seq, pin->seq);
     }
     if (head->seq == pin->seq) {
         return memcmp(head->link, pin->link, HF_DIGEST_LEN) == 0
@@ -438,35 +438,25 @@ struct hf_status hf_pin_keep_store(struct hf_seal *seal, struct hf_op *op)
     return keep(seal, op, &pin);
 }
 
-/* pin_lock is held, so that two of these cannot put an older head after a newer one. */
-static struct hf_status pin_now(struct hf_seal *seal, struct hf_unlocked *unlocked,
-                                struct hf_op *op, uint64_t *out_seq)
-{
-    HF_AUTO(buf) sealed = hf_buf_new();
-    struct hf_store_state state;
-    struct hf_head head;
-
-    HF_TRY(hf_engine_state(seal->engine, op, &state, sealed));
-    HF_TRY(hf_head_open(unlocked, op, state.seq, hf_buf_bytes(sealed), &head));
-    if (head.seq < seal->pin.seq) {
-        return went_back(op, head.seq, seal->pin.seq);
-    }
-    *out_seq = head.seq;
-    return pin_head(seal, unlocked, op, &head);
-}
-
 struct hf_status hf_seal_pin(struct hf_seal *seal, struct hf_op *op)
 {
-    struct hf_status status;
-    uint64_t seq = 0;
+    struct hf_status status = HF_SUCCESS;
+    struct hf_head head = { 0 };
 
-    HF_ENTER(seal, op, unlocked);
-    pthread_mutex_lock(&seal->pin_lock);
-    status = pin_now(seal, unlocked, op, &seq);
-    pthread_mutex_unlock(&seal->pin_lock);
-    HF_TRY(status);
     /* A commit that was in doubt, or another's, may have passed the consumers by. */
-    return hf_feed_catch_up(seal, unlocked, op, seq);
+    HF_TRY(hf_seal_follow(seal, op, &head.seq));
+    HF_ENTER(seal, op, unlocked);
+    pthread_mutex_lock(&seal->feed.lock);
+    head.seq = seal->feed.delivered;
+    memcpy(head.link, seal->feed.link, HF_DIGEST_LEN);
+    pthread_mutex_unlock(&seal->feed.lock);
+    pthread_mutex_lock(&seal->pin_lock);
+    /* Another may have been quicker with a newer one. */
+    if (!seal->pin.has_head || head.seq >= seal->pin.seq) {
+        status = pin_head(seal, unlocked, op, &head);
+    }
+    pthread_mutex_unlock(&seal->pin_lock);
+    return status;
 }
 
 struct hf_status hf_seal_accept_history(struct hf_seal *seal, struct hf_op *op)

@@ -144,11 +144,11 @@ void hf_seal_leave(struct hf_seal *seal)
     }
 }
 
-void hf_seal_start(struct hf_seal *seal, struct hf_unlocked *unlocked, uint64_t seq)
+void hf_seal_start(struct hf_seal *seal, struct hf_unlocked *unlocked, const struct hf_head *head)
 {
     unlocked->engine = seal->engine;
     seal->unlocked = unlocked;
-    hf_feed_start(&seal->feed, seq);
+    hf_feed_start(&seal->feed, head);
     atomic_store(&seal->is_open, true);
 }
 

@@ -177,8 +177,8 @@ struct hf_crypto *hf_seal_crypto(struct hf_seal *seal);
 
 /*
  * The pin: outside the store, this node remembers store id, root commitment and the highest head it
- * has seen, and refuses another or an older one. hf_seal_pin() writes it (atomically, fsync) if the
- * head has moved; the daemon calls it once a second and at the end.
+ * has seen, and refuses another or an older one. hf_seal_pin() follows the store and writes it
+ * (atomically, fsync) if the head has moved; the daemon calls it once a second and at the end.
  */
 HF_STATUS hf_seal_pin(struct hf_seal *seal, struct hf_op *op);
 /*
@@ -344,6 +344,14 @@ HF_STATUS hf_seal_notes(struct hf_seal *seal, struct hf_op *op, uint64_t from, s
                         struct hf_status (*visit)(void *context, uint64_t seq, uint64_t realtime_ms,
                                                   struct hf_bytes note),
                         void *context);
+/*
+ * Looks where the store stands and tells the consumers what other nodes have committed since the
+ * last look; *out_seq is the commit they know then. The chain must lead from what is known to the
+ * store's head: HF_CORRUPT, altered, when it does not, HF_WRONG_STATE for a store that went back in
+ * time; then nothing of it is taken. Where the log no longer reaches back, all records are read
+ * instead. Waits.
+ */
+HF_STATUS hf_seal_follow(struct hf_seal *seal, struct hf_op *op, uint64_t *out_seq);
 /* Blocks until a commit beyond seq or until the timeout; gives the seq now. For the feeder. */
 uint64_t hf_seal_wait(struct hf_seal *seal, uint64_t seq, uint64_t timeout_ms);
 

@@ -306,6 +306,8 @@ struct hf_link_job {
     const struct hf_root *next; /* the root that the batch puts in force, or NULL */
     _Atomic uint64_t seq;       /* out: of the batch; 0 until the linker ran */
     atomic_bool outdated;       /* out: refused, because the store is under a later root already */
+    uint64_t linked_seq;        /* out: of the batch that link is of; for whoever commits */
+    uint8_t link[HF_DIGEST_LEN];
 };
 struct hf_status hf_link_batch(void *context, struct hf_op *op, uint64_t seq, struct hf_bytes head,
                                struct hf_bytes note, struct hf_linked *changes, size_t count,
@@ -397,6 +399,7 @@ HF_STATUS hf_pin_check_head(struct hf_seal *seal, struct hf_unlocked *unlocked, 
  * another; HF_WRONG_STATE when it came before.
  */
 HF_STATUS hf_pin_check_root(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op);
+HF_STATUS hf_pin_fail_went_back(struct hf_op *op, uint64_t stands, uint64_t seen);
 /* Pins root and head; drops the mark of an accepted history. */
 HF_STATUS hf_pin_keep(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                       const struct hf_head *head);
@@ -413,10 +416,11 @@ struct hf_flight {
 };
 
 struct hf_feed {
-    pthread_mutex_t lock;       /* guards the rest; held while consumers are called */
-    pthread_cond_t moved;       /* delivered or the flights have changed */
-    _Atomic uint64_t delivered; /* consumers know every commit up to here; read by anybody */
-    struct hf_flight flights;   /* the list's head */
+    pthread_mutex_t lock;        /* guards the rest; held while consumers are called */
+    pthread_cond_t moved;        /* delivered or the flights have changed */
+    _Atomic uint64_t delivered;  /* consumers know every commit up to here; read by anybody */
+    uint8_t link[HF_DIGEST_LEN]; /* the chain after that commit */
+    struct hf_flight flights;    /* the list's head */
     struct hf_consumer *consumers;
     size_t count;
 };
@@ -433,18 +437,51 @@ void hf_feed_abandon(struct hf_feed *feed, struct hf_flight *flight);
 HF_STATUS hf_feed_deliver(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                           struct hf_flight *flight, uint64_t seq,
                           const struct hf_opened_view *views, size_t count);
-/* Hands over what the store has and the consumers have not, up to seq at least. */
-HF_STATUS hf_feed_catch_up(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
-                           uint64_t seq);
 /* One record to whoever wants its kind; during unlock, when nobody else feeds. */
 HF_STATUS hf_feed_apply(struct hf_feed *feed, struct hf_op *op, const struct hf_opened_view *view);
 /* Around many calls of hf_feed_apply() by one thread. */
 void hf_feed_begin(struct hf_feed *feed);
 void hf_feed_end(struct hf_feed *feed);
 void hf_feed_clear(struct hf_feed *feed);
-/* Everything up to seq is known: after an unlock. */
-void hf_feed_start(struct hf_feed *feed, uint64_t seq);
+/* Everything up to this head is known: after an unlock. */
+void hf_feed_start(struct hf_feed *feed, const struct hf_head *head);
+/* The same; lock is held. */
+void hf_feed_move(struct hf_feed *feed, uint64_t seq, const uint8_t link[HF_DIGEST_LEN]);
+/* Views of committed records to roots and consumers; lock is held. The status is a consumer's. */
+HF_STATUS hf_feed_tell(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
+                       const struct hf_opened_view *views, size_t count);
 uint64_t hf_feed_wait(struct hf_feed *feed, uint64_t seq, uint64_t timeout_ms);
+
+/* --- follow.c: what the store has and the consumers have not --- */
+
+/*
+ * Hands over what was committed up to seq at least. HF_CORRUPT, altered, when the log does not go
+ * on from what is known; HF_IN_DOUBT when it could not be read, since seq was committed all the
+ * same.
+ */
+HF_STATUS hf_feed_catch_up(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
+                           uint64_t seq);
+/* The same; feed.lock is held. */
+HF_STATUS hf_follow_log(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
+                        uint64_t seq);
+
+/* reload.c: the same for one whose part of the log is gone. feed.lock is held. */
+HF_STATUS hf_follow_anew(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op);
+/* A record as the store shows it now, copied. */
+struct hf_stored {
+    char *path;
+    uint64_t revision;
+    uint64_t seq;
+    struct hf_buf body;
+    bool altered; /* its body is not the one that was committed */
+};
+void hf_stored_done(struct hf_stored *items, size_t count);
+/* Tells roots and consumers; a record that does not open counts as damaged. */
+HF_STATUS hf_follow_stored(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
+                           const struct hf_stored *item);
+/* The head that a store shows, with the roots up to its own opened first. */
+HF_STATUS hf_follow_head(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
+                         uint64_t seq, struct hf_bytes sealed, struct hf_head *out);
 
 /* --- damage: records that do not open --- */
 
@@ -502,7 +539,7 @@ HF_STATUS hf_seal_enter(struct hf_seal *seal, struct hf_op *op, struct hf_unlock
 struct hf_unlocked *hf_seal_try_enter(struct hf_seal *seal);
 void hf_seal_leave(struct hf_seal *seal);
 /* Everybody may enter from now on. change_lock is held. Takes over unlocked. */
-void hf_seal_start(struct hf_seal *seal, struct hf_unlocked *unlocked, uint64_t seq);
+void hf_seal_start(struct hf_seal *seal, struct hf_unlocked *unlocked, const struct hf_head *head);
 
 /* Being inside; a local of this type leaves on every way out. */
 struct hf_inside {
@@ -541,6 +578,9 @@ HF_STATUS hf_unlock(struct hf_seal *seal, struct hf_op *op, struct hf_protector 
 
 /* --- history.c --- */
 
+/* One entry of the log: the links it keeps are those that follow from *link, which moves on. */
+HF_STATUS hf_history_step(struct hf_unlocked *unlocked, struct hf_op *op,
+                          const struct hf_logged_batch *batch, uint8_t link[HF_DIGEST_LEN]);
 /*
  * Recomputes the chain over the log: from seq and link as known, up to head. HF_NOT_FOUND when the
  * log does not reach back to seq, HF_CORRUPT when it does not lead to the head.

@@ -298,7 +298,7 @@ struct hf_status hf_unlock(struct hf_seal *seal, struct hf_op *op, struct hf_pro
     if (seal->apart == NULL) {
         report_opened(seal, op, hf_pin_keep(seal, unlocked, op, &head));
     }
-    hf_seal_start(seal, HF_TAKE(unlocked), head.seq);
+    hf_seal_start(seal, HF_TAKE(unlocked), &head);
     *out_slot = slot;
     return HF_SUCCESS;
 }

@@ -5,7 +5,6 @@
 #include "service/internal.h"
 
 #define ATTEMPTS      16
-#define FOLLOW_MS     1000
 #define RESULT_FORMAT 1
 
 void hf_control_answer(struct hf_control *control, uint32_t number)
@@ -131,17 +130,14 @@ static struct hf_status recall(struct hf_control *control, struct hf_op *op, str
 }
 
 /*
- * Who was first has committed, but may not have told the consumers yet; until then staging again
- * would build on the same old state and conflict again.
+ * Who was first, on this node or another, has committed, but may not have told the consumers yet;
+ * until then staging again would build on the same old state and conflict again.
  */
 static struct hf_status follow(struct hf_control *control, struct hf_op *op)
 {
-    struct hf_seal *seal = control->call.service->seal;
-    struct hf_store_state state;
+    uint64_t seq = 0;
 
-    HF_TRY(hf_engine_state(hf_seal_engine(seal), op, &state, NULL));
-    (void)hf_seal_wait(seal, state.seq > 0 ? state.seq - 1 : 0, FOLLOW_MS);
-    return HF_SUCCESS;
+    return hf_seal_follow(control->call.service->seal, op, &seq);
 }
 
 /* Keeps trying while others are first. */

@@ -37,6 +37,7 @@ int plain_setup(void **state)
 {
     struct plain_world *world = hf_alloc(sizeof *world);
     struct hf_store_state store = { .seq = 1 };
+    const struct hf_head head = { .seq = 1 };
 
     *state = world;
     hf_env_system(&world->env);
@@ -45,7 +46,7 @@ int plain_setup(void **state)
     world->unlocked = plain_other(world, 0, 0xa0);
     memcpy(store.store_id, world->unlocked->store_id, HF_STORE_ID_LEN);
     assert_ok(&world->op, hf_seal_new(world->crypto, &world->op, NULL, NULL, &store, &world->seal));
-    hf_seal_start(world->seal, world->unlocked, 1);
+    hf_seal_start(world->seal, world->unlocked, &head);
     return 0;
 }
 

@@ -185,6 +185,9 @@ static struct hf_status show_changed(const struct following *following,
     case TAMPER_LOG_PATH:
         changes[0].path = "key/other/path";
         break;
+    case TAMPER_LOG_BODY:
+        changes[0].body = hf_bytes_of_text("not what was sealed");
+        break;
     case TAMPER_LOG_DROP:
         free(changes);
         return HF_SUCCESS;

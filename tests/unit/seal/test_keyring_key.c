@@ -76,7 +76,7 @@ static void the_documented_main_key_opens_the_documented_keyring_key(void **stat
 
     world_new_engine(&world, 0xa0);
     plain->seal->engine = world.engine;
-    hf_feed_start(&plain->seal->feed, 0);
+    hf_feed_start(&plain->seal->feed, &(struct hf_head){ 0 });
     assert_ok(op, hf_txn_new(plain->seal, op, &txn));
     stage_hex(plain, txn, HF_KIND_MAIN_KEY, "main/main", main_vector);
     stage_hex(plain, txn, HF_KIND_MAIN_VERSION, "main/main/0000000001", main_version_vector);

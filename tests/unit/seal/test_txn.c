@@ -160,7 +160,7 @@ static void the_digest_of_a_request_is_as_documented(void **state)
 
     world_new_engine(&world, 0xa0);
     plain->seal->engine = world.engine;
-    hf_feed_start(&plain->seal->feed, 0);
+    hf_feed_start(&plain->seal->feed, &(struct hf_head){ 0 });
     assert_ok(&plain->op, hf_txn_new(plain->seal, &plain->op, &txn));
     hf_txn_asked(txn, "cert:alice", hf_bytes_of_text("rotate orders"));
     assert_ok(&plain->op, put(txn, &plain->op, "key/a", 0, "x"));
@@ -321,23 +321,44 @@ static void an_altered_record_in_the_feed_is_told_and_passed_over(void **state)
     struct world *world = *state;
     struct world second;
     struct diary diary;
+
+    diary_init(&diary);
+    diary_attach(&diary, world->seal, HF_KIND_KEY);
+    open_second(world, &second);
+    assert_ok(&second.op, world_put(&second, HF_KIND_KEY, "key/x", 0, "x1"));
+    assert_ok(&second.op, world_put(&second, HF_KIND_KEY, "key/y", 0, "y1"));
+    tamper_log(world->tamper, 2, TAMPER_LOG_BODY);
+    assert_ok(&world->op, world_put(world, HF_KIND_KEY, "key/z", 0, "z1"));
+    diary_expect(&diary, "key/y@1=y1 key/z@1=z1");
+    assert_int_equal(hf_seal_damage(world->seal, NULL, NULL), 1);
+    assert_int_equal(hf_seal_seq(world->seal), 4);
+    hf_seal_free(second.seal);
+    hf_seal_free(world->seal);
+    world->seal = NULL;
+    diary_done(&diary);
+}
+
+/* An engine takes anything, but nobody builds on it. */
+static void a_commit_outside_of_the_chain_is_not_followed(void **state)
+{
+    struct world *world = *state;
+    struct diary diary;
     struct hf_change junk = { .path = "key/junk", .body = hf_bytes_of_text("not sealed") };
     struct hf_batch batch = { .request_id = request(9), .changes = &junk, .count = 1 };
     struct hf_commit commit;
 
     diary_init(&diary);
     diary_attach(&diary, world->seal, HF_KIND_KEY);
-    open_second(world, &second);
-    /* An engine takes anything; without a linker the head stays that of the commit before. */
+    /* Without a linker the head stays that of the commit before. */
     hf_commit_init(&commit);
     assert_ok(&world->op, hf_engine_apply(world->memory, &world->op, &batch, &commit));
     hf_commit_done(&commit);
-    assert_ok(&world->op, hf_feed_catch_up(world->seal, world->seal->unlocked, &world->op, 2));
-    assert_int_equal(hf_seal_damage(world->seal, NULL, NULL), 1);
-    assert_int_equal(hf_seal_seq(world->seal), 2);
-    /* And with a head that is not the one before, nobody can go on. */
+    assert_fails(&world->op, hf_feed_catch_up(world->seal, world->seal->unlocked, &world->op, 2),
+                 HF_IN_DOUBT);
+    assert_non_null(strstr(world->op.text, "the change log is altered at commit 2"));
+    assert_int_equal(hf_seal_seq(world->seal), 1);
+    diary_expect(&diary, "");
     assert_fails(&world->op, world_put(world, HF_KIND_KEY, "key/z", 0, "z1"), HF_CORRUPT);
-    hf_seal_free(second.seal);
     hf_seal_free(world->seal);
     world->seal = NULL;
     diary_done(&diary);
@@ -649,6 +670,7 @@ int main(void)
         WORLD(a_doubt_holds_up_nobody_else),
         WORLD(what_another_node_committed_comes_first),
         WORLD(an_altered_record_in_the_feed_is_told_and_passed_over),
+        WORLD(a_commit_outside_of_the_chain_is_not_followed),
         WORLD(a_consumer_that_fails_is_heard_and_holds_nobody_up),
         WORLD(a_thread_that_may_not_wait_is_told_to_come_later),
         WORLD(a_record_that_is_too_large_is_refused_when_it_is_staged),
