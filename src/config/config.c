@@ -271,6 +271,7 @@ static struct hf_status take_database(struct hf_op *op, cfg_t *cfg, struct hf_co
     config->store_synchronous = (unsigned)cfg_getint(cfg, "synchronous");
     config->store_allow_fewer = text_is(cfg, "when_fewer", "allow");
     if (strcmp(config->store_engine, "postgres") == 0) {
+        config->store_mirror = path_below(directory, cfg_getstr(cfg, "mirror"));
         status = hf_config_database(op, &settings, &config->store_hosts);
     }
     free_texts(settings.hosts);
@@ -532,6 +533,7 @@ void hf_config_free(struct hf_config *config)
     free(config->owner);
     free(config->store_engine);
     free(config->store_directory);
+    free(config->store_mirror);
     free_texts(config->store_hosts);
     free(config->pin_file);
     free(config->audit_directory);

@@ -49,6 +49,7 @@ struct hf_config {
     char **store_hosts; /* of engine postgres: connection strings; NULL-terminated */
     unsigned store_synchronous;
     bool store_allow_fewer;
+    char *store_mirror; /* of engine postgres: where its local copy is kept; else NULL */
     char *audit_directory, *audit_key_file;
     bool audit_go_on_when_full;
     uint64_t audit_max_file_bytes;

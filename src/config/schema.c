@@ -33,6 +33,8 @@ const struct row hf_config_rows[] = {
       "What this node remembers of the store, outside of it: id, root commitment, highest head." },
     { "store", "hosts", ROW_TEXTS, NULL, NULL, 0, 0,
       "Of engine postgres: its database hosts, such as { \"db1:5432\", \"db2:5432\" }." },
+    { "store", "mirror", ROW_PATH, "mirror", NULL, 0, 0,
+      "Of engine postgres: the local copy that keys are opened from, also without a database." },
     { "store", "database", ROW_TEXT, "holdfast", NULL, 0, 0, "The database on them." },
     { "store", "user", ROW_TEXT, "holdfast", NULL, 0, 0, "The role that owns its tables." },
     { "store", "passfile", ROW_PATH, NULL, NULL, 0, 0,

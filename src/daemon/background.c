@@ -192,13 +192,16 @@ struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op
 
 void hf_node_stop_background(struct hf_node *node)
 {
-    if (!node->background_runs) {
-        return;
-    }
     pthread_mutex_lock(&node->lock);
     node->stopping = true;
-    pthread_cond_signal(&node->wake);
+    pthread_cond_broadcast(&node->wake);
     pthread_mutex_unlock(&node->lock);
-    pthread_join(node->background, NULL);
-    node->background_runs = false;
+    if (node->background_runs) {
+        pthread_join(node->background, NULL);
+        node->background_runs = false;
+    }
+    if (node->follower_runs) {
+        pthread_join(node->follower, NULL);
+        node->follower_runs = false;
+    }
 }

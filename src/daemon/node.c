@@ -32,6 +32,7 @@ static struct hf_status open_store(struct hf_node *node, struct hf_op *op)
         .hosts = (const char *const *)config->store_hosts,
         .synchronous = config->store_synchronous,
         .allow_fewer = config->store_allow_fewer,
+        .mirror = config->store_mirror,
     };
 
     HF_TRY(hf_engine_open(op, &settings, &node->engine));
@@ -164,6 +165,42 @@ struct hf_status hf_node_new(struct hf_op *op, struct hf_env *env, const struct 
 
 /* --- unlocking at start --- */
 
+/*
+ * Whoever altered the copy of a shared store has not altered the store: one copy made anew is tried
+ * before anything is refused. False when that was no help, or this is no copy.
+ */
+static bool renew_copy(struct hf_node *node)
+{
+    struct hf_mirror_info info;
+    struct hf_op op;
+
+    hf_op_init(&op, node->env);
+    if (!hf_mirror_info(node->engine, &info) || info.copies > 0) {
+        return false;
+    }
+    if (hf_mirror_renew(node->engine, &op).code != HF_OK) {
+        HF_ERROR(node->env, "%s", op.text);
+        return false;
+    }
+    return true;
+}
+
+/* From the store's copy, or from another one where this one is altered. */
+static struct hf_status unlock_whole(struct hf_node *node, struct hf_op *op,
+                                     struct hf_protector *protector, struct hf_slot_info *out)
+{
+    struct hf_status status = hf_seal_unlock(node->seal, op, protector, out);
+    bool is_altered = status.code == HF_CORRUPT ||
+                      (status.code == HF_OK && hf_seal_damage(node->seal, NULL, NULL) > 0);
+
+    if (!is_altered || !renew_copy(node)) {
+        return status;
+    }
+    hf_op_clear(op);
+    hf_seal_lock(node->seal);
+    return hf_seal_unlock(node->seal, op, protector, out);
+}
+
 static struct hf_status try_slot(struct hf_node *node, struct hf_op *op,
                                  const struct hf_config_slot *slot)
 {
@@ -172,7 +209,7 @@ static struct hf_status try_slot(struct hf_node *node, struct hf_op *op,
     struct hf_slot_info opened = { 0 };
 
     HF_TRY(hf_protector_open(node->crypto, op, &settings, &protector));
-    HF_TRY(hf_seal_unlock(node->seal, op, protector, &opened));
+    HF_TRY(unlock_whole(node, op, protector, &opened));
     HF_INFO(node->env, "slot %s has opened the root key", opened.name);
     /* For status only: the node serves without it. */
     if (hf_seal_slot_proven(node->seal, op, opened.id).code != HF_OK) {
@@ -226,6 +263,7 @@ struct hf_status hf_node_start(struct hf_node *node, struct hf_op *op)
     }
     HF_TRY(hf_node_listen(node, op));
     HF_TRY(hf_net_start(node->net, op));
+    HF_TRY(hf_node_start_following(node, op));
     return hf_node_start_background(node, op);
 }
 

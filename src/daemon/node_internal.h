@@ -63,6 +63,8 @@ struct hf_node {
 
     pthread_t background;
     bool background_runs;
+    pthread_t follower;
+    bool follower_runs;
     pthread_mutex_t lock; /* guards stopping */
     pthread_cond_t wake;
     bool stopping;
@@ -113,4 +115,10 @@ struct hf_chores {
 /* Does what is due: the background thread calls it once a second, or again at once. */
 void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores);
 struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op);
+/* And the thread that follows. */
 void hf_node_stop_background(struct hf_node *node);
+
+/* --- follow.c: for a store that other nodes change too --- */
+struct hf_status hf_node_start_following(struct hf_node *node, struct hf_op *op);
+/* One look at the store; last holds what the log was told last. */
+void hf_node_follow(struct hf_node *node, struct hf_op *op, char last[HF_OP_TEXT_MAX]);

@@ -1,8 +1,10 @@
 /* The status items that only the daemon can tell: certificates, offline secrets, listeners. */
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "daemon/node_internal.h"
@@ -61,6 +63,54 @@ static void tell_listener(struct hf_node *node, const struct listener *listener,
     }
 }
 
+static void tell_copy_problem(const struct hf_mirror_info *info, enum hf_light light,
+                              const char *what, const struct telling *telling)
+{
+    HF_AUTO_STRING text = NULL;
+    char since[32] = "";
+    time_t seconds = (time_t)(info->since_ms / 1000);
+    struct tm utc;
+
+    if (gmtime_r(&seconds, &utc) != NULL) {
+        (void)strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+    text = hf_format("%s since %s; keys are opened from the copy, as of commit %" PRIu64 ": %s",
+                     what, since, info->seq, info->text);
+    tell(telling, light, "mirror", text);
+}
+
+/* Where the local copy of a shared store stands. */
+static void tell_copy(struct hf_node *node, const struct telling *telling)
+{
+    struct hf_mirror_info info;
+    HF_AUTO_STRING text = NULL;
+
+    if (!hf_mirror_info(node->engine, &info)) {
+        return;
+    }
+    switch (info.problem) {
+    case HF_MIRROR_FINE:
+        text =
+            info.seq < info.behind_seq
+                ? hf_format("the copy of the store stands at commit %" PRIu64 ", %" PRIu64
+                            " behind the store",
+                            info.seq, info.behind_seq - info.seq)
+                : hf_format("the copy of the store stands at commit %" PRIu64 ", as the store does",
+                            info.seq);
+        tell(telling, HF_GREEN, "mirror", text);
+        break;
+    case HF_MIRROR_AWAY:
+        tell_copy_problem(&info, HF_AMBER, "the store does not answer", telling);
+        break;
+    case HF_MIRROR_REFUSED:
+        tell_copy_problem(&info, HF_RED, "the store is not followed", telling);
+        break;
+    case HF_MIRROR_LOCAL:
+        tell_copy_problem(&info, HF_RED, "the copy of the store cannot be written", telling);
+        break;
+    }
+}
+
 /* The offline slot's secret must leave this machine: amber while D/offline holds a file. */
 static void tell_offline(struct hf_node *node, const struct telling *telling)
 {
@@ -116,6 +166,7 @@ void hf_node_status(void *context, void (*visit)(void *context, const struct hf_
     for (size_t i = 0; i < node->config->listener_count; i++) {
         tell_listener(node, &node->listeners[i], &telling);
     }
+    tell_copy(node, &telling);
     tell_offline(node, &telling);
     tell_key_files(node, &telling);
 }
