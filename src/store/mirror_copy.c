@@ -133,9 +133,8 @@ static void count_copy(struct hf_mirror *mirror)
     pthread_mutex_unlock(&mirror->lock);
 }
 
-/* Nobody else makes one at the same time: a daemon that was left over, perhaps. */
-static struct hf_status make_locked(struct hf_mirror *mirror, struct hf_op *op,
-                                    struct hf_engine *behind)
+static struct hf_status make_from(struct hf_mirror *mirror, struct hf_op *op,
+                                  struct hf_engine *behind)
 {
     HF_AUTO_STRING file = hf_format("%s.new", mirror->file);
     struct hf_status status;
@@ -157,10 +156,10 @@ static struct hf_status make_locked(struct hf_mirror *mirror, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+/* Nobody else has the directory: a daemon that was left over, perhaps. */
 static struct hf_status make_alone(struct hf_mirror *mirror, struct hf_op *op,
                                    struct hf_engine *behind)
 {
-    struct hf_status status;
     int lock = -1;
 
     /* The copy that is open has the lock of the directory. */
@@ -169,8 +168,15 @@ static struct hf_status make_alone(struct hf_mirror *mirror, struct hf_op *op,
         HF_TRY(hf_sqlite_lock(op, mirror->directory, &lock));
         (void)close(lock);
     }
-    status = make_locked(mirror, op, behind);
-    return status;
+    return make_from(mirror, op, behind);
+}
+
+/* Keeps what failed, and says what it was for. */
+static struct hf_status fail_making(struct hf_op *op, struct hf_status failed, const char *why)
+{
+    HF_AUTO_STRING reason = hf_strdup(op->text);
+
+    return hf_fail(op, failed.code, "%.140s; it could not be made anew: %.140s", why, reason);
 }
 
 struct hf_status hf_mirror_make_copy(struct hf_mirror *mirror, struct hf_op *op, const char *why)
@@ -179,18 +185,14 @@ struct hf_status hf_mirror_make_copy(struct hf_mirror *mirror, struct hf_op *op,
     struct hf_engine *behind = NULL;
     struct hf_status status = hf_mirror_reach(mirror, op, &behind);
 
-    if (status.code != HF_OK) {
-        HF_AUTO_STRING reason = hf_strdup(op->text);
-
-        return hf_fail(op, status.code,
-                       "%.100s, and it cannot be made anew while the store does not answer: %.150s",
-                       why, reason);
+    if (status.code == HF_OK) {
+        HF_WARNING(mirror->env, "%s; making it anew", why);
+        if (op->deadline_ms == 0) {
+            op->deadline_ms = hf_env_boottime_ms(op->env) + MAKE_MS;
+        }
+        status = make_alone(mirror, op, behind);
+        op->deadline_ms = deadline_ms;
     }
-    HF_WARNING(mirror->env, "%s; making it anew", why);
-    if (op->deadline_ms == 0) {
-        op->deadline_ms = hf_env_boottime_ms(op->env) + MAKE_MS;
-    }
-    status = make_alone(mirror, op, behind);
-    op->deadline_ms = deadline_ms;
-    return status;
+    return status.code == HF_OK || status.code == HF_WRONG_STATE ? status
+                                                                 : fail_making(op, status, why);
 }
