@@ -21,10 +21,12 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
                                          " WHERE path > $1 ORDER BY path LIMIT $2" },
     [HF_PG_LOG] = { "log", "SELECT seq, epoch, realtime_ms, note, request_id, principal, digest,"
                            " result FROM batch WHERE seq > $1 ORDER BY seq LIMIT $2" },
+    /* No join: a planner that expects many changes would read all records for a few. */
     [HF_PG_LOG_CHANGES] = { "log_changes",
-                            "SELECT c.seq, c.path, c.revision, c.digest, c.link, r.body"
-                            " FROM change c LEFT JOIN record r"
-                            " ON r.path = c.path AND r.revision = c.revision"
+                            "SELECT c.seq, c.path, c.revision, c.digest, c.link,"
+                            " (SELECT r.body FROM record r"
+                            "  WHERE r.path = c.path AND r.revision = c.revision)"
+                            " FROM change c"
                             " WHERE c.seq > $1 AND c.seq <= $2 ORDER BY c.seq, c.ordinal" },
     [HF_PG_RECALL] = { "recall", "SELECT b.seq, b.epoch, b.principal, b.digest, b.result,"
                                  " s.seq, " WATERMARK " FROM state s"
