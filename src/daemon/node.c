@@ -35,8 +35,13 @@ static struct hf_status open_store(struct hf_node *node, struct hf_op *op)
         .mirror = config->store_mirror,
     };
 
+    struct hf_mirror_guard guard;
+
     HF_TRY(hf_engine_open(op, &settings, &node->engine));
-    return hf_seal_open(node->crypto, op, node->engine, config->pin_file, &node->seal);
+    HF_TRY(hf_seal_open(node->crypto, op, node->engine, config->pin_file, &node->seal));
+    guard = hf_seal_guard(node->seal);
+    hf_mirror_set_guard(node->engine, &guard);
+    return HF_SUCCESS;
 }
 
 static struct hf_status open_audit(struct hf_node *node, struct hf_op *op)
@@ -313,6 +318,9 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
     hf_keys_free(node->keys);
     hf_audit_free(node->audit);
     hf_pkey_free(node->audit_signer);
+    if (node->engine != NULL) {
+        hf_mirror_set_guard(node->engine, NULL);
+    }
     hf_seal_free(node->seal);
     hf_engine_free(node->engine);
     hf_crypto_free(node->crypto);

@@ -352,6 +352,11 @@ HF_STATUS hf_seal_notes(struct hf_seal *seal, struct hf_op *op, uint64_t from, s
  * instead. Waits.
  */
 HF_STATUS hf_seal_follow(struct hf_seal *seal, struct hf_op *op, uint64_t *out_seq);
+/*
+ * For a mirror under the seal: checks the chain of what it is about to copy, while the seal is
+ * open. What is copied while it is locked is checked by the unlock. The seal must outlive its use.
+ */
+struct hf_mirror_guard hf_seal_guard(struct hf_seal *seal);
 /* Blocks until a commit beyond seq or until the timeout; gives the seq now. For the feeder. */
 uint64_t hf_seal_wait(struct hf_seal *seal, uint64_t seq, uint64_t timeout_ms);
 

@@ -528,6 +528,10 @@ struct hf_seal {
     struct hf_feed feed;
     struct hf_damage damage;
     struct hf_apart *apart; /* not NULL while it is opened apart: for what is found */
+
+    /* Of the guard, which is asked by one thread at a time. */
+    struct hf_head guarded; /* the last commit that was checked */
+    bool is_guarded;
 };
 
 HF_STATUS hf_seal_new(struct hf_crypto *crypto, struct hf_op *op, struct hf_engine *engine,

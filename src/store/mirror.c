@@ -521,6 +521,23 @@ bool hf_mirror_info(struct hf_engine *engine, struct hf_mirror_info *out)
     return true;
 }
 
+/* Who follows now has the old one: it is waited for. */
+void hf_mirror_set_guard(struct hf_engine *engine, const struct hf_mirror_guard *guard)
+{
+    struct hf_mirror *mirror = hf_mirror_of(engine);
+
+    if (engine->ops != &hf_mirror_engine) {
+        return;
+    }
+    pthread_mutex_lock(&mirror->lock);
+    while (mirror->busy) {
+        hf_assert(pthread_cond_wait(&mirror->freed, &mirror->lock) == 0);
+    }
+    mirror->guard = guard != NULL ? *guard : (struct hf_mirror_guard){ 0 };
+    pthread_cond_signal(&mirror->freed);
+    pthread_mutex_unlock(&mirror->lock);
+}
+
 const struct hf_engine_ops hf_mirror_engine = {
     .name = "mirror",
     .open = mirror_open,

@@ -30,6 +30,7 @@ struct hf_mirror {
     bool busy;         /* somebody follows */
     uint64_t tried_ms; /* boottime, when opening the engine behind last failed; 0: it has not */
     struct hf_mirror_info info;
+    struct hf_mirror_guard guard; /* check is NULL: there is none */
 };
 
 static inline struct hf_mirror *hf_mirror_of(struct hf_engine *engine)

@@ -182,17 +182,36 @@ struct hf_status hf_mirror_reach(struct hf_mirror *mirror, struct hf_op *op, str
 /* What the copy asks for the log. */
 struct reading {
     struct hf_engine *behind;
+    const struct hf_mirror_guard *guard; /* NULL: there is none */
+    uint64_t seq;                        /* of the copy */
+    struct hf_op *op;
     hf_log_visitor visit;
     void *visitor;
-    bool refused; /* by the copy, of what it was shown */
+    bool refused; /* by the copy or the guard, of what it was shown */
+    bool altered; /* by the guard */
     bool failed;  /* the engine did not show it */
 };
+
+static struct hf_status ask_guard(struct reading *reading, const struct hf_logged_batch *batch)
+{
+    struct hf_status status = HF_SUCCESS;
+
+    /* The last batch of the copy is shown as well, to be compared. */
+    if (reading->guard != NULL && batch->seq > reading->seq) {
+        status = reading->guard->check(reading->guard->context, reading->op, batch);
+    }
+    reading->altered = status.code != HF_OK;
+    return status;
+}
 
 static struct hf_status pass_on(void *context, const struct hf_logged_batch *batch)
 {
     struct reading *reading = context;
-    struct hf_status status = reading->visit(reading->visitor, batch);
+    struct hf_status status = ask_guard(reading, batch);
 
+    if (status.code == HF_OK) {
+        status = reading->visit(reading->visitor, batch);
+    }
     reading->refused = status.code != HF_OK;
     return status;
 }
@@ -204,6 +223,7 @@ static struct hf_status read_log(void *context, struct hf_op *op, uint64_t from,
     uint64_t deadline_ms = op->deadline_ms;
     struct hf_status status;
 
+    reading->op = op;
     reading->visit = visit;
     reading->visitor = visitor;
     limit(op, READ_MS);
@@ -213,12 +233,28 @@ static struct hf_status read_log(void *context, struct hf_op *op, uint64_t from,
     return status;
 }
 
+static struct hf_status begin_guard(struct hf_mirror *mirror, struct hf_op *op,
+                                    struct reading *reading)
+{
+    HF_AUTO(buf) head = hf_buf_new();
+    struct hf_store_state state;
+
+    if (mirror->guard.check == NULL) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_engine_state(mirror->copy, op, &state, head));
+    reading->guard = &mirror->guard;
+    reading->seq = state.seq;
+    return mirror->guard.begin(mirror->guard.context, op, state.seq, hf_buf_bytes(head));
+}
+
 static struct hf_status take_log(struct hf_mirror *mirror, struct hf_op *op,
                                  struct reading *reading)
 {
     const struct hf_sqlite_source source = { read_log, reading };
     uint64_t seq = 0;
 
+    HF_TRY(begin_guard(mirror, op, reading));
     HF_TRY(hf_sqlite_follow(mirror->copy, op, &source, &seq));
     atomic_store(&mirror->seq, seq);
     return HF_SUCCESS;
@@ -274,7 +310,7 @@ static struct hf_status take_news(struct hf_mirror *mirror, struct hf_op *op,
         return make_from_snapshot(mirror, op,
                                   "the store's change log begins after what the copy has");
     }
-    if (status.code == HF_WRONG_STATE) {
+    if (status.code == HF_WRONG_STATE || reading.altered) {
         return refuse(mirror, op);
     }
     return reading.failed ? away(mirror, op) : mend(mirror, op, status);

@@ -323,6 +323,20 @@ struct hf_mirror_info {
 bool hf_mirror_info(struct hf_engine *engine, struct hf_mirror_info *out);
 
 /*
+ * Whoever can check the chain is asked before a stretch of the log is taken over: begin is told
+ * where the copy stands, then check is shown each batch. A failure leaves the copy as it was, and
+ * the store counts as one that is not to be followed. Both may run on a thread of the engine, never
+ * twice at the same time, and must not call the engine.
+ */
+struct hf_mirror_guard {
+    struct hf_status (*begin)(void *context, struct hf_op *op, uint64_t seq, struct hf_bytes head);
+    struct hf_status (*check)(void *context, struct hf_op *op, const struct hf_logged_batch *batch);
+    void *context;
+};
+/* NULL: nobody is asked any more. Does nothing for another engine. */
+void hf_mirror_set_guard(struct hf_engine *engine, const struct hf_mirror_guard *guard);
+
+/*
  * The failing engine is a wrapper for tests: it passes calls on to another engine and fails the
  * n-th of them as told.
  */

@@ -298,6 +298,83 @@ static void a_look_that_fails_tells_nothing_twice(void **state)
     pair_close(&pair);
 }
 
+/* --- with a mirror under the seal --- */
+
+/* The world's store is behind a mirror from now on; the tampering engine lies to the mirror. */
+static void put_mirror_under(struct world *world)
+{
+    HF_AUTO_STRING directory = hf_format("%s/mirror", world->directory);
+    struct hf_mirror_guard guard;
+
+    hf_seal_free(world->seal);
+    world->seal = NULL;
+    assert_ok(&world->op, hf_mirror_new(&world->op, world->engine, directory, &world->engine));
+    world_reopen(world);
+    guard = hf_seal_guard(world->seal);
+    hf_mirror_set_guard(world->engine, &guard);
+    assert_ok(&world->op, world_unlock(world));
+}
+
+static void a_mirror_copies_nothing_that_is_not_chained(void **state)
+{
+    static const enum tamper_log lies[] = { TAMPER_LOG_DIGEST, TAMPER_LOG_LINK, TAMPER_LOG_NOTE,
+                                            TAMPER_LOG_PATH };
+    struct world *world = *state;
+    struct pair pair;
+    struct hf_mirror_info info;
+    uint64_t seq = 0;
+
+    put_mirror_under(world);
+    pair_open(&pair, state);
+    put_with_note(&pair.other, "key/a");
+    put_note_alone(&pair.other);
+    for (size_t i = 0; i < HF_COUNT(lies); i++) {
+        tamper_log(world->tamper, 2, lies[i]);
+        assert_fails(&world->op, hf_mirror_follow(world->engine, &world->op, &seq), HF_WRONG_STATE);
+        assert_non_null(strstr(world->op.text, "the change log is altered at commit 2"));
+        assert_true(hf_mirror_info(world->engine, &info));
+        assert_int_equal(info.seq, 1);
+        assert_int_equal(info.problem, HF_MIRROR_REFUSED);
+        assert_ok(&world->op, follow(world));
+        diary_expect(&pair.diary, "");
+    }
+    tamper_log(world->tamper, 3, TAMPER_LOG_NOTE);
+    assert_fails(&world->op, hf_mirror_follow(world->engine, &world->op, &seq), HF_WRONG_STATE);
+    tamper_reset(world->tamper);
+    assert_ok(&world->op, hf_mirror_follow(world->engine, &world->op, &seq));
+    assert_int_equal(seq, 3);
+    assert_ok(&world->op, follow(world));
+    diary_expect(&pair.diary, "key/a@1=x");
+    put(world, "key/a", 1, "a2");
+    diary_expect(&pair.diary, "key/a@2=a2");
+    hf_mirror_set_guard(world->engine, NULL);
+    pair_close(&pair);
+}
+
+static void a_rotation_of_the_root_passes_the_guard(void **state)
+{
+    struct world *world = *state;
+    struct pair pair;
+    HF_AUTO(txn) begin = NULL;
+    struct hf_txn_commit commit;
+    uint64_t seq = 0;
+
+    put_mirror_under(world);
+    pair_open(&pair, state);
+    assert_ok(&pair.other.op, hf_txn_new(pair.other.seal, &pair.other.op, &begin));
+    assert_ok(&pair.other.op, hf_seal_root_stage(pair.other.seal, &pair.other.op, begin, NULL));
+    assert_ok(&pair.other.op, hf_txn_commit(begin, &pair.other.op, &commit));
+    put(&pair.other, "key/a", 0, "a1");
+    put(world, "key/b", 0, "b1");
+    diary_expect(&pair.diary, "key/a@1=a1 key/b@1=b1");
+    put(&pair.other, "key/a", 1, "a2");
+    assert_ok(&world->op, hf_mirror_follow(world->engine, &world->op, &seq));
+    assert_ok(&world->op, follow(world));
+    diary_expect(&pair.diary, "key/a@2=a2");
+    hf_mirror_set_guard(world->engine, NULL);
+    pair_close(&pair);
+}
+
 /* --- many threads on two nodes --- */
 
 #define ROUNDS 80
@@ -429,6 +506,8 @@ int main(void)
         WORLD(without_the_log_all_records_are_read_and_the_new_ones_told),
         WORLD(what_is_committed_while_all_records_are_read_is_told_too),
         WORLD(a_look_that_fails_tells_nothing_twice),
+        WORLD(a_mirror_copies_nothing_that_is_not_chained),
+        WORLD(a_rotation_of_the_root_passes_the_guard),
         WORLD(two_nodes_are_told_the_same_in_the_same_order),
     };
 
