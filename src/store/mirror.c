@@ -342,36 +342,42 @@ static char *copy_text(const char *text)
     return text != NULL ? hf_strdup(text) : NULL;
 }
 
-static void keep_settings(struct hf_mirror *mirror, const struct hf_store_settings *settings)
+static char **copy_texts(const char *const *texts)
 {
     size_t count = 0;
-    char **hosts;
+    char **copies;
 
-    mirror->settings = *settings;
-    mirror->settings.mirror = NULL;
-    mirror->settings.create = false;
-    mirror->settings.engine = copy_text(settings->engine);
-    mirror->settings.directory = copy_text(settings->directory);
-    while (settings->hosts != NULL && settings->hosts[count] != NULL) {
+    while (texts != NULL && texts[count] != NULL) {
         count++;
     }
-    hosts = hf_alloc_array(count + 1, sizeof *hosts);
+    copies = hf_alloc_array(count + 1, sizeof *copies);
     for (size_t i = 0; i < count; i++) {
-        hosts[i] = hf_strdup(settings->hosts[i]);
+        copies[i] = hf_strdup(texts[i]);
     }
-    mirror->settings.hosts = (const char *const *)hosts;
+    return copies;
+}
+
+static void keep_settings(struct hf_mirror *mirror, const struct hf_store_settings *settings)
+{
+    mirror->behind_engine = copy_text(settings->engine);
+    mirror->behind_directory = copy_text(settings->directory);
+    mirror->behind_hosts = copy_texts(settings->hosts);
+    mirror->settings = *settings;
+    mirror->settings.engine = mirror->behind_engine;
+    mirror->settings.directory = mirror->behind_directory;
+    mirror->settings.hosts = (const char *const *)mirror->behind_hosts;
+    mirror->settings.mirror = NULL;
+    mirror->settings.create = false;
 }
 
 static void settings_done(struct hf_mirror *mirror)
 {
-    char **hosts = (char **)(uintptr_t)mirror->settings.hosts;
-
-    for (size_t i = 0; hosts[i] != NULL; i++) {
-        free(hosts[i]);
+    for (size_t i = 0; mirror->behind_hosts[i] != NULL; i++) {
+        free(mirror->behind_hosts[i]);
     }
-    free(hosts);
-    free((char *)(uintptr_t)mirror->settings.engine);
-    free((char *)(uintptr_t)mirror->settings.directory);
+    free(mirror->behind_hosts);
+    free(mirror->behind_engine);
+    free(mirror->behind_directory);
 }
 
 static struct hf_mirror *mirror_alloc(struct hf_op *op, const struct hf_store_settings *settings)

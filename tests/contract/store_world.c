@@ -278,12 +278,12 @@ static struct hf_status dump_batch(void *context, const struct hf_logged_batch *
     hf_buf_add_format(text, "batch %" PRIu64 " epoch %" PRIu64 " at %" PRIu64 " note ", batch->seq,
                       batch->epoch, batch->realtime_ms);
     hf_hex_add(text, batch->note);
-    hf_buf_add_format(text, " asked by %s ", batch->principal);
-    hf_hex_add(text, hf_bytes_of(batch->digest, HF_DIGEST_LEN));
-    hf_buf_add_text(text, " under ");
-    hf_hex_add(text, hf_bytes_of(batch->request_id.bytes, HF_REQUEST_ID_LEN));
     hf_buf_add_text(text, " result ");
     hf_hex_add(text, batch->result);
+    hf_buf_add_text(text, " of request ");
+    hf_hex_add(text, hf_bytes_of(batch->request_id.bytes, HF_REQUEST_ID_LEN));
+    hf_buf_add_format(text, " by %s ", batch->principal);
+    hf_hex_add(text, hf_bytes_of(batch->digest, HF_DIGEST_LEN));
     for (size_t i = 0; i < batch->count; i++) {
         const struct hf_logged_change *change = &batch->changes[i];
 
