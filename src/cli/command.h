@@ -7,7 +7,7 @@
 #include "base/op.h"
 #include "client/client.h"
 
-#define CLI_OPTIONS_MAX 16
+#define CLI_OPTIONS_MAX 32
 
 struct cli_option {
     const char *name;
@@ -49,6 +49,7 @@ struct command {
 extern const struct command cli_node_commands[];
 extern const struct command cli_slot_commands[];
 extern const struct command cli_member_commands[];
+extern const struct command cli_store_commands[];
 extern const struct command cli_keyring_commands[];
 extern const struct command cli_key_commands[];
 extern const struct command cli_policy_commands[];

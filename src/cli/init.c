@@ -19,6 +19,7 @@
 struct making {
     const struct hf_init_settings *settings;
     char *directory; /* where it is built */
+    struct hf_config *config;
     struct hf_crypto *crypto;
     struct hf_engine *engine;
     struct hf_seal *seal;
@@ -64,13 +65,31 @@ static enum hf_pkey_kind main_key_kind(unsigned bits)
     return bits == 4096 ? HF_PKEY_RSA_4096 : HF_PKEY_RSA_3072;
 }
 
+/* Is the store not below the node's directory, so that it does not appear with it? */
+static bool is_elsewhere(const struct making *making)
+{
+    const struct hf_config *config = making->config;
+
+    return config != NULL &&
+           (strcmp(config->store_engine, "sqlite") != 0 ||
+            strncmp(config->store_directory, making->directory, strlen(making->directory)) != 0);
+}
+
 static struct hf_status make_store(struct hf_op *op, struct making *making)
 {
     HF_AUTO(protector) key_file = NULL;
     HF_AUTO(protector) passphrase = NULL;
-    HF_AUTO_STRING store = below(making, "store");
     HF_AUTO_STRING pin = below(making, "state/pin");
-    struct hf_store_settings settings = { .engine = "sqlite", .directory = store, .create = true };
+    struct hf_store_settings settings = {
+        .engine = making->config->store_engine,
+        .directory = making->config->store_directory,
+        .hosts = (const char *const *)making->config->store_hosts,
+        .synchronous = making->config->store_synchronous,
+        .allow_fewer = making->config->store_allow_fewer,
+        .create = true,
+        /* Then it appears with the last step, as the directory does. */
+        .arriving = is_elsewhere(making),
+    };
     struct hf_slot_plan slots[2];
     struct hf_init_plan plan = { 0 };
 
@@ -277,21 +296,29 @@ static struct hf_status make_everything(struct hf_op *op, struct making *making)
 {
     HF_TRY(hf_crypto_new(op, &making->crypto));
     HF_TRY(make_directories(op, making));
-    HF_TRY(hf_init_write_config(op, making->directory, making->settings));
+    HF_TRY(hf_init_write_config(op, making->directory, making->settings, &making->config));
     HF_TRY(make_store(op, making));
     HF_TRY(make_authority(op, making));
     HF_TRY(hf_init_make_audit_key(making->crypto, op, making->directory, &making->audit_signer));
     return make_keyring_and_policy(op, making);
 }
 
-static void close_making(struct making *making)
+/* The engine stays for its last step. */
+static void close_upper_half(struct making *making)
 {
     hf_pkey_free(making->audit_signer);
     hf_seal_free(making->seal);
-    hf_engine_free(making->engine);
-    hf_crypto_free(making->crypto);
     making->audit_signer = NULL;
     making->seal = NULL;
+}
+
+static void close_making(struct making *making)
+{
+    close_upper_half(making);
+    hf_engine_free(making->engine);
+    hf_config_free(making->config);
+    hf_crypto_free(making->crypto);
+    making->config = NULL;
     making->engine = NULL;
     making->crypto = NULL;
 }
@@ -371,6 +398,17 @@ static struct hf_status put_in_place(struct hf_op *op, const struct making *maki
                    "cannot put the node at %s: %s", directory, strerror(errno));
 }
 
+static struct hf_status settle(struct hf_op *op, const struct making *making)
+{
+    if (hf_engine_settle(making->engine, op).code == HF_OK) {
+        return HF_SUCCESS;
+    }
+    return hf_fail(op, HF_UNAVAILABLE,
+                   "%s is made, but not its store: %.300s; remove the directory and the schema "
+                   "\"..._arriving\" of the database, and begin again",
+                   making->settings->directory, op->text);
+}
+
 static void fill_in_defaults(struct hf_init_settings *settings)
 {
     settings->node = settings->node != NULL ? settings->node : "node-1";
@@ -387,13 +425,20 @@ static struct hf_status make_node(struct hf_op *op, struct making *making)
     HF_TRY(hf_init_check_directory(op, making->settings->directory));
     HF_TRY(make_beside(op, making));
     status = make_everything(op, making);
-    close_making(making);
+    close_upper_half(making);
+    if (status.code == HF_OK && !is_elsewhere(making)) {
+        hf_engine_free(making->engine);
+        making->engine = NULL;
+    }
     if (status.code == HF_OK) {
         status = put_in_place(op, making);
     }
     if (status.code != HF_OK) {
         hf_init_remove_tree(making->directory);
+    } else if (is_elsewhere(making)) {
+        status = settle(op, making);
     }
+    close_making(making);
     return status;
 }
 

@@ -18,6 +18,7 @@ struct hf_init_settings {
     const char *const *hosts;    /* names and addresses for the certificate, besides localhost */
     size_t host_count;
     bool pseudo;            /* the Hadoop listener believes user.name (loopback only) */
+    const char *store;      /* the section of holdfast.conf that says where; NULL: D/store */
     unsigned main_key_bits; /* 2048, 3072, 4096; 0: 3072 */
     bool allow_unlocked_memory;
 };

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "config/config.h"
 #include "protect/private_file.h"
 
 struct hf_status hf_init_check_directory(struct hf_op *op, const char *directory)
@@ -114,6 +113,9 @@ static void add_top(const struct hf_init_settings *settings, const char *maker, 
         hf_buf_add_format(out, "owner = \"%s\"\n", settings->owner);
     }
     hf_buf_add_text(out, "\n");
+    if (settings->store != NULL) {
+        hf_buf_add_format(out, "%s\n", settings->store);
+    }
     if (settings->allow_unlocked_memory) {
         hf_buf_add_text(out, "memory {\n    allow_unlocked = yes\n}\n\n");
     }
@@ -141,13 +143,13 @@ static void add_hadoop_listener(const struct hf_init_settings *settings, struct 
 }
 
 /* What the server would refuse is told now, while nothing is in place, without the passing path. */
-static struct hf_status check_config(struct hf_op *op, const char *directory, const char *path)
+static struct hf_status read_config(struct hf_op *op, const char *directory, const char *path,
+                                    struct hf_config **out)
 {
-    HF_AUTO(config) config = NULL;
     char text[HF_OP_TEXT_MAX];
     const char *words = text;
 
-    if (hf_config_load(op, directory, path, &config).code == HF_OK) {
+    if (hf_config_load(op, directory, path, out).code == HF_OK) {
         return HF_SUCCESS;
     }
     memcpy(text, op->text, sizeof text);
@@ -159,7 +161,8 @@ static struct hf_status check_config(struct hf_op *op, const char *directory, co
 }
 
 struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
-                                      const struct hf_init_settings *settings)
+                                      const struct hf_init_settings *settings,
+                                      struct hf_config **out_config)
 {
     HF_AUTO(buf) out = hf_buf_new();
     HF_AUTO_STRING path = hf_format("%s/holdfast.conf", directory);
@@ -169,7 +172,7 @@ struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
     add_hadoop_listener(settings, out);
     add_admin_listener(settings, out);
     HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
-    return check_config(op, directory, path);
+    return read_config(op, directory, path, out_config);
 }
 
 static void add_own_key(const struct hf_init_settings *settings, struct hf_buf *out)
@@ -193,6 +196,7 @@ static void add_own_key(const struct hf_init_settings *settings, struct hf_buf *
 struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *directory,
                                              const struct hf_init_settings *settings)
 {
+    HF_AUTO(config) config = NULL;
     HF_AUTO(buf) out = hf_buf_new();
     HF_AUTO_STRING path = hf_format("%s/holdfast.conf", directory);
 
@@ -201,7 +205,7 @@ struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *direc
     add_own_key(settings, out);
     add_admin_listener(settings, out);
     HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
-    return check_config(op, directory, path);
+    return read_config(op, directory, path, &config);
 }
 
 struct hf_status hf_init_make_audit_key(struct hf_crypto *crypto, struct hf_op *op,

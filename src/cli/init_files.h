@@ -4,15 +4,16 @@
 #pragma once
 
 #include "cli/init.h"
+#include "config/config.h"
 #include "crypto/crypto.h"
 
 /* HF_EXISTS unless the directory is absent or empty. */
 HF_STATUS hf_init_check_directory(struct hf_op *op, const char *directory);
 /* A passphrase of 160 random bits, in groups that can be read out and typed. */
 HF_STATUS hf_init_write_passphrase(struct hf_crypto *crypto, struct hf_op *op, const char *path);
-/* holdfast.conf, which must be one that holdfastd takes. */
+/* holdfast.conf, which must be one that holdfastd takes; gives it as read back. */
 HF_STATUS hf_init_write_config(struct hf_op *op, const char *directory,
-                               const struct hf_init_settings *settings);
+                               const struct hf_init_settings *settings, struct hf_config **out);
 /* The same for a node that has joined: it opens by its own key, and asks for no Hadoop yet. */
 HF_STATUS hf_init_write_joined_config(struct hf_op *op, const char *directory,
                                       const struct hf_init_settings *settings);

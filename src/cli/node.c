@@ -8,6 +8,7 @@
 #include "cli/bench.h"
 #include "cli/command.h"
 #include "cli/init.h"
+#include "cli/section.h"
 #include "crypto/crypto.h"
 #include "identity/caller.h"
 
@@ -28,7 +29,8 @@ static struct hf_status take_hosts(struct cli *cli, const char **hosts, size_t r
     return HF_SUCCESS;
 }
 
-static struct hf_status take_init(struct cli *cli, struct hf_init_settings *settings)
+static struct hf_status take_init(struct cli *cli, struct hf_init_settings *settings,
+                                  struct hf_buf *section)
 {
     uint64_t bits = 0;
 
@@ -40,6 +42,10 @@ static struct hf_status take_init(struct cli *cli, struct hf_init_settings *sett
     settings->keyring = cli_option(cli, "keyring");
     settings->pseudo = cli_flag(cli, "hadoop-pseudo");
     settings->allow_unlocked_memory = cli_flag(cli, "allow-unlocked-memory");
+    if (cli_option(cli, "store") != NULL) {
+        HF_TRY(cli_store_section(cli, cli_option(cli, "store"), section));
+        settings->store = hf_buf_text(section);
+    }
     HF_TRY(cli_number(cli, "main-key-bits", 3072, &bits));
     if (bits != 2048 && bits != 3072 && bits != 4096) {
         return hf_fail(&cli->op, HF_INVALID, "--main-key-bits must be 2048, 3072 or 4096");
@@ -70,6 +76,7 @@ static void print_made(const struct hf_init_settings *settings)
 static struct hf_status init(struct cli *cli)
 {
     HF_AUTO(buf) out = hf_buf_new();
+    HF_AUTO(buf) section = hf_buf_new();
     HF_AUTO(caller) me = NULL;
     const char *hosts[8];
     struct hf_init_settings settings = { .hosts = hosts };
@@ -77,7 +84,7 @@ static struct hf_status init(struct cli *cli)
     if (cli->directory == NULL) {
         return hf_fail(&cli->op, HF_INVALID, "init needs --dir D: the directory to make");
     }
-    HF_TRY(take_init(cli, &settings));
+    HF_TRY(take_init(cli, &settings, section));
     HF_TRY(take_hosts(cli, hosts, HF_COUNT(hosts), &settings.host_count));
     HF_TRY(hf_caller_from_uid(&cli->op, (uint32_t)getuid(), &me));
     settings.owner = getuid() != 0 ? me->name : NULL;
@@ -164,7 +171,7 @@ static struct hf_status why(struct cli *cli)
 const struct command cli_node_commands[] = {
     { "init", NULL, "",
       "node=|passphrase-file=|listen-hadoop=|listen-admin=|keyring=|host=|hadoop-pseudo|"
-      "main-key-bits=|allow-unlocked-memory",
+      "main-key-bits=|allow-unlocked-memory|store=|" CLI_STORE_OPTIONS,
       "Makes a node's directory: store, two slots, certificates, first keyring, configuration.",
       "holdfast --dir /srv/holdfast init --host kms1.example.com --listen-hadoop 0.0.0.0:9600",
       init },

@@ -151,6 +151,23 @@ static struct hf_status failing_snapshot(struct hf_engine *engine, struct hf_op 
     return HF_SUCCESS;
 }
 
+static struct hf_status failing_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                                       const char *destination)
+{
+    bool lose;
+
+    HF_TRY(before(engine, op, "retire", &lose));
+    return after(op, lose, "retire", hf_engine_retire(inner_of(engine), op, seq, destination));
+}
+
+static struct hf_status failing_settle(struct hf_engine *engine, struct hf_op *op)
+{
+    bool lose;
+
+    HF_TRY(before(engine, op, "settle", &lose));
+    return after(op, lose, "settle", hf_engine_settle(inner_of(engine), op));
+}
+
 static struct hf_status failing_barrier(struct hf_engine *engine, struct hf_op *op,
                                         uint64_t *out_seq)
 {
@@ -297,5 +314,7 @@ const struct hf_engine_ops hf_failing_engine = {
     .forget = failing_forget,
     .recall = failing_recall,
     .find = failing_find,
+    .retire = failing_retire,
+    .settle = failing_settle,
     .close = failing_close,
 };

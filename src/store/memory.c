@@ -124,6 +124,9 @@ static struct hf_status memory_open(struct hf_op *op, const struct hf_store_sett
     if (!settings->create) {
         return hf_fail(op, HF_NOT_FOUND, "a store in memory exists only while it is open");
     }
+    if (settings->snapshot != NULL) {
+        return hf_fail(op, HF_UNSUPPORTED, "a store in memory begins empty");
+    }
     memory = hf_alloc(sizeof *memory);
     memory->base.ops = &hf_memory_engine;
     hf_assert(pthread_mutex_init(&memory->lock, NULL) == 0);
@@ -554,6 +557,21 @@ static struct hf_status memory_snapshot(struct hf_engine *engine, struct hf_op *
     return hf_fail(op, HF_UNSUPPORTED, "a store in memory writes no snapshots");
 }
 
+static struct hf_status memory_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                                      const char *destination)
+{
+    (void)engine;
+    (void)seq;
+    (void)destination;
+    return hf_fail(op, HF_UNSUPPORTED, "a store in memory does not move");
+}
+
+static struct hf_status memory_settle(struct hf_engine *engine, struct hf_op *op)
+{
+    (void)engine;
+    return hf_fail(op, HF_UNSUPPORTED, "a store in memory does not move");
+}
+
 static struct hf_status memory_barrier(struct hf_engine *engine, struct hf_op *op,
                                        uint64_t *out_seq)
 {
@@ -638,5 +656,7 @@ const struct hf_engine_ops hf_memory_engine = {
     .forget = memory_forget,
     .recall = memory_recall,
     .find = memory_find,
+    .retire = memory_retire,
+    .settle = memory_settle,
     .close = memory_close,
 };

@@ -74,8 +74,9 @@ static struct hf_status open_parts(struct hf_pg_engine *engine, struct hf_op *op
     HF_TRY(hf_pg_watcher_start(engine, op));
     HF_TRY(await_hosts(engine, op));
     if (settings->create) {
-        HF_TRY(hf_pg_create(engine, op, settings->store_id));
+        HF_TRY(hf_pg_create(engine, op, settings));
     }
+    atomic_store(&engine->arriving, settings->arriving);
     HF_TRY(hf_pg_check_schema(engine, op));
     return hf_pg_writer_start(engine, op);
 }
@@ -108,5 +109,7 @@ const struct hf_engine_ops hf_postgres_engine = {
     .forget = hf_pg_forget,
     .recall = hf_pg_recall,
     .find = hf_pg_find,
+    .retire = hf_pg_retire,
+    .settle = hf_pg_settle,
     .close = postgres_close,
 };

@@ -37,6 +37,7 @@ enum hf_pg_statement {
     HF_PG_LATEST_REQUESTS,
     HF_PG_COPY_RECORDS,
     HF_PG_COPY_BATCHES,
+    HF_PG_COPY_LEASES,
     HF_PG_READ_BEGIN,
     HF_PG_SHARED,
 
@@ -70,8 +71,9 @@ struct hf_pg_sql {
     const char *text;
 };
 extern const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS];
-/* Settings of a session; gives one row. */
+/* Settings of a session; gives one row. The other is for a store that arrives. */
 extern const char hf_pg_sql_session[];
+extern const char hf_pg_sql_session_arriving[];
 /* What a host is; the columns are those of enum hf_pg_probe_column. */
 extern const char hf_pg_sql_probe[];
 enum hf_pg_probe_column {
@@ -95,6 +97,22 @@ extern const char hf_pg_sql_commit[];
 extern const char hf_pg_sql_put_schema[];   /* version, min_reader, min_writer */
 extern const char hf_pg_sql_insert_state[]; /* store id, epoch, timeline, started */
 extern const char hf_pg_sql_store_id[];
+extern const char hf_pg_sql_set_epoch[];
+/* The current schema, and whether beside it there is one of a store that arrives, or of one that
+ * was moved away. */
+extern const char hf_pg_sql_look_beside[];
+extern const char hf_pg_sql_list_tables[]; /* of the schema given */
+/* With a name in place of each %, in this order. */
+extern const char hf_pg_sql_in_store_id[];         /* schema */
+extern const char hf_pg_sql_in_destination[];      /* schema */
+extern const char hf_pg_sql_make_schema[];         /* schema */
+extern const char hf_pg_sql_drop_schema[];         /* schema */
+extern const char hf_pg_sql_use_schema[];          /* schema */
+extern const char hf_pg_sql_make_moved[];          /* schema */
+extern const char hf_pg_sql_put_destination[];     /* schema; its parameter is the destination */
+extern const char hf_pg_sql_drop_table[];          /* schema, table */
+extern const char hf_pg_sql_move_table[];          /* schema, table, schema */
+extern const char *const hf_pg_sql_door_tables[2]; /* without which no store is open */
 struct hf_pg_migration {
     uint64_t min_reader, min_writer; /* the oldest versions that may use the store afterwards */
     const char *const *steps;        /* NULL-terminated */
@@ -268,7 +286,8 @@ struct hf_pg_engine {
     size_t host_count;
     unsigned synchronous; /* standbys that must confirm a commit */
     bool allow_fewer;
-    uint64_t opening; /* random; leases of another opening are over */
+    atomic_bool arriving; /* its tables are in a schema beside the store's */
+    uint64_t opening;     /* random; leases of another opening are over */
     uint8_t store_id[HF_STORE_ID_LEN];
     atomic_bool stop;
     _Atomic uint64_t confirmed;  /* the highest seq known to be durable as required */
@@ -362,7 +381,39 @@ HF_STATUS hf_pg_exact(struct hf_op *op, const PGresult *result, int row, int col
 /* postgres_schema.c */
 
 /* Makes the tables and the state of a new store. HF_EXISTS. */
-HF_STATUS hf_pg_create(struct hf_pg_engine *engine, struct hf_op *op, const uint8_t *store_id);
+HF_STATUS hf_pg_create(struct hf_pg_engine *engine, struct hf_op *op,
+                       const struct hf_store_settings *settings);
+/* A statement that is not prepared; out may be NULL. */
+HF_STATUS hf_pg_run(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit,
+                    const char *sql, const struct hf_pg_params *params, PGresult **out);
+/* How many of the tables without which no store is open are in the current schema. */
+HF_STATUS hf_pg_look(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit,
+                     uint64_t *out_count);
+/* A commit that has to be known to be durable. HF_IN_DOUBT. */
+HF_STATUS hf_pg_commit(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit);
+HF_STATUS hf_pg_connect_primary(struct hf_pg_engine *engine, struct hf_op *op,
+                                const struct hf_pg_limit *limit, struct hf_pg_link *out);
+struct hf_pg_limit hf_pg_limit_of(struct hf_pg_engine *engine, struct hf_op *op);
+
+/* postgres_import.c */
+
+/* In the open transaction: fills new empty tables of the current schema with a snapshot. */
+HF_STATUS hf_pg_import(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit,
+                       const char *snapshot);
+/* The id of the store in a snapshot. */
+HF_STATUS hf_pg_import_id(struct hf_op *op, const char *snapshot, uint8_t out[HF_STORE_ID_LEN]);
+
+/* postgres_move.c: stores that come and go. */
+
+/* In the open transaction: the current schema becomes a new one for a store that arrives. */
+HF_STATUS hf_pg_make_room(struct hf_pg_link *link, struct hf_op *op,
+                          const struct hf_pg_limit *limit, const uint8_t *store_id);
+/* Fails with the code, saying where to, when the store of the current schema was moved away. */
+HF_STATUS hf_pg_check_moved(struct hf_pg_link *link, struct hf_op *op,
+                            const struct hf_pg_limit *limit, enum hf_code code);
+struct hf_status hf_pg_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                              const char *destination);
+struct hf_status hf_pg_settle(struct hf_engine *engine, struct hf_op *op);
 /* Checks the version, migrates, and reads the store's id. HF_NOT_FOUND, HF_UNSUPPORTED. */
 HF_STATUS hf_pg_check_schema(struct hf_pg_engine *engine, struct hf_op *op);
 

@@ -166,8 +166,8 @@ static struct hf_status drive_connect(struct hf_pg_link *link, struct hf_op *op,
 }
 
 static struct hf_status set_up(struct hf_pg_link *link, struct hf_op *op,
-                               const struct hf_pg_limit *limit, enum hf_pg_statement from,
-                               enum hf_pg_statement to)
+                               const struct hf_pg_limit *limit, const char *session,
+                               enum hf_pg_statement from, enum hf_pg_statement to)
 {
     PGresult *results[2 + HF_PG_STATEMENTS];
     size_t count = 2;
@@ -177,7 +177,7 @@ static struct hf_status set_up(struct hf_pg_link *link, struct hf_op *op,
         return lost(link, op);
     }
     (void)PQsetNoticeReceiver(link->db, take_notice, link);
-    hf_pg_send_text(link, hf_pg_sql_session, NULL);
+    hf_pg_send_text(link, session, NULL);
     (void)PQsendQueryParams(link->db, hf_pg_sql_probe, 0, NULL, NULL, NULL, NULL, 0);
     for (size_t i = from; i < to; i++, count++) {
         (void)PQsendPrepare(link->db, hf_pg_sql[i].name, hf_pg_sql[i].text, 0, NULL);
@@ -193,6 +193,8 @@ struct hf_status hf_pg_connect(struct hf_pg_engine *engine, struct hf_op *op,
                                enum hf_pg_statement from, enum hf_pg_statement to,
                                struct hf_pg_link *out)
 {
+    const char *session =
+        atomic_load(&engine->arriving) ? hf_pg_sql_session_arriving : hf_pg_sql_session;
     struct hf_pg_limit own = *limit;
     uint64_t until_ms = hf_pg_now_ms() + HF_PG_CONNECT_MS;
     struct hf_status status;
@@ -205,7 +207,7 @@ struct hf_status hf_pg_connect(struct hf_pg_engine *engine, struct hf_op *op,
     out->db = hf_pg_start_connect(&engine->hosts[host]);
     status = drive_connect(out, op, &own);
     if (status.code == HF_OK) {
-        status = set_up(out, op, &own, from, to);
+        status = set_up(out, op, &own, session, from, to);
     }
     if (status.code != HF_OK) {
         hf_pg_disconnect(out);

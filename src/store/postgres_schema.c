@@ -13,16 +13,16 @@ struct version {
     uint64_t min_writer;
 };
 
-static struct hf_pg_limit limit_of(struct hf_pg_engine *engine, struct hf_op *op)
+struct hf_pg_limit hf_pg_limit_of(struct hf_pg_engine *engine, struct hf_op *op)
 {
     return (struct hf_pg_limit){ .op = op,
                                  .until_ms = hf_pg_now_ms() + HF_PG_PATIENCE_MS,
                                  .stop = &engine->stop };
 }
 
-static struct hf_status run(struct hf_pg_link *link, struct hf_op *op,
-                            const struct hf_pg_limit *limit, const char *sql,
-                            const struct hf_pg_params *params, PGresult **out)
+struct hf_status hf_pg_run(struct hf_pg_link *link, struct hf_op *op,
+                           const struct hf_pg_limit *limit, const char *sql,
+                           const struct hf_pg_params *params, PGresult **out)
 {
     PGresult *result = NULL;
 
@@ -36,13 +36,12 @@ static struct hf_status run(struct hf_pg_link *link, struct hf_op *op,
     return HF_SUCCESS;
 }
 
-/* How many of our tables are there. */
-static struct hf_status look(struct hf_pg_link *link, struct hf_op *op,
-                             const struct hf_pg_limit *limit, uint64_t *out_count)
+struct hf_status hf_pg_look(struct hf_pg_link *link, struct hf_op *op,
+                            const struct hf_pg_limit *limit, uint64_t *out_count)
 {
     PGresult *result = NULL;
 
-    HF_TRY(run(link, op, limit, hf_pg_sql_has_schema, NULL, &result));
+    HF_TRY(hf_pg_run(link, op, limit, hf_pg_sql_has_schema, NULL, &result));
     *out_count = PQntuples(result) == 1 ? hf_pg_u64(result, 0, 0) : 0;
     PQclear(result);
     return HF_SUCCESS;
@@ -55,7 +54,7 @@ static struct hf_status read_version(struct hf_pg_link *link, struct hf_op *op,
     PGresult *result = NULL;
     bool found;
 
-    HF_TRY(run(link, op, limit, sql, NULL, &result));
+    HF_TRY(hf_pg_run(link, op, limit, sql, NULL, &result));
     found = PQntuples(result) == 1;
     if (found) {
         *out = (struct version){ hf_pg_u64(result, 0, 0), hf_pg_u64(result, 0, 1),
@@ -90,12 +89,12 @@ static struct hf_status migrate_one(struct hf_pg_link *link, struct hf_op *op,
     struct hf_pg_params params = { 0 };
 
     for (size_t i = 0; migration->steps[i] != NULL; i++) {
-        HF_TRY(run(link, op, limit, migration->steps[i], NULL, NULL));
+        HF_TRY(hf_pg_run(link, op, limit, migration->steps[i], NULL, NULL));
     }
     hf_pg_param_u64(&params, from + 1);
     hf_pg_param_u64(&params, migration->min_reader);
     hf_pg_param_u64(&params, migration->min_writer);
-    return run(link, op, limit, hf_pg_sql_put_schema, &params, NULL);
+    return hf_pg_run(link, op, limit, hf_pg_sql_put_schema, &params, NULL);
 }
 
 static struct hf_status insert_state(struct hf_pg_link *link, struct hf_op *op,
@@ -107,52 +106,76 @@ static struct hf_status insert_state(struct hf_pg_link *link, struct hf_op *op,
     hf_pg_param_u64(&params, FIRST_EPOCH);
     hf_pg_param_u64(&params, link->role.timeline);
     hf_pg_param_bytes(&params, hf_bytes_of_text(link->role.started));
-    return run(link, op, limit, hf_pg_sql_insert_state, &params, NULL);
+    return hf_pg_run(link, op, limit, hf_pg_sql_insert_state, &params, NULL);
 }
 
 /* A warning tells that the commit did not wait for its standby, so it counts as no success. */
-static struct hf_status commit(struct hf_pg_link *link, struct hf_op *op,
-                               const struct hf_pg_limit *limit)
+struct hf_status hf_pg_commit(struct hf_pg_link *link, struct hf_op *op,
+                              const struct hf_pg_limit *limit)
 {
     struct hf_status status;
 
     link->warned = false;
-    status = run(link, op, limit, hf_pg_sql_commit, NULL, NULL);
+    status = hf_pg_run(link, op, limit, hf_pg_sql_commit, NULL, NULL);
     if (status.code == HF_OK && !link->warned) {
         return HF_SUCCESS;
     }
     return hf_fail(op, HF_IN_DOUBT,
-                   "it is not known whether the tables were made: %.200s; look at the database "
+                   "it is not known whether the tables were changed: %.200s; look at the database "
                    "and try again",
                    link->warned ? link->warning : op->text);
 }
 
-static struct hf_status create(struct hf_pg_link *link, struct hf_op *op,
-                               const struct hf_pg_limit *limit, const uint8_t *store_id)
+static struct hf_status make_tables(struct hf_pg_link *link, struct hf_op *op,
+                                    const struct hf_pg_limit *limit,
+                                    const struct hf_store_settings *settings)
 {
-    uint64_t count = 0;
+    uint8_t store_id[HF_STORE_ID_LEN];
 
-    HF_TRY(look(link, op, limit, &count));
-    if (count > 0) {
-        return hf_fail(op, HF_EXISTS, "there is a store in this database already");
+    memcpy(store_id, settings->store_id, sizeof store_id);
+    if (settings->snapshot != NULL) {
+        HF_TRY(hf_pg_import_id(op, settings->snapshot, store_id));
     }
-    HF_TRY(run(link, op, limit, hf_pg_sql_begin, NULL, NULL));
+    if (settings->arriving) {
+        HF_TRY(hf_pg_make_room(link, op, limit, store_id));
+    }
     for (uint64_t from = 0; from < hf_pg_migration_count; from++) {
         HF_TRY(migrate_one(link, op, limit, from));
     }
     HF_TRY(insert_state(link, op, limit, store_id));
-    return commit(link, op, limit);
+    return settings->snapshot != NULL ? hf_pg_import(link, op, limit, settings->snapshot)
+                                      : HF_SUCCESS;
+}
+
+/* All in one transaction, however much there is to import: a crash leaves nothing. */
+static struct hf_status create(struct hf_pg_link *link, struct hf_op *op,
+                               const struct hf_pg_limit *limit,
+                               const struct hf_store_settings *settings)
+{
+    uint64_t count = 0;
+
+    HF_TRY(hf_pg_look(link, op, limit, &count));
+    if (count > 0) {
+        return hf_fail(op, HF_EXISTS, "there is a store in this database already");
+    }
+    if (!settings->arriving) {
+        HF_TRY(hf_pg_check_moved(link, op, limit, HF_EXISTS));
+    }
+    HF_TRY(hf_pg_run(link, op, limit, hf_pg_sql_begin, NULL, NULL));
+    HF_TRY(make_tables(link, op, limit, settings));
+    return hf_pg_commit(link, op, limit);
 }
 
 /* Two who make the same table at once: the second is refused by the server. */
 static bool was_first(const struct hf_pg_link *link)
 {
     return link->failure == HF_PG_REFUSED &&
-           (strcmp(link->sqlstate, "42P07") == 0 || strcmp(link->sqlstate, "23505") == 0);
+           (strcmp(link->sqlstate, "42P07") == 0 || strcmp(link->sqlstate, "42P06") == 0 ||
+            strcmp(link->sqlstate, "23505") == 0);
 }
 
-static struct hf_status connect_primary(struct hf_pg_engine *engine, struct hf_op *op,
-                                        const struct hf_pg_limit *limit, struct hf_pg_link *out)
+struct hf_status hf_pg_connect_primary(struct hf_pg_engine *engine, struct hf_op *op,
+                                       const struct hf_pg_limit *limit, struct hf_pg_link *out)
 {
     size_t host = 0;
 
@@ -161,14 +184,21 @@ static struct hf_status connect_primary(struct hf_pg_engine *engine, struct hf_o
 }
 
 struct hf_status hf_pg_create(struct hf_pg_engine *engine, struct hf_op *op,
-                              const uint8_t *store_id)
+                              const struct hf_store_settings *settings)
 {
-    struct hf_pg_limit limit = limit_of(engine, op);
+    struct hf_pg_limit limit = hf_pg_limit_of(engine, op);
     struct hf_pg_link link = { 0 };
-    struct hf_status status = connect_primary(engine, op, &limit, &link);
+    struct hf_status status;
+
+    /* A large import takes its time, as long as the server goes on answering. */
+    if (settings->snapshot != NULL) {
+        limit.quiet_ms = HF_PG_PATIENCE_MS;
+        limit.until_ms = 0;
+    }
+    status = hf_pg_connect_primary(engine, op, &limit, &link);
 
     if (status.code == HF_OK) {
-        status = create(&link, op, &limit, store_id);
+        status = create(&link, op, &limit, settings);
     }
     if (status.code != HF_OK && was_first(&link)) {
         status = hf_fail(op, HF_EXISTS, "somebody else is making a store in this database");
@@ -182,20 +212,20 @@ static struct hf_status migrate(struct hf_pg_link *link, struct hf_op *op,
 {
     struct version version = { 0 };
 
-    HF_TRY(run(link, op, limit, hf_pg_sql_begin, NULL, NULL));
+    HF_TRY(hf_pg_run(link, op, limit, hf_pg_sql_begin, NULL, NULL));
     HF_TRY(read_version(link, op, limit, hf_pg_sql_lock_schema, &version));
     HF_TRY(check_version(op, &version));
     for (uint64_t from = version.version; from < hf_pg_migration_count; from++) {
         HF_TRY(migrate_one(link, op, limit, from));
     }
-    return commit(link, op, limit);
+    return hf_pg_commit(link, op, limit);
 }
 
 static struct hf_status bring_up_to_date(struct hf_pg_engine *engine, struct hf_op *op,
                                          const struct hf_pg_limit *limit, uint64_t from)
 {
     struct hf_pg_link link = { 0 };
-    struct hf_status status = connect_primary(engine, op, limit, &link);
+    struct hf_status status = hf_pg_connect_primary(engine, op, limit, &link);
 
     if (status.code == HF_OK) {
         status = migrate(&link, op, limit);
@@ -214,7 +244,7 @@ static struct hf_status read_store_id(struct hf_pg_link *link, struct hf_op *op,
     PGresult *result = NULL;
     struct hf_status status;
 
-    HF_TRY(run(link, op, limit, hf_pg_sql_store_id, NULL, &result));
+    HF_TRY(hf_pg_run(link, op, limit, hf_pg_sql_store_id, NULL, &result));
     status = PQntuples(result) == 1
                  ? hf_pg_exact(op, result, 0, 0, out, HF_STORE_ID_LEN)
                  : hf_fail(op, HF_CORRUPT, "the database has our tables but no state");
@@ -233,8 +263,9 @@ static struct hf_status check(struct hf_pg_engine *engine, struct hf_op *op,
         return hf_pg_primary(engine, op, &host);
     }
     HF_TRY(hf_pg_connect(engine, op, limit, host, 0, 0, link));
-    HF_TRY(look(link, op, limit, &count));
+    HF_TRY(hf_pg_look(link, op, limit, &count));
     if (count == 0) {
+        HF_TRY(hf_pg_check_moved(link, op, limit, HF_CONFLICT));
         return hf_fail(op, HF_NOT_FOUND, "there is no store in this database; make one first");
     }
     HF_TRY(read_version(link, op, limit, hf_pg_sql_read_schema, &version));
@@ -247,7 +278,7 @@ static struct hf_status check(struct hf_pg_engine *engine, struct hf_op *op,
 
 struct hf_status hf_pg_check_schema(struct hf_pg_engine *engine, struct hf_op *op)
 {
-    struct hf_pg_limit limit = limit_of(engine, op);
+    struct hf_pg_limit limit = hf_pg_limit_of(engine, op);
     struct hf_pg_link link = { 0 };
     struct hf_status status = check(engine, op, &limit, &link);
 

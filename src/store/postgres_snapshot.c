@@ -117,6 +117,33 @@ static struct hf_status copy_records(struct hf_pg_reading *reading, struct copy_
     return HF_SUCCESS;
 }
 
+/* Fences go on growing in the copy; nobody holds a lease there. */
+static struct hf_status copy_lease(struct hf_op *op, struct copy_call *call, const PGresult *rows,
+                                   int at)
+{
+    sqlite3_stmt *insert = call->to.statements[HF_SQLITE_PUT_LEASE];
+    HF_AUTO(buf) name = hf_buf_new();
+    HF_AUTO(buf) holder = hf_buf_new();
+
+    bind_text(insert, 1, name, hf_pg_bytes(rows, at, 0));
+    bind_text(insert, 2, holder, hf_pg_bytes(rows, at, 1));
+    hf_sqlite_bind_u64(insert, 3, hf_pg_u64(rows, at, 2));
+    hf_sqlite_bind_u64(insert, 4, 0);
+    hf_sqlite_bind_u64(insert, 5, 0);
+    return hf_sqlite_do(&call->to, op, HF_SQLITE_PUT_LEASE);
+}
+
+static struct hf_status copy_leases(struct hf_pg_reading *reading, struct copy_call *call)
+{
+    PGresult *rows = NULL;
+    struct hf_status status;
+
+    HF_TRY(hf_pg_ask(reading->link, reading->op, &reading->limit, HF_PG_COPY_LEASES, NULL, &rows));
+    status = copy_rows(reading->op, call, rows, copy_lease);
+    PQclear(rows);
+    return status;
+}
+
 /* The next batches of the log with their changes. */
 static struct hf_status copy_log_page(struct hf_pg_reading *reading, struct copy_call *call,
                                       bool *out_more)
@@ -169,6 +196,7 @@ static struct hf_status copy_store(struct hf_pg_reading *reading, struct copy_ca
     HF_TRY(hf_sqlite_fill_copy(reading->op, call->file, store_id, &call->to));
     HF_TRY(hf_sqlite_do(&call->to, reading->op, HF_SQLITE_BEGIN));
     HF_TRY(copy_records(reading, call));
+    HF_TRY(copy_leases(reading, call));
     while (more) {
         HF_TRY(copy_log_page(reading, call, &more));
     }

@@ -40,6 +40,7 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
     [HF_PG_COPY_BATCHES] = { "copy_batches",
                              "SELECT seq, epoch, realtime_ms, request_id, principal, digest, note,"
                              " result FROM batch WHERE seq > $1 ORDER BY seq LIMIT $2" },
+    [HF_PG_COPY_LEASES] = { "copy_leases", "SELECT name, holder, fence FROM lease ORDER BY name" },
     [HF_PG_READ_BEGIN] = { "read_begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" },
 
     [HF_PG_ROLLBACK] = { "rollback", "ROLLBACK" },
@@ -91,13 +92,19 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
  * warnings are sent, since one during a commit tells that it did not wait. lock_timeout ends the
  * wait for the counter behind a commit that hangs; it does not end the wait for a standby.
  */
-const char hf_pg_sql_session[] =
-    "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-    " WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
-    " set_config('client_min_messages', 'warning', false),"
-    " set_config('lock_timeout', '2000', false),"
-    " set_config('statement_timeout', '0', false),"
-    " set_config('idle_in_transaction_session_timeout', '10000', false)";
+#define SESSION                                                                                    \
+    "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')"           \
+    " WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"                              \
+    " set_config('client_min_messages', 'warning', false),"                                        \
+    " set_config('lock_timeout', '2000', false),"                                                  \
+    " set_config('statement_timeout', '0', false),"                                                \
+    " set_config('idle_in_transaction_session_timeout', '10000', false)"
+#define ARRIVING "current_schema() || '_arriving'"
+#define MOVED    "current_schema() || '_moved'"
+
+const char hf_pg_sql_session[] = SESSION;
+const char hf_pg_sql_session_arriving[] =
+    SESSION ", set_config('search_path', quote_ident(" ARRIVING "), false)";
 
 /* The name of the current log file begins with the timeline; the control file lags behind. */
 const char hf_pg_sql_probe[] =
@@ -131,6 +138,26 @@ const char hf_pg_sql_insert_state[] =
     "INSERT INTO state (one, store_id, seq, epoch, head, barriers, timeline, started)"
     " VALUES (1, $1, 0, $2, ''::bytea, 0, $3, $4)";
 const char hf_pg_sql_store_id[] = "SELECT store_id FROM state";
+const char hf_pg_sql_set_epoch[] = "UPDATE state SET seq = $1, epoch = $2, head = $3";
+
+const char hf_pg_sql_look_beside[] =
+    "SELECT current_schema(),"
+    " (SELECT count(*) FROM information_schema.tables"
+    "  WHERE table_schema = " ARRIVING " AND table_name = 'state'),"
+    " (SELECT count(*) FROM information_schema.tables"
+    "  WHERE table_schema = " MOVED " AND table_name = 'moved')";
+const char hf_pg_sql_list_tables[] =
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = $1 ORDER BY table_name";
+const char hf_pg_sql_in_store_id[] = "SELECT store_id FROM %.state";
+const char hf_pg_sql_in_destination[] = "SELECT destination FROM %.moved";
+const char hf_pg_sql_make_schema[] = "CREATE SCHEMA %";
+const char hf_pg_sql_drop_schema[] = "DROP SCHEMA IF EXISTS % CASCADE";
+const char hf_pg_sql_use_schema[] = "SET LOCAL search_path = %";
+const char hf_pg_sql_make_moved[] = "CREATE TABLE %.moved (destination BYTEA NOT NULL)";
+const char hf_pg_sql_put_destination[] = "INSERT INTO %.moved (destination) VALUES ($1)";
+const char hf_pg_sql_drop_table[] = "DROP TABLE IF EXISTS %.%";
+const char hf_pg_sql_move_table[] = "ALTER TABLE %.% SET SCHEMA %";
+const char *const hf_pg_sql_door_tables[2] = { "schema", "state" };
 
 static const char *const make_store[] = {
     "CREATE TABLE schema ("

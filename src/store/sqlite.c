@@ -8,13 +8,17 @@
 #include "base/log.h"
 #include "store/sqlite_engine.h"
 
-static struct hf_sqlite_engine *engine_new(struct hf_op *op, const char *directory)
+static struct hf_sqlite_engine *engine_new(struct hf_op *op,
+                                           const struct hf_store_settings *settings)
 {
+    const char *directory = settings->directory;
     struct hf_sqlite_engine *engine = hf_alloc(sizeof *engine);
 
     engine->base.ops = &hf_sqlite_engine;
     engine->env = op->env;
-    engine->file = hf_format("%s/store.db", directory);
+    engine->file = hf_format("%s/%s.db", directory, settings->arriving ? "arriving" : "store");
+    engine->settled_file = hf_format("%s/store.db", directory);
+    engine->moved_file = hf_format("%s/moved", directory);
     engine->wal_file = hf_format("%s-wal", engine->file);
     engine->lock_fd = -1;
     hf_env_random(op->env, &engine->opening, sizeof engine->opening);
@@ -30,6 +34,8 @@ static void engine_free(struct hf_sqlite_engine *engine)
     hf_sqlite_writer_done(&engine->writer);
     hf_sqlite_readers_done(&engine->readers);
     hf_sqlite_checkpointer_done(&engine->checkpointer);
+    free(engine->moved_file);
+    free(engine->settled_file);
     free(engine->wal_file);
     free(engine->file);
     free(engine);
@@ -47,7 +53,7 @@ static struct hf_status look(struct hf_op *op, const struct hf_store_settings *s
         return hf_fail(op, hf_sqlite_errno_code(number), "cannot look at %.200s: %s", file,
                        strerror(number));
     }
-    if (exists && settings->create) {
+    if (exists && settings->create && !settings->arriving) {
         return hf_fail(op, HF_EXISTS, "there is a store in %.200s already", settings->directory);
     }
     if (!exists && !settings->create) {
@@ -82,13 +88,19 @@ static struct hf_status identify(struct hf_sqlite_engine *engine, struct hf_op *
 static struct hf_status open_parts(struct hf_sqlite_engine *engine, struct hf_op *op,
                                    const struct hf_store_settings *settings)
 {
+    if (!settings->arriving) {
+        HF_TRY(hf_sqlite_check_moved(op, engine, settings->create));
+    }
     HF_TRY(look(op, settings, engine->file));
     if (settings->create) {
         HF_TRY(make_directory(op, settings->directory));
     }
     HF_TRY(hf_sqlite_lock(op, settings->directory, &engine->lock_fd));
+    if (settings->create && settings->arriving) {
+        HF_TRY(hf_sqlite_await_arrival(op, engine, settings));
+    }
     if (settings->create) {
-        HF_TRY(hf_sqlite_create(engine, op, settings->store_id));
+        HF_TRY(hf_sqlite_create(engine, op, settings));
     }
     HF_TRY(hf_sqlite_check_header(engine, op));
     HF_TRY(hf_sqlite_writer_open(engine, op));
@@ -98,10 +110,8 @@ static struct hf_status open_parts(struct hf_sqlite_engine *engine, struct hf_op
     return hf_sqlite_writer_start(engine, op);
 }
 
-/* Also for an engine that was opened in part only. */
-static void sqlite_close(struct hf_engine *base)
+void hf_sqlite_disconnect_all(struct hf_sqlite_engine *engine)
 {
-    struct hf_sqlite_engine *engine = hf_sqlite_of(base);
     bool keep_wal;
 
     hf_sqlite_writer_stop(engine);
@@ -112,6 +122,14 @@ static void sqlite_close(struct hf_engine *base)
     hf_sqlite_readers_close(engine, keep_wal);
     hf_sqlite_disconnect(&engine->checkpointer.connection, keep_wal);
     hf_sqlite_disconnect(&engine->writer.connection, keep_wal);
+}
+
+/* Also for an engine that was opened in part only. */
+static void sqlite_close(struct hf_engine *base)
+{
+    struct hf_sqlite_engine *engine = hf_sqlite_of(base);
+
+    hf_sqlite_disconnect_all(engine);
     if (engine->lock_fd >= 0) {
         (void)close(engine->lock_fd);
     }
@@ -121,7 +139,7 @@ static void sqlite_close(struct hf_engine *base)
 static struct hf_status sqlite_open(struct hf_op *op, const struct hf_store_settings *settings,
                                     struct hf_engine **out)
 {
-    struct hf_sqlite_engine *engine = engine_new(op, settings->directory);
+    struct hf_sqlite_engine *engine = engine_new(op, settings);
     struct hf_status status;
 
     status = open_parts(engine, op, settings);
@@ -147,5 +165,7 @@ const struct hf_engine_ops hf_sqlite_engine = {
     .forget = hf_sqlite_forget,
     .recall = hf_sqlite_recall,
     .find = hf_sqlite_find,
+    .retire = hf_sqlite_retire,
+    .settle = hf_sqlite_settle,
     .close = sqlite_close,
 };

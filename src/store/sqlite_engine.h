@@ -127,8 +127,10 @@ struct hf_sqlite_checkpointer {
 struct hf_sqlite_engine {
     struct hf_engine base;
     struct hf_env *env; /* of the operation that opened it */
-    char *file;         /* <directory>/store.db */
-    char *wal_file;     /* <directory>/store.db-wal */
+    char *file;         /* <directory>/store.db, or arriving.db */
+    char *wal_file;     /* <file>-wal */
+    char *settled_file; /* <directory>/store.db */
+    char *moved_file;   /* <directory>/moved: there is none unless the store was retired */
     int lock_fd;
     uint64_t opening; /* random; leases of another opening are over */
     struct hf_file_identity {
@@ -184,7 +186,7 @@ HF_STATUS hf_sqlite_column_exact(struct hf_op *op, sqlite3_stmt *statement, int 
 
 /* A new store at engine->file, all or nothing; HF_EXISTS when there is one. */
 HF_STATUS hf_sqlite_create(struct hf_sqlite_engine *engine, struct hf_op *op,
-                           const uint8_t *store_id);
+                           const struct hf_store_settings *settings);
 /*
  * HF_CORRUPT or HF_UNSUPPORTED for a file that is not ours or newer, HF_WRONG_STATE for one whose
  * log is another's; nothing is changed.
@@ -287,10 +289,26 @@ HF_STATUS hf_sqlite_fill_copy(struct hf_op *op, const char *file, const uint8_t 
 
 /* The closed file is whole, stands at seq and is durable. */
 HF_STATUS hf_sqlite_prove_copy(struct hf_op *op, const char *file, int64_t seq);
+/* Copies a snapshot into a file that is a database or empty, and proves the copy. */
+HF_STATUS hf_sqlite_copy_snapshot(struct hf_op *op, const char *snapshot, const char *file);
 /* Removes the file and what SQLite puts beside it. */
 void hf_sqlite_remove_copy(const char *file);
 struct hf_status hf_sqlite_snapshot(struct hf_engine *engine, struct hf_op *op, const char *file,
                                     uint64_t *out_seq);
+
+/* sqlite_move.c: stores that come and go. */
+
+/* HF_CONFLICT, or HF_EXISTS for one who makes a store, when the store of this place was retired. */
+HF_STATUS hf_sqlite_check_moved(struct hf_op *op, const struct hf_sqlite_engine *engine,
+                                bool create);
+/* Makes room for a store that is to arrive out of settings->snapshot. HF_EXISTS. */
+HF_STATUS hf_sqlite_await_arrival(struct hf_op *op, const struct hf_sqlite_engine *engine,
+                                  const struct hf_store_settings *settings);
+struct hf_status hf_sqlite_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                                  const char *destination);
+struct hf_status hf_sqlite_settle(struct hf_engine *engine, struct hf_op *op);
+/* Closes all connections of the engine; a log that has to stay is kept. */
+void hf_sqlite_disconnect_all(struct hf_sqlite_engine *engine);
 
 /* sqlite_files.c: what the engine does with files beside SQLite. */
 

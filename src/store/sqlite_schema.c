@@ -332,13 +332,17 @@ struct hf_status hf_sqlite_fill_copy(struct hf_op *op, const char *file, const u
     return prepare(op, out, HF_SQLITE_BEGIN, HF_SQLITE_STATEMENTS);
 }
 
-static struct hf_status make_aside(struct hf_op *op, const char *file, const uint8_t *store_id)
+static struct hf_status make_aside(struct hf_op *op, const char *file,
+                                   const struct hf_store_settings *settings)
 {
     struct hf_sqlite_connection connection = { 0 };
     struct hf_status status;
 
     HF_TRY(hf_sqlite_make_file(op, file));
-    status = fill(op, &connection, file, store_id);
+    if (settings->snapshot != NULL) {
+        return hf_sqlite_copy_snapshot(op, settings->snapshot, file);
+    }
+    status = fill(op, &connection, file, settings->store_id);
     hf_sqlite_disconnect(&connection, false);
     HF_TRY(status);
     return hf_sqlite_sync_file(op, file);
@@ -349,7 +353,7 @@ static struct hf_status make_aside(struct hf_op *op, const char *file, const uin
  * store. The lock is held, so a leftover of an earlier try belongs to nobody.
  */
 struct hf_status hf_sqlite_create(struct hf_sqlite_engine *engine, struct hf_op *op,
-                                  const uint8_t *store_id)
+                                  const struct hf_store_settings *settings)
 {
     HF_AUTO_STRING aside = hf_format("%s.new", engine->file);
     HF_AUTO_STRING journal = hf_format("%s-journal", aside);
@@ -357,7 +361,7 @@ struct hf_status hf_sqlite_create(struct hf_sqlite_engine *engine, struct hf_op 
 
     (void)unlink(journal);
     (void)unlink(aside);
-    status = make_aside(op, aside, store_id);
+    status = make_aside(op, aside, settings);
     if (status.code == HF_OK &&
         renameat2(AT_FDCWD, aside, AT_FDCWD, engine->file, RENAME_NOREPLACE) != 0) {
         int number = errno;

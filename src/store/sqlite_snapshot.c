@@ -103,6 +103,20 @@ struct hf_status hf_sqlite_prove_copy(struct hf_op *op, const char *file, int64_
     return hf_sqlite_sync_directory_of(op, file);
 }
 
+struct hf_status hf_sqlite_copy_snapshot(struct hf_op *op, const char *snapshot, const char *file)
+{
+    struct hf_sqlite_connection from = { 0 };
+    struct hf_status status = hf_sqlite_connect_plain(op, snapshot, &from);
+    int64_t seq = 0;
+
+    if (status.code == HF_OK) {
+        status = copy_into(op, &from, file, &seq);
+    }
+    hf_sqlite_disconnect(&from, false);
+    HF_TRY(status);
+    return hf_sqlite_prove_copy(op, file, seq);
+}
+
 void hf_sqlite_remove_copy(const char *file)
 {
     static const char *const endings[] = { "", "-journal", "-wal", "-shm" };

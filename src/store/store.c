@@ -29,13 +29,16 @@ enum call {
     CALL_FORGET,
     CALL_RECALL,
     CALL_FIND,
+    CALL_RETIRE,
+    CALL_SETTLE,
 };
 
 static const char *const call_names[] = {
     [CALL_STATE] = "state",     [CALL_GET] = "get",         [CALL_LIST] = "list",
     [CALL_APPLY] = "apply",     [CALL_CHANGES] = "changes", [CALL_SNAPSHOT] = "snapshot",
     [CALL_BARRIER] = "barrier", [CALL_LEASE] = "lease",     [CALL_FORGET] = "forget",
-    [CALL_RECALL] = "recall",   [CALL_FIND] = "find",
+    [CALL_RECALL] = "recall",   [CALL_FIND] = "find",       [CALL_RETIRE] = "retire",
+    [CALL_SETTLE] = "settle",
 };
 
 /* How a call ended, as an operator reads it. */
@@ -364,4 +367,22 @@ struct hf_status hf_engine_find(struct hf_engine *engine, struct hf_op *op,
     HF_TRY(enter(op, &began_ms));
     return leave(engine, op, CALL_FIND, began_ms,
                  engine->ops->find(engine, op, digest, since_ms, up_to_seq, out));
+}
+
+struct hf_status hf_engine_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                                  const char *destination)
+{
+    uint64_t began_ms = 0;
+
+    HF_TRY(enter(op, &began_ms));
+    return leave(engine, op, CALL_RETIRE, began_ms,
+                 engine->ops->retire(engine, op, seq, destination));
+}
+
+struct hf_status hf_engine_settle(struct hf_engine *engine, struct hf_op *op)
+{
+    uint64_t began_ms = 0;
+
+    HF_TRY(enter(op, &began_ms));
+    return leave(engine, op, CALL_SETTLE, began_ms, engine->ops->settle(engine, op));
 }

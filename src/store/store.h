@@ -142,6 +142,8 @@ struct hf_store_settings {
     const char *directory;             /* where an embedded engine keeps its files */
     bool create;                       /* make a new store; HF_EXISTS when there is one */
     uint8_t store_id[HF_STORE_ID_LEN]; /* for create */
+    const char *snapshot; /* for create: what a new store begins as, its id included; NULL: empty */
+    bool arriving;        /* the one that is being moved here; see hf_engine_settle() */
 
     /* of a store on database hosts */
     const char *const *hosts; /* how to connect, in libpq's words, one each; NULL-terminated */
@@ -177,6 +179,9 @@ struct hf_engine_ops {
     struct hf_status (*find)(struct hf_engine *engine, struct hf_op *op,
                              const uint8_t digest[HF_DIGEST_LEN], uint64_t since_ms,
                              uint64_t up_to_seq, struct hf_request_id *out);
+    struct hf_status (*retire)(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                               const char *destination);
+    struct hf_status (*settle)(struct hf_engine *engine, struct hf_op *op);
     void (*close)(struct hf_engine *engine);
 };
 
@@ -190,9 +195,9 @@ struct hf_engine {
 
 /*
  * Opens the engine that settings name. HF_INVALID for an unknown name, HF_NOT_FOUND when there is
- * no store and create is off, HF_WRONG_STATE when another process has it open, HF_CORRUPT or
- * HF_UNSUPPORTED for a file that is not ours or newer than we are. The environment of op must
- * outlive the engine.
+ * no store and create is off, HF_WRONG_STATE when another process has it open, HF_CONFLICT when it
+ * has moved elsewhere (the text says where), HF_CORRUPT or HF_UNSUPPORTED for a file that is not
+ * ours or newer than we are. The environment of op must outlive the engine.
  */
 HF_STATUS hf_engine_open(struct hf_op *op, const struct hf_store_settings *settings,
                          struct hf_engine **out);
@@ -238,7 +243,10 @@ HF_STATUS hf_engine_apply(struct hf_engine *engine, struct hf_op *op, const stru
 HF_STATUS hf_engine_changes(struct hf_engine *engine, struct hf_op *op, uint64_t from,
                             size_t max_batches, hf_log_visitor visit, void *context);
 
-/* A consistent copy of the store in a new file (mode 0600), with the seq it stands at. */
+/*
+ * A consistent copy of the store in a new file (mode 0600), with the seq it stands at. Of leases it
+ * has the fences; nobody holds them.
+ */
 HF_STATUS hf_engine_snapshot(struct hf_engine *engine, struct hf_op *op, const char *file,
                              uint64_t *out_seq);
 
@@ -272,6 +280,32 @@ HF_STATUS hf_engine_recall(struct hf_engine *engine, struct hf_op *op, const str
 HF_STATUS hf_engine_find(struct hf_engine *engine, struct hf_op *op,
                          const uint8_t digest[HF_DIGEST_LEN], uint64_t since_ms, uint64_t up_to_seq,
                          struct hf_request_id *out);
+
+/*
+ * Moving a store, in an order in which there are never two and a crash loses none: make one out of
+ * a snapshot, arriving, which nobody opens by mistake; compare; retire the old one; settle the new.
+ * Both calls may be made again after a crash, and leave an engine that can only be closed.
+ */
+
+/*
+ * Nobody opens this store any more: he is told its destination. HF_CONFLICT when it is no longer at
+ * seq: somebody else writes to it.
+ */
+HF_STATUS hf_engine_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                           const char *destination);
+/* An arriving store becomes the one of its place; HF_EXISTS when there is one that is not retired.
+ */
+HF_STATUS hf_engine_settle(struct hf_engine *engine, struct hf_op *op);
+
+struct hf_store_counts {
+    uint64_t records, batches, changes, requests, leases;
+};
+/*
+ * Do two snapshots hold the same, but for who holds a lease? HF_CORRUPT says what differs. The
+ * files lie still meanwhile.
+ */
+HF_STATUS hf_store_compare(struct hf_op *op, const char *file, const char *other,
+                           struct hf_store_counts *out);
 
 extern const struct hf_engine_ops hf_sqlite_engine;
 extern const struct hf_engine_ops hf_postgres_engine;
