@@ -196,6 +196,11 @@ class Cluster:
         self.ready_in = time.monotonic() - began
         return self
 
+    def kill_all(self):
+        """All machines at once."""
+        for member in self.members:
+            member.kill()
+
     def conninfos(self):
         return [member.conninfo() for member in self.members]
 
