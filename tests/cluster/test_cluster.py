@@ -46,8 +46,8 @@ def each_opens_what_another_makes(nodes):
 def load(nodes, seed):
     """Writers and openers on each node; ends them and passes their failures on."""
     kms = Kms(nodes[0])
-    kms.create("opened")
-    edeks = [(edek, kms.decrypt(edek)) for edek in kms.generate("opened", 8)]
+    kms.create(f"opened-{seed}")
+    edeks = [(edek, kms.decrypt(edek)) for edek in kms.generate(f"opened-{seed}", 8)]
     kms.close()
     for node in nodes.members:
         wait_for(lambda: shows(node, lambda kms: kms.decrypt(edeks[0][0])), "first key everywhere", 20)
