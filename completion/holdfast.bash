@@ -100,11 +100,17 @@ _holdfast_value()
     local option=$1 current=$2
     shift 2
     case $option in
-    --dir | --trail)
+    --dir | --trail | --store-directory)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         ;;
-    --*-file | --node-key | --bundle | --anchor | --public-key | --receipt)
+    --*-file | --node-key | --bundle | --anchor | --public-key | --receipt | --config | --store-passfile | --store-ca | --store-certificate | --store-key)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        ;;
+    --to | --store)
+        _holdfast_offer "$current" < <(printf '%s\n' postgres sqlite)
+        ;;
+    --store-when-fewer)
+        _holdfast_offer "$current" < <(printf '%s\n' refuse allow)
         ;;
     --role)
         _holdfast_offer "$current" < <(printf '%s\n' key-admin key-user auditor operator)
