@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "cli/init_files.h"
 #include "cli/migrate.h"
 #include "cli/section.h"
@@ -52,6 +53,26 @@ static struct hf_status lock_config(struct cli *cli, struct change *change)
     return HF_SUCCESS;
 }
 
+static void note_other(void *context, const struct hf_config_change *change)
+{
+    bool *other = context;
+
+    *other = *other || strcmp(change->section, "store") != 0;
+}
+
+/* Nothing but the section may have changed, whatever the file looks like. */
+static struct hf_status check_change(struct cli *cli, const struct change *change)
+{
+    bool other = false;
+
+    hf_config_compare(change->now, change->then, note_other, &other);
+    return other ? hf_fail(&cli->op, HF_INVALID,
+                           "the section \"store\" of %s cannot be told from what is around it; "
+                           "change it by hand",
+                           change->file)
+                 : HF_SUCCESS;
+}
+
 static struct hf_status take_change(struct cli *cli, struct change *change)
 {
     const char *directory = cli_directory(cli);
@@ -71,8 +92,9 @@ static struct hf_status take_change(struct cli *cli, struct change *change)
     cli_section_keep_pin(change->now, &change->section);
     HF_TRY(cli_section_replace(&cli->op, hf_buf_bytes(&change->text),
                                hf_buf_bytes(&change->section), &change->new_text));
-    return hf_config_parse(&cli->op, directory, "the new holdfast.conf",
-                           hf_buf_bytes(&change->new_text), &change->then);
+    HF_TRY(hf_config_parse(&cli->op, directory, "the new holdfast.conf",
+                           hf_buf_bytes(&change->new_text), &change->then));
+    return check_change(cli, change);
 }
 
 static struct hf_store_settings settings_of(const struct hf_config *config)
@@ -210,6 +232,7 @@ static struct hf_status migrate_change(struct cli *cli, struct change *change)
     struct hf_store_settings to;
 
     HF_TRY(take_change(cli, change));
+    hf_assert(change->now != NULL && change->then != NULL);
     from = settings_of(change->now);
     to = settings_of(change->then);
     cli_store_words(change->now, from_words);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "store/postgres_engine.h"
 
 /* The schemas of one store, as they are written in SQL. */
@@ -269,6 +270,7 @@ static struct hf_status settle_tables(struct moving *moving)
     PGresult *names = NULL;
     struct hf_status status = HF_SUCCESS;
 
+    hf_assert(moving->schemas.plain_arriving != NULL);
     hf_pg_param_bytes(&params, hf_bytes_of_text(moving->schemas.plain_arriving));
     HF_TRY(run(moving, hf_pg_sql_list_tables, &params, &names));
     for (int i = 0; i < PQntuples(names) && status.code == HF_OK; i++) {

@@ -362,6 +362,38 @@ static void a_source_that_is_written_to_stays_where_it_is(void **unused)
     each_way(refuses_writers);
 }
 
+/* A node that goes on serving the store in a database finds it closed, for reading too. */
+static void shuts_out(const struct way *way)
+{
+    struct move move;
+    struct hf_migration_report report;
+    struct store_world *there = &move.from.world;
+    struct hf_store_state state;
+    HF_AUTO(record) record = NULL;
+
+    if (strcmp(way->from, "postgres") != 0) {
+        return;
+    }
+    move_init(&move, way, 6);
+    assert_ok(&there->op, place_open(&move.from));
+    there->requests = 100;
+    assert_ok(&there->op, store_put(there, "a", 0, "1"));
+    assert_record(there, "a", 1, "1");
+    assert_ok(op_of(&move), hf_migrate(op_of(&move), &move.migration, &report));
+    assert_int_equal(report.state.seq, 7);
+    assert_fails(&there->op, store_put(there, "a", 1, "2"), HF_CORRUPT);
+    assert_fails(&there->op, hf_engine_get(there->engine, &there->op, "a", &record), HF_CORRUPT);
+    assert_fails(&there->op, hf_engine_state(there->engine, &there->op, &state, NULL), HF_CORRUPT);
+    store_world_close(there);
+    move_done(&move);
+}
+
+static void a_node_that_still_runs_neither_reads_nor_writes_the_old_store(void **unused)
+{
+    (void)unused;
+    each_way(shuts_out);
+}
+
 /* --- what is there already --- */
 
 static void keeps_what_is_there(const struct way *way)
@@ -512,6 +544,7 @@ int main(void)
         cmocka_unit_test(a_store_comes_back_and_goes_again),
         cmocka_unit_test(no_fault_leaves_two_stores_or_none),
         cmocka_unit_test(a_source_that_is_written_to_stays_where_it_is),
+        cmocka_unit_test(a_node_that_still_runs_neither_reads_nor_writes_the_old_store),
         cmocka_unit_test(a_store_at_the_destination_is_not_touched),
         cmocka_unit_test(another_store_on_its_way_there_is_not_touched),
         cmocka_unit_test(a_check_changes_nothing),
