@@ -235,6 +235,33 @@ static struct hf_status failing_find(struct hf_engine *engine, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+static struct hf_status failing_beat(struct hf_engine *engine, struct hf_op *op,
+                                     const struct hf_beat *beat, bool synchronous,
+                                     uint64_t *out_seq)
+{
+    uint64_t seq = 0;
+    bool lose;
+
+    HF_TRY(before(engine, op, "beat", &lose));
+    HF_TRY(after(op, lose, "beat", hf_engine_beat(inner_of(engine), op, beat, synchronous, &seq)));
+    if (synchronous) {
+        *out_seq = seq;
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status failing_beats(struct hf_engine *engine, struct hf_op *op,
+                                      hf_beat_visitor visit, void *context, uint64_t *out_seq)
+{
+    uint64_t seq;
+    bool lose;
+
+    HF_TRY(before(engine, op, "beats", &lose));
+    HF_TRY(after(op, lose, "beats", hf_engine_beats(inner_of(engine), op, visit, context, &seq)));
+    *out_seq = seq;
+    return HF_SUCCESS;
+}
+
 static void failing_close(struct hf_engine *engine)
 {
     struct failing_engine *failing = failing_of(engine);
@@ -317,4 +344,6 @@ const struct hf_engine_ops hf_failing_engine = {
     .retire = failing_retire,
     .settle = failing_settle,
     .close = failing_close,
+    .beat = failing_beat,
+    .beats = failing_beats,
 };

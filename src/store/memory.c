@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "store/beats.h"
 #include "store/wait.h"
 
 #define FIRST_EPOCH 1
@@ -59,6 +60,7 @@ struct memory_engine {
     size_t log_room;
     struct lease *leases;
     size_t lease_count;
+    struct hf_kept_beats beats;
 };
 
 static struct memory_engine *memory_of(struct hf_engine *engine)
@@ -154,6 +156,7 @@ static void memory_close(struct hf_engine *engine)
     free(memory->entries);
     free(memory->log);
     free(memory->leases);
+    hf_beats_done(&memory->beats);
     hf_buf_done(&memory->head);
     hf_assert(pthread_cond_destroy(&memory->freed) == 0);
     hf_assert(pthread_mutex_destroy(&memory->lock) == 0);
@@ -642,6 +645,35 @@ static struct hf_status memory_forget(struct hf_engine *engine, struct hf_op *op
     return HF_SUCCESS;
 }
 
+static struct hf_status memory_beat(struct hf_engine *engine, struct hf_op *op,
+                                    const struct hf_beat *beat, bool synchronous, uint64_t *out_seq)
+{
+    struct memory_engine *memory = memory_of(engine);
+
+    HF_TRY(enter(memory, op));
+    hf_beats_put(&memory->beats, beat);
+    if (synchronous) {
+        *out_seq = memory->state.seq;
+    }
+    leave(memory);
+    return HF_SUCCESS;
+}
+
+static struct hf_status memory_beats(struct hf_engine *engine, struct hf_op *op,
+                                     hf_beat_visitor visit, void *context, uint64_t *out_seq)
+{
+    struct memory_engine *memory = memory_of(engine);
+    struct hf_status status;
+
+    HF_TRY(enter(memory, op));
+    status = hf_beats_visit(&memory->beats, visit, context);
+    if (status.code == HF_OK) {
+        *out_seq = memory->state.seq;
+    }
+    leave(memory);
+    return status;
+}
+
 const struct hf_engine_ops hf_memory_engine = {
     .name = "memory",
     .open = memory_open,
@@ -659,4 +691,6 @@ const struct hf_engine_ops hf_memory_engine = {
     .retire = memory_retire,
     .settle = memory_settle,
     .close = memory_close,
+    .beat = memory_beat,
+    .beats = memory_beats,
 };

@@ -25,6 +25,7 @@ static struct hf_pg_engine *engine_new(struct hf_op *op)
     hf_pg_view_init(&engine->view);
     hf_pg_writer_init(&engine->writer);
     hf_pg_readers_init(&engine->readers);
+    hf_assert(pthread_mutex_init(&engine->beater.lock, NULL) == 0);
     engine->standbys_metric = hf_metrics_series(
         metrics, HF_METRIC_GAUGE, "holdfast_store_synchronous_standbys", NULL,
         "Standbys that confirm each commit of the PostgreSQL store before it is answered.");
@@ -46,6 +47,8 @@ static void postgres_close(struct hf_engine *base)
     hf_pg_writer_stop(engine);
     hf_pg_watcher_stop(engine);
     hf_pg_readers_close(&engine->readers);
+    hf_pg_disconnect(&engine->beater.link);
+    hf_assert(pthread_mutex_destroy(&engine->beater.lock) == 0);
     hf_pg_readers_done(&engine->readers);
     hf_pg_writer_done(&engine->writer);
     hf_pg_view_done(&engine->view);
@@ -112,4 +115,6 @@ const struct hf_engine_ops hf_postgres_engine = {
     .retire = hf_pg_retire,
     .settle = hf_pg_settle,
     .close = postgres_close,
+    .beat = hf_pg_beat,
+    .beats = hf_pg_beats,
 };

@@ -38,6 +38,7 @@ enum hf_pg_statement {
     HF_PG_COPY_RECORDS,
     HF_PG_COPY_BATCHES,
     HF_PG_COPY_LEASES,
+    HF_PG_BEATS,
     HF_PG_READ_BEGIN,
     HF_PG_SHARED,
 
@@ -57,6 +58,8 @@ enum hf_pg_statement {
     HF_PG_INSERT_CHANGE,
     HF_PG_INSERT_REQUEST,
     HF_PG_PUT_LEASE,
+    HF_PG_PUT_BEAT,
+    HF_PG_COMMIT_LOCALLY,
     HF_PG_FORGET_REQUESTS,
     HF_PG_FORGET_CHANGES,
     HF_PG_FORGET_BATCHES,
@@ -273,6 +276,12 @@ struct hf_pg_readers {
     size_t free_count;
 };
 
+/* For heartbeats that wait for no standby. */
+struct hf_pg_beater {
+    pthread_mutex_t lock; /* guards link; held while a heartbeat is on its way */
+    struct hf_pg_link link;
+};
+
 struct hf_pg_watcher {
     pthread_t thread;
     bool started;
@@ -299,6 +308,7 @@ struct hf_pg_engine {
     struct hf_pg_watcher watcher;
     struct hf_pg_writer writer;
     struct hf_pg_readers readers;
+    struct hf_pg_beater beater;
 };
 
 static inline struct hf_pg_engine *hf_pg_of(struct hf_engine *engine)
@@ -489,6 +499,12 @@ struct hf_status hf_pg_forget(struct hf_engine *engine, struct hf_op *op, uint64
 /* What the first time gave, from a row that the request id was found at. HF_CONFLICT. */
 HF_STATUS hf_pg_read_first(struct hf_op *op, const PGresult *row, const struct hf_batch *batch,
                            struct hf_commit *out);
+
+/* postgres_beat.c */
+struct hf_status hf_pg_beat(struct hf_engine *engine, struct hf_op *op, const struct hf_beat *beat,
+                            bool synchronous, uint64_t *out_seq);
+struct hf_status hf_pg_beats(struct hf_engine *engine, struct hf_op *op, hf_beat_visitor visit,
+                             void *context, uint64_t *out_seq);
 
 /* postgres_lease.c */
 struct hf_status hf_pg_lease(struct hf_engine *engine, struct hf_op *op, const char *name,

@@ -1,8 +1,9 @@
 /*
  * All SQL of the PostgreSQL engine, so that another engine that speaks its protocol can be tried by
  * changing one file. Statements keep to what such engines share: no LISTEN, no advisory locks, no
- * functions in the database. Only hf_pg_sql_session and hf_pg_sql_probe ask what PostgreSQL alone
- * knows. Everything of ours is BIGINT or BYTEA: paths are bytes, sorted by byte.
+ * functions in the database. Only hf_pg_sql_session, hf_pg_sql_probe and the statement
+ * "commit_locally" use what PostgreSQL alone knows. Everything of ours is BIGINT or BYTEA: paths
+ * are bytes, sorted by byte.
  */
 #include "store/postgres_engine.h"
 
@@ -41,6 +42,10 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
                              "SELECT seq, epoch, realtime_ms, request_id, principal, digest, note,"
                              " result FROM batch WHERE seq > $1 ORDER BY seq LIMIT $2" },
     [HF_PG_COPY_LEASES] = { "copy_leases", "SELECT name, holder, fence FROM lease ORDER BY name" },
+    /* One statement, so that counter and heartbeats are of one moment. */
+    [HF_PG_BEATS] = { "beats", "SELECT s.seq, " WATERMARK ", h.node, h.n, h.confirmed_seq,"
+                               " h.applied_seq, h.body FROM state s LEFT JOIN hb h ON true"
+                               " ORDER BY h.node" },
     [HF_PG_READ_BEGIN] = { "read_begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" },
 
     [HF_PG_ROLLBACK] = { "rollback", "ROLLBACK" },
@@ -75,6 +80,12 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
                           " holder = excluded.holder, fence = excluded.fence,"
                           " opening = excluded.opening, renewals = excluded.renewals,"
                           " duration_ms = excluded.duration_ms" },
+    [HF_PG_PUT_BEAT] = { "put_beat", "INSERT INTO hb (node, n, confirmed_seq, applied_seq, body)"
+                                     " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (node) DO UPDATE"
+                                     " SET n = excluded.n, confirmed_seq = excluded.confirmed_seq,"
+                                     " applied_seq = excluded.applied_seq, body = excluded.body" },
+    /* For this transaction alone. */
+    [HF_PG_COMMIT_LOCALLY] = { "commit_locally", "SET LOCAL synchronous_commit = local" },
     [HF_PG_FORGET_REQUESTS] = { "forget_requests",
                                 "DELETE FROM request WHERE request_id IN"
                                 " (SELECT request_id FROM batch WHERE seq < $1)" },
@@ -220,8 +231,15 @@ static const char *const add_heartbeats[] = {
     NULL,
 };
 
+/* What nodes tell each other beyond the numbers; rows of before say nothing. */
+static const char *const add_heartbeat_bodies[] = {
+    "ALTER TABLE hb ADD COLUMN body BYTEA NOT NULL DEFAULT ''::bytea",
+    NULL,
+};
+
 const struct hf_pg_migration hf_pg_migrations[] = {
     { 1, 1, make_store },
     { 1, 1, add_heartbeats },
+    { 1, 1, add_heartbeat_bodies },
 };
 const size_t hf_pg_migration_count = HF_COUNT(hf_pg_migrations);

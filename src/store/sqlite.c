@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/log.h"
 #include "store/sqlite_engine.h"
 
@@ -23,6 +24,7 @@ static struct hf_sqlite_engine *engine_new(struct hf_op *op,
     engine->lock_fd = -1;
     hf_env_random(op->env, &engine->opening, sizeof engine->opening);
     engine->opening &= INT64_MAX;
+    hf_assert(pthread_mutex_init(&engine->beats_lock, NULL) == 0);
     hf_sqlite_writer_init(&engine->writer);
     hf_sqlite_readers_init(&engine->readers);
     hf_sqlite_checkpointer_init(&engine->checkpointer);
@@ -36,6 +38,8 @@ static void engine_free(struct hf_sqlite_engine *engine)
     hf_sqlite_checkpointer_done(&engine->checkpointer);
     free(engine->moved_file);
     free(engine->settled_file);
+    hf_beats_done(&engine->beats);
+    hf_assert(pthread_mutex_destroy(&engine->beats_lock) == 0);
     free(engine->wal_file);
     free(engine->file);
     free(engine);
@@ -168,4 +172,6 @@ const struct hf_engine_ops hf_sqlite_engine = {
     .retire = hf_sqlite_retire,
     .settle = hf_sqlite_settle,
     .close = sqlite_close,
+    .beat = hf_sqlite_beat,
+    .beats = hf_sqlite_beats,
 };

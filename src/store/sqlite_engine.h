@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#include "store/beats.h"
 #include "store/store.h"
 #include "store/wait.h"
 
@@ -140,6 +141,8 @@ struct hf_sqlite_engine {
     struct hf_sqlite_writer writer;
     struct hf_sqlite_readers readers;
     struct hf_sqlite_checkpointer checkpointer;
+    pthread_mutex_t beats_lock; /* guards beats */
+    struct hf_kept_beats beats;
 };
 
 static inline struct hf_sqlite_engine *hf_sqlite_of(struct hf_engine *engine)
@@ -269,6 +272,12 @@ struct hf_status hf_sqlite_list(struct hf_engine *engine, struct hf_op *op, cons
                                 const char *after, hf_record_visitor visit, void *context);
 struct hf_status hf_sqlite_changes(struct hf_engine *engine, struct hf_op *op, uint64_t from,
                                    size_t max_batches, hf_log_visitor visit, void *context);
+
+/* sqlite_beat.c: heartbeats end with the process, as leases do; so they are not in the file. */
+struct hf_status hf_sqlite_beat(struct hf_engine *engine, struct hf_op *op,
+                                const struct hf_beat *beat, bool synchronous, uint64_t *out_seq);
+struct hf_status hf_sqlite_beats(struct hf_engine *engine, struct hf_op *op, hf_beat_visitor visit,
+                                 void *context, uint64_t *out_seq);
 
 /* sqlite_checkpoint.c */
 void hf_sqlite_checkpointer_init(struct hf_sqlite_checkpointer *checkpointer);

@@ -31,6 +31,8 @@ enum call {
     CALL_FIND,
     CALL_RETIRE,
     CALL_SETTLE,
+    CALL_BEAT,
+    CALL_BEATS,
 };
 
 static const char *const call_names[] = {
@@ -39,6 +41,7 @@ static const char *const call_names[] = {
     [CALL_BARRIER] = "barrier", [CALL_LEASE] = "lease",     [CALL_FORGET] = "forget",
     [CALL_RECALL] = "recall",   [CALL_FIND] = "find",       [CALL_RETIRE] = "retire",
     [CALL_SETTLE] = "settle",
+    [CALL_BEAT] = "beat",       [CALL_BEATS] = "beats",
 };
 
 /* How a call ended, as an operator reads it. */
@@ -385,4 +388,37 @@ struct hf_status hf_engine_settle(struct hf_engine *engine, struct hf_op *op)
 
     HF_TRY(enter(op, &began_ms));
     return leave(engine, op, CALL_SETTLE, began_ms, engine->ops->settle(engine, op));
+}
+
+struct hf_status hf_engine_beat(struct hf_engine *engine, struct hf_op *op,
+                                const struct hf_beat *beat, bool synchronous, uint64_t *out_seq)
+{
+    uint64_t began_ms = 0;
+    size_t len = strlen(beat->node);
+
+    HF_TRY(enter(op, &began_ms));
+    if (len == 0 || len > HF_NODE_NAME_MAX) {
+        return hf_fail(op, HF_INVALID, "the name of a node has 1 to %d bytes", HF_NODE_NAME_MAX);
+    }
+    if (beat->body.len > HF_BEAT_MAX) {
+        return hf_fail(op, HF_TOO_LARGE, "a heartbeat of %zu bytes is over the limit of %u",
+                       beat->body.len, HF_BEAT_MAX);
+    }
+    if (beat->number > INT64_MAX || beat->confirmed_seq > INT64_MAX ||
+        beat->applied_seq > INT64_MAX) {
+        return hf_fail(op, HF_INVALID, "a number in the heartbeat of %.100s is out of range",
+                       beat->node);
+    }
+    return leave(engine, op, CALL_BEAT, began_ms,
+                 engine->ops->beat(engine, op, beat, synchronous, out_seq));
+}
+
+struct hf_status hf_engine_beats(struct hf_engine *engine, struct hf_op *op, hf_beat_visitor visit,
+                                 void *context, uint64_t *out_seq)
+{
+    uint64_t began_ms = 0;
+
+    HF_TRY(enter(op, &began_ms));
+    return leave(engine, op, CALL_BEATS, began_ms,
+                 engine->ops->beats(engine, op, visit, context, out_seq));
 }

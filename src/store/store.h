@@ -15,11 +15,13 @@
 #include "base/bytes.h"
 #include "base/op.h"
 
-#define HF_STORE_ID_LEN 16
-#define HF_DIGEST_LEN   32
-#define HF_PATH_MAX     1024
-#define HF_BODY_MAX     (16U << 20) /* of a body, a note and a result each */
-#define HF_LEASE_MAX_MS 86400000U
+#define HF_STORE_ID_LEN  16
+#define HF_DIGEST_LEN    32
+#define HF_PATH_MAX      1024
+#define HF_BODY_MAX      (16U << 20) /* of a body, a note and a result each */
+#define HF_LEASE_MAX_MS  86400000U
+#define HF_NODE_NAME_MAX 255
+#define HF_BEAT_MAX      65536U /* of a heartbeat's body */
 
 struct hf_engine;
 
@@ -134,6 +136,19 @@ struct hf_logged_batch {
     struct hf_bytes head;
 };
 
+/*
+ * The heartbeat row of a node: each one takes the place of the one before. The store believes none
+ * of it but confirmed_seq, and that only as far as its own counter goes.
+ */
+struct hf_beat {
+    const char *node;
+    uint64_t number;        /* grows with each heartbeat of a node */
+    uint64_t confirmed_seq; /* commits up to here were answered without doubt */
+    uint64_t applied_seq;   /* what the node has applied of them */
+    struct hf_bytes body;   /* whatever else nodes tell each other */
+};
+
+typedef struct hf_status (*hf_beat_visitor)(void *context, const struct hf_beat *beat);
 typedef struct hf_status (*hf_record_visitor)(void *context, const struct hf_record_view *record);
 typedef struct hf_status (*hf_log_visitor)(void *context, const struct hf_logged_batch *batch);
 
@@ -183,6 +198,12 @@ struct hf_engine_ops {
                                const char *destination);
     struct hf_status (*settle)(struct hf_engine *engine, struct hf_op *op);
     void (*close)(struct hf_engine *engine);
+
+    /* heartbeats */
+    struct hf_status (*beat)(struct hf_engine *engine, struct hf_op *op, const struct hf_beat *beat,
+                             bool synchronous, uint64_t *out_seq);
+    struct hf_status (*beats)(struct hf_engine *engine, struct hf_op *op, hf_beat_visitor visit,
+                              void *context, uint64_t *out_seq);
 };
 
 struct hf_engine_counts;
@@ -306,6 +327,23 @@ struct hf_store_counts {
  */
 HF_STATUS hf_store_compare(struct hf_op *op, const char *file, const char *other,
                            struct hf_store_counts *out);
+
+/*
+ * Puts the node's heartbeat in place of its last one. A synchronous one is a barrier too: it is
+ * durable before the call returns, as is everything up to *out_seq, and only then is *out_seq set.
+ * Another one waits for no standby and can be lost with a failover, so it may speak of the past
+ * only. HF_IN_DOUBT when the end was not seen: it may still take the place of a later one.
+ */
+HF_STATUS hf_engine_beat(struct hf_engine *engine, struct hf_op *op, const struct hf_beat *beat,
+                         bool synchronous, uint64_t *out_seq);
+
+/*
+ * The last heartbeat of every node, in order of name, and the seq of the store, from one consistent
+ * state of the host that is read from; that state may not be confirmed. An embedded engine forgets
+ * heartbeats when it is closed. The visitor must not call the engine.
+ */
+HF_STATUS hf_engine_beats(struct hf_engine *engine, struct hf_op *op, hf_beat_visitor visit,
+                          void *context, uint64_t *out_seq);
 
 extern const struct hf_engine_ops hf_sqlite_engine;
 extern const struct hf_engine_ops hf_postgres_engine;

@@ -158,6 +158,28 @@ static struct hf_status call_find(struct store_world *world)
     return hf_engine_find(world->engine, &world->op, first.digest, 0, 0, &found);
 }
 
+static struct hf_status call_beat(struct store_world *world)
+{
+    struct hf_beat beat = { .node = "n1", .number = 1 };
+    uint64_t seq;
+
+    return hf_engine_beat(world->engine, &world->op, &beat, true, &seq);
+}
+
+static struct hf_status pass_beat(void *context, const struct hf_beat *beat)
+{
+    *(uint64_t *)context += beat->number;
+    return HF_SUCCESS;
+}
+
+static struct hf_status call_beats(struct store_world *world)
+{
+    uint64_t numbers = 0;
+    uint64_t seq;
+
+    return hf_engine_beats(world->engine, &world->op, pass_beat, &numbers, &seq);
+}
+
 static void every_call_can_be_made_to_fail(void **state)
 {
     static const struct {
@@ -175,6 +197,8 @@ static void every_call_can_be_made_to_fail(void **state)
         { "forget", call_forget, HF_OK },
         { "recall", call_recall, HF_OK },
         { "find", call_find, HF_OK },
+        { "beat", call_beat, HF_OK },
+        { "beats", call_beats, HF_OK },
         { "snapshot", call_snapshot, HF_UNSUPPORTED },
     };
     struct store_world *world = *state;

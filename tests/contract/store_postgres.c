@@ -487,7 +487,7 @@ static void tables_of_an_older_format_are_brought_up_to_date(void **state)
     assert_ok(&node.op, node_open(&node, store, (struct options){ 0 }));
     assert_ok(&node.op, put_new(&node, 2));
     node_close(&node);
-    assert_int_equal(store_database_number(store, "SELECT version FROM schema"), 2);
+    assert_int_equal(store_database_number(store, "SELECT version FROM schema"), 3);
     assert_int_equal(store_database_number(store, "SELECT count(*) FROM hb"), 0);
     assert_int_equal(store_database_number(store, "SELECT seq FROM state"), 2);
     store_database_drop(store);
@@ -500,8 +500,8 @@ static void tables_of_a_newer_format_are_used_if_they_allow_it(void **state)
         enum hf_code code;
     } cases[] = {
         { "UPDATE schema SET version = 9, min_reader = 1, min_writer = 2", HF_OK },
-        { "UPDATE schema SET version = 9, min_reader = 1, min_writer = 3", HF_UNSUPPORTED },
-        { "UPDATE schema SET version = 9, min_reader = 3, min_writer = 1", HF_UNSUPPORTED },
+        { "UPDATE schema SET version = 9, min_reader = 1, min_writer = 4", HF_UNSUPPORTED },
+        { "UPDATE schema SET version = 9, min_reader = 4, min_writer = 1", HF_UNSUPPORTED },
     };
     static const char store[] = "newer";
     struct node node;
