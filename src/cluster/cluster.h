@@ -1,0 +1,158 @@
+/*
+ * The cluster: heartbeats, leases, acknowledgement and proofs among the nodes on one store.
+ *
+ * A lease says that this node has applied every change that was acknowledged anywhere up to now. A
+ * change is acknowledged when no node can hold a lease without it. Nothing here has a thread: the
+ * daemon calls hf_cluster_tick() from one of its own, and waiting goes through its callbacks.
+ *
+ * Heartbeat rows lie in the untrusted store. One that does not carry the cluster's MAC counts as
+ * absent, and an absent or old row can make this layer wait, never believe.
+ *
+ * Threads: hf_cluster_tick() belongs to one thread; the others may be called from any. Callbacks
+ * are called without a lock held, by the thread that is in the call that needs them.
+ */
+#pragma once
+
+#include "store/store.h"
+
+#define HF_CLUSTER_LEASE_MS 2000
+#define HF_CLUSTER_BEAT_MS  1000
+/* The lease and 10 %: by then it is over on a clock that runs slower than ours. */
+#define HF_CLUSTER_ACK_MS 2200
+/* How long the nodes that are alive have to open a candidate. */
+#define HF_CLUSTER_PROVE_MS   5000
+#define HF_CLUSTER_MAC_LEN    32
+#define HF_BOOT_ID_LEN        16
+#define HF_CLUSTER_REASON_MAX 32
+
+struct hf_cluster;
+
+/* What the layer needs from above; context is that of the settings. */
+struct hf_cluster_ops {
+    /* A keyed digest under the cluster's key, which stays with the caller. */
+    struct hf_status (*mac)(void *context, struct hf_op *op, struct hf_bytes text,
+                            uint8_t out[HF_CLUSTER_MAC_LEN]);
+    /*
+     * Applies the change feed up to that seq and no further: what is above may be lost yet. What is
+     * applied is durable here before the call returns; gives how far that is now. Calls
+     * hf_cluster_candidate() and hf_cluster_set_members() for what it finds.
+     */
+    struct hf_status (*follow)(void *context, struct hf_op *op, uint64_t up_to,
+                               uint64_t *out_applied);
+    /* Opens the candidate that was noted with this seq; the code of a failure is its reason. */
+    struct hf_status (*open_version)(void *context, struct hf_op *op, uint64_t seq);
+    /* Keeps the stamp of the last fresh moment where a restart finds it, unaltered. */
+    struct hf_status (*keep)(void *context, struct hf_op *op, struct hf_bytes stamp);
+    /* Returns once tell() was called with a higher number, or at that time of the boottime clock.
+     */
+    void (*wait)(void *context, uint64_t news, uint64_t until_ms);
+    void (*tell)(void *context, uint64_t news);
+    /* Somebody waits: hf_cluster_tick() should be called now. */
+    void (*wake)(void *context);
+};
+
+struct hf_cluster_settings {
+    struct hf_env *env;       /* outlives the cluster */
+    struct hf_engine *engine; /* outlives the cluster */
+    const char *node;
+    const char *site; /* may be empty */
+    uint8_t boot_id[HF_BOOT_ID_LEN];
+    uint64_t poll_ms;      /* between two looks at the heartbeats */
+    uint64_t applied;      /* where this node's copy of the store stands */
+    struct hf_bytes stamp; /* what keep() was last given; empty: nothing */
+    const struct hf_cluster_ops *ops;
+    void *context;
+};
+
+/* HF_CORRUPT when the stamp cannot be read. */
+HF_STATUS hf_cluster_new(struct hf_op *op, const struct hf_cluster_settings *settings,
+                         struct hf_cluster **out);
+void hf_cluster_free(struct hf_cluster *cluster);
+HF_DEFINE_CLEANUP(cluster)
+
+/* The sealed list of members as applied here. A node that is not in it gets no lease. */
+void hf_cluster_set_members(struct hf_cluster *cluster, const char *const *names, size_t count);
+
+/*
+ * One turn: the heartbeat for the lease if it is due, a look at everybody's, the feed as far as it
+ * is confirmed, candidates, and news of this node. *out_next_ms is when to call again, also after a
+ * failure, of which the status is the first one; the turn goes on after it as far as it can.
+ */
+HF_STATUS hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op, uint64_t *out_next_ms);
+
+/* --- the lease --- */
+
+/*
+ * The number of the lease that this node holds now, 0: none. As long as leases follow each other
+ * without a gap they have one number.
+ */
+uint64_t hf_cluster_lease(struct hf_cluster *cluster);
+
+/*
+ * Has the lease of that number lasted until now? Asked before anything is read for an answer
+ * (hf_cluster_lease) and, with the number from then, immediately before the answer is queued.
+ */
+bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number);
+
+/* --- service without a lease --- */
+
+enum hf_cluster_use {
+    HF_CLUSTER_OPEN,   /* existing versions */
+    HF_CLUSTER_WRAP,   /* with the newest version applied here */
+    HF_CLUSTER_CHANGE, /* anything */
+};
+
+struct hf_cluster_grant {
+    bool stale;        /* without a lease: say so in header, audit and metrics */
+    uint64_t stale_ms; /* since the last fresh moment; UINT64_MAX: not known */
+    uint64_t lease;    /* its number; 0 without */
+    uint64_t until_ms; /* of a stale one, on the boottime clock */
+};
+
+/*
+ * May this be done now? With a lease everything; without one opening for max_stale_ms after the
+ * last fresh moment and wrapping for max_stale_wrap_ms; 0 is never. HF_UNAVAILABLE says why not.
+ */
+HF_STATUS hf_cluster_may(struct hf_cluster *cluster, struct hf_op *op, enum hf_cluster_use use,
+                         uint64_t max_stale_ms, uint64_t max_stale_wrap_ms,
+                         struct hf_cluster_grant *out);
+/* Immediately before the answer is queued: does what was granted still hold? HF_UNAVAILABLE. */
+HF_STATUS hf_cluster_still(struct hf_cluster *cluster, struct hf_op *op,
+                           const struct hf_cluster_grant *grant);
+
+/*
+ * An operator lets this node open existing versions for so long though its staleness is unknown or
+ * over. It does not concern keyrings whose max_stale is 0, nor wrapping. 0 ends it.
+ */
+void hf_cluster_serve_stale(struct hf_cluster *cluster, uint64_t for_ms);
+
+/* --- acknowledgement --- */
+
+/*
+ * Call it once the commit of seq has ended without doubt, not before. Returns when the change is in
+ * force: every member has reported it applied, or no lease of before can last any more. HF_IN_DOUBT
+ * at the deadline: it is durable, and not known to be in force everywhere. HF_LATER.
+ */
+HF_STATUS hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq);
+
+/* --- born proven --- */
+
+/* The feed has a version that every node has to try, committed as candidate with this seq. */
+void hf_cluster_candidate(struct hf_cluster *cluster, uint64_t seq);
+
+struct hf_cluster_proof {
+    bool promote;     /* else abandon, and: */
+    size_t proven_on; /* nodes that opened it, */
+    size_t of;        /* of so many that serve it */
+    char failed[HF_NODE_NAME_MAX + 1];
+    char reason[HF_CLUSTER_REASON_MAX]; /* "corrupt", "unavailable", ...; "silent": no report */
+};
+
+/*
+ * Waits for the reports on a candidate that has been committed without doubt, and decides: promote
+ * when every node alive of those that serve it has opened it, and at least one has; abandon when
+ * one says that it cannot, or keeps silent for HF_CLUSTER_PROVE_MS. A node is alive while its
+ * heartbeats grow. serve_on NULL: all members. HF_UNAVAILABLE at the deadline, HF_LATER.
+ */
+HF_STATUS hf_cluster_prove(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq,
+                           const char *const *serve_on, size_t count, struct hf_cluster_proof *out);

@@ -1,0 +1,141 @@
+/*
+ * The parts of the cluster layer, for its own files only.
+ *
+ * cluster.c makes the turns, row.c writes and reads heartbeat rows, lease.c has leases and service
+ * without one, wait.c acknowledgement, proof.c candidates.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "cluster/cluster.h"
+
+#define HF_CLUSTER_INSTANCE_LEN 16
+/* Failures a row tells of; older ones count as not reported. */
+#define HF_CLUSTER_FAILURES 32
+
+struct hf_cluster_failure {
+    uint64_t seq;
+    char reason[HF_CLUSTER_REASON_MAX];
+};
+
+/* What a node says of candidates: those up to proved were tried, and all but these opened. */
+struct hf_cluster_report {
+    uint64_t proved;
+    uint64_t forgotten; /* candidates up to here may have failed without being named */
+    struct hf_cluster_failure failures[HF_CLUSTER_FAILURES];
+    size_t count;
+};
+
+/* A heartbeat row. */
+struct hf_cluster_row {
+    char node[HF_NODE_NAME_MAX + 1];
+    char site[HF_NODE_NAME_MAX + 1];
+    uint8_t instance[HF_CLUSTER_INSTANCE_LEN]; /* of the process */
+    uint8_t boot_id[HF_BOOT_ID_LEN];
+    bool leased; /* as of the writing; for people */
+    uint64_t number;
+    uint64_t confirmed;
+    uint64_t applied;
+    struct hf_cluster_report report;
+};
+
+/* Another member. */
+struct hf_cluster_peer {
+    char *name;
+    bool seen;
+    struct hf_cluster_row row; /* the last one believed */
+    uint64_t grew_ms; /* when it last differed, on our clock; at first: when it was listed */
+};
+
+/* The last fresh moment, as it is kept. */
+struct hf_cluster_stamp {
+    bool known;
+    uint8_t boot_id[HF_BOOT_ID_LEN];
+    uint64_t boottime_ms;
+    uint64_t realtime_ms;
+};
+
+/* The synchronous heartbeat whose echo is awaited. */
+struct hf_cluster_echo {
+    bool awaited;
+    uint64_t number;
+    uint64_t sent_ms;
+    uint64_t seq; /* of the store at its commit */
+};
+
+struct hf_cluster {
+    struct hf_env *env;
+    struct hf_engine *engine;
+    const struct hf_cluster_ops *ops;
+    void *context;
+    char *node;
+    char *site;
+    uint8_t boot_id[HF_BOOT_ID_LEN];
+    uint8_t instance[HF_CLUSTER_INSTANCE_LEN];
+    uint64_t poll_ms;
+
+    /* of the thread that ticks */
+    uint64_t number; /* of the last heartbeat */
+    uint64_t beat_due_ms;
+    uint64_t kept_ms; /* the fresh moment that was kept last */
+    bool kept;
+    struct hf_cluster_echo echo;
+    uint64_t told_confirmed, told_applied, told_proved;
+
+    pthread_mutex_t lock; /* guards everything below */
+    uint64_t news;        /* grows with whatever a waiter may wait for */
+    bool listed;          /* we are a member */
+    bool have_list;
+    struct hf_cluster_peer *peers; /* the other members */
+    size_t peer_count;
+    uint64_t shrunk_ms; /* until a while after this, one who left may have a lease */
+    uint64_t confirmed; /* the watermark */
+    uint64_t applied;
+    uint64_t lease;          /* its number */
+    uint64_t lease_until_ms; /* 0: there never was one */
+    struct hf_cluster_stamp fresh;
+    uint64_t serve_stale_until_ms;
+    uint64_t *candidates; /* not tried yet, in order */
+    size_t candidate_count;
+    uint64_t last_candidate;
+    struct hf_cluster_report report;
+};
+
+static inline uint64_t hf_cluster_now_ms(struct hf_cluster *cluster)
+{
+    return hf_env_boottime_ms(cluster->env);
+}
+
+/* Wakes whoever waits; without the lock. */
+void hf_cluster_tell(struct hf_cluster *cluster);
+/* With the lock: the watermark is at least that. */
+void hf_cluster_confirm(struct hf_cluster *cluster, uint64_t seq);
+/* The common waiting: until news come, at most poll_ms or until until_ms. */
+void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_ms);
+
+/* row.c */
+
+/* Our own row as the body of a heartbeat; the numbers are those of row. */
+HF_STATUS hf_cluster_row_write(struct hf_cluster *cluster, struct hf_op *op,
+                               const struct hf_cluster_row *row, struct hf_buf *out);
+/* HF_CORRUPT for one that was not written by a node of this cluster. */
+HF_STATUS hf_cluster_row_read(struct hf_cluster *cluster, struct hf_op *op,
+                              const struct hf_beat *beat, struct hf_cluster_row *out);
+void hf_cluster_stamp_write(const struct hf_cluster_stamp *stamp, struct hf_buf *out);
+HF_STATUS hf_cluster_stamp_read(struct hf_op *op, struct hf_bytes bytes,
+                                struct hf_cluster_stamp *out);
+
+/* lease.c */
+
+/* With the lock: everything acknowledged before sent_ms is applied here. */
+void hf_cluster_grant_lease(struct hf_cluster *cluster, uint64_t sent_ms);
+/* With the lock: is there a lease? */
+bool hf_cluster_is_leased(struct hf_cluster *cluster);
+
+/* proof.c */
+
+/* Tries the candidates that are noted, a number of them. */
+void hf_cluster_try_candidates(struct hf_cluster *cluster, struct hf_op *op);
+/* With the lock. */
+uint64_t hf_cluster_proved(const struct hf_cluster *cluster);

@@ -1,0 +1,232 @@
+/* Born proven: trying candidates here, and deciding by what all nodes report. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "cluster/cluster_internal.h"
+
+/* Of one turn, so that a heap of candidates does not delay the next heartbeat. */
+#define CANDIDATES_PER_TURN 16
+
+/* What a node says of one candidate. */
+enum verdict { VERDICT_NONE, VERDICT_OPENED, VERDICT_FAILED };
+
+void hf_cluster_candidate(struct hf_cluster *cluster, uint64_t seq)
+{
+    pthread_mutex_lock(&cluster->lock);
+    if (seq > cluster->last_candidate) {
+        cluster->candidates = hf_realloc_array(cluster->candidates, cluster->candidate_count + 1,
+                                               sizeof *cluster->candidates);
+        cluster->candidates[cluster->candidate_count++] = seq;
+        cluster->last_candidate = seq;
+    }
+    pthread_mutex_unlock(&cluster->lock);
+}
+
+uint64_t hf_cluster_proved(const struct hf_cluster *cluster)
+{
+    if (cluster->candidate_count > 0 && cluster->candidates[0] <= cluster->applied) {
+        return cluster->candidates[0] - 1;
+    }
+    return cluster->applied;
+}
+
+/* With the lock. The oldest failure makes room. */
+static void note_failure(struct hf_cluster *cluster, uint64_t seq, enum hf_code code)
+{
+    struct hf_cluster_report *report = &cluster->report;
+    struct hf_cluster_failure *failure;
+
+    if (report->count == HF_CLUSTER_FAILURES) {
+        report->forgotten = report->failures[0].seq;
+        report->count--;
+        memmove(report->failures, report->failures + 1, report->count * sizeof *report->failures);
+    }
+    failure = &report->failures[report->count++];
+    *failure = (struct hf_cluster_failure){ .seq = seq };
+    memcpy(failure->reason, hf_code_name(code), strlen(hf_code_name(code)) + 1);
+}
+
+/* The first candidate that was not tried; false: there is none. */
+static bool next_candidate(struct hf_cluster *cluster, uint64_t *out)
+{
+    bool any;
+
+    pthread_mutex_lock(&cluster->lock);
+    any = cluster->candidate_count > 0;
+    if (any) {
+        *out = cluster->candidates[0];
+    }
+    pthread_mutex_unlock(&cluster->lock);
+    return any;
+}
+
+static void end_candidate(struct hf_cluster *cluster, uint64_t seq, enum hf_code code)
+{
+    pthread_mutex_lock(&cluster->lock);
+    cluster->candidate_count--;
+    memmove(cluster->candidates, cluster->candidates + 1,
+            cluster->candidate_count * sizeof *cluster->candidates);
+    if (code != HF_OK) {
+        note_failure(cluster, seq, code);
+    }
+    pthread_mutex_unlock(&cluster->lock);
+}
+
+void hf_cluster_try_candidates(struct hf_cluster *cluster, struct hf_op *op)
+{
+    uint64_t seq = 0;
+
+    for (size_t i = 0; i < CANDIDATES_PER_TURN && next_candidate(cluster, &seq); i++) {
+        struct hf_status status = cluster->ops->open_version(cluster->context, op, seq);
+
+        if (status.code != HF_OK) {
+            HF_WARNING(cluster->env, "this node cannot open the candidate of change %llu: %s",
+                       (unsigned long long)seq, op->text);
+            hf_op_clear(op);
+        }
+        end_candidate(cluster, seq, status.code);
+    }
+}
+
+static enum verdict verdict_of(const struct hf_cluster_report *report, uint64_t seq,
+                               const char **out_reason)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        if (report->failures[i].seq == seq) {
+            *out_reason = report->failures[i].reason;
+            return VERDICT_FAILED;
+        }
+    }
+    return report->proved >= seq && report->forgotten < seq ? VERDICT_OPENED : VERDICT_NONE;
+}
+
+/* What is known of a candidate so far. */
+struct count {
+    struct hf_cluster *cluster;
+    uint64_t seq;
+    uint64_t now_ms;
+    struct hf_cluster_proof proof;
+    bool failed;
+    const char *silent; /* a node alive that has not reported */
+};
+
+static void count_verdict(struct count *count, const char *node, enum verdict verdict,
+                          const char *reason, bool alive)
+{
+    count->proof.of++;
+    if (verdict == VERDICT_OPENED) {
+        count->proof.proven_on++;
+    } else if (verdict == VERDICT_FAILED && !count->failed) {
+        count->failed = true;
+        memcpy(count->proof.failed, node, strlen(node) + 1);
+        memcpy(count->proof.reason, reason, strlen(reason) + 1);
+    } else if (verdict == VERDICT_NONE && alive) {
+        count->silent = node;
+    }
+}
+
+static bool serves(const char *node, const char *const *serve_on, size_t count)
+{
+    if (serve_on == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(serve_on[i], node) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void count_self(struct count *count)
+{
+    struct hf_cluster *cluster = count->cluster;
+    struct hf_cluster_report own = cluster->report;
+    const char *reason = "";
+    enum verdict verdict;
+
+    own.proved = hf_cluster_proved(cluster);
+    verdict = verdict_of(&own, count->seq, &reason);
+    count_verdict(count, cluster->node, verdict, reason, true);
+}
+
+static void count_peer(struct count *count, const struct hf_cluster_peer *peer)
+{
+    bool alive = count->now_ms - peer->grew_ms < HF_CLUSTER_ACK_MS;
+    const char *reason = "";
+    enum verdict verdict = VERDICT_NONE;
+
+    if (peer->seen) {
+        verdict = verdict_of(&peer->row.report, count->seq, &reason);
+    }
+    count_verdict(count, peer->name, verdict, reason, alive);
+}
+
+/* With the lock. */
+static void count_all(struct count *count, const char *const *serve_on, size_t serving)
+{
+    struct hf_cluster *cluster = count->cluster;
+
+    if (serves(cluster->node, serve_on, serving)) {
+        count_self(count);
+    }
+    for (size_t i = 0; i < cluster->peer_count; i++) {
+        if (serves(cluster->peers[i].name, serve_on, serving)) {
+            count_peer(count, &cluster->peers[i]);
+        }
+    }
+}
+
+/* One look: is it decided? With none alive that serves it there is nothing to decide yet. */
+static bool decide(struct count *count, const char *const *serve_on, size_t serving, bool late,
+                   uint64_t *out_news)
+{
+    struct hf_cluster *cluster = count->cluster;
+    bool decided;
+
+    pthread_mutex_lock(&cluster->lock);
+    count->now_ms = hf_cluster_now_ms(cluster);
+    count_all(count, serve_on, serving);
+    decided = count->failed || (count->silent == NULL && count->proof.proven_on > 0);
+    count->proof.promote = decided && !count->failed;
+    if (!decided && late) {
+        const char *silent = count->silent != NULL ? count->silent : "";
+
+        decided = true;
+        memcpy(count->proof.failed, silent, strlen(silent) + 1);
+        memcpy(count->proof.reason, "silent", sizeof "silent");
+    }
+    *out_news = cluster->news;
+    pthread_mutex_unlock(&cluster->lock);
+    return decided;
+}
+
+struct hf_status hf_cluster_prove(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq,
+                                  const char *const *serve_on, size_t count,
+                                  struct hf_cluster_proof *out)
+{
+    uint64_t since_ms = hf_cluster_now_ms(cluster);
+    bool decided = false;
+
+    if (!op->may_wait) {
+        return hf_fail(op, HF_LATER, "a new version waits for proofs, and this thread may not");
+    }
+    pthread_mutex_lock(&cluster->lock);
+    hf_cluster_confirm(cluster, seq);
+    pthread_mutex_unlock(&cluster->lock);
+    cluster->ops->wake(cluster->context);
+    while (!decided) {
+        struct count counted = { .cluster = cluster, .seq = seq };
+        bool late = hf_cluster_now_ms(cluster) - since_ms >= HF_CLUSTER_PROVE_MS;
+        uint64_t news;
+
+        decided = decide(&counted, serve_on, count, late, &news);
+        *out = counted.proof;
+        if (!decided) {
+            HF_TRY(hf_op_check_deadline(op));
+            hf_cluster_sleep(cluster, news, since_ms + HF_CLUSTER_PROVE_MS);
+        }
+    }
+    return HF_SUCCESS;
+}
