@@ -1,0 +1,548 @@
+/* A node of the simulation: its clock, its copy of the store, and the clients that it serves. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "sim.h"
+
+#define MAX_STALE_MS      6000
+#define MAX_STALE_WRAP_MS 3000
+#define POLL_MS           100
+/* What a dead node reads: whatever waits there is over. */
+#define END_OF_TIME (UINT64_MAX / 4)
+
+/* --- the clock --- */
+
+uint64_t sim_node_clock_ms(const struct sim_node *node)
+{
+    return node->clock_offset_ms + node->sim->now_ms * node->clock_rate / 1000 -
+           node->clock_lost_ms;
+}
+
+uint64_t sim_node_true_ms(const struct sim_node *node, uint64_t clock_ms)
+{
+    uint64_t since = clock_ms + node->clock_lost_ms - node->clock_offset_ms;
+
+    return since * 1000 / node->clock_rate + 1;
+}
+
+static struct sim_node *node_of_env(struct hf_env *env)
+{
+    return env->context;
+}
+
+static bool is_over(const struct sim_node *node)
+{
+    return node->dead || node->sim->ending;
+}
+
+static uint64_t boottime_ms(struct hf_env *env)
+{
+    struct sim_node *node = node_of_env(env);
+
+    return is_over(node) ? END_OF_TIME : sim_node_clock_ms(node);
+}
+
+static uint64_t realtime_ms(struct hf_env *env)
+{
+    return 1795303860123U + node_of_env(env)->sim->now_ms;
+}
+
+static void random_bytes(struct hf_env *env, void *out, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        ((uint8_t *)out)[i] = (uint8_t)sim_random(node_of_env(env)->sim, 256);
+    }
+}
+
+static const struct hf_env_ops env_ops = { realtime_ms, boottime_ms, random_bytes };
+
+/* --- what the cluster layer asks for --- */
+
+static struct hf_status mac(void *context, struct hf_op *op, struct hf_bytes text,
+                            uint8_t out[HF_CLUSTER_MAC_LEN])
+{
+    struct sim_node *node = context;
+    uint64_t hash = 0x9e3779b97f4a7c15U;
+
+    (void)op;
+    for (size_t i = 0; i < text.len; i++) {
+        hash = (hash ^ text.data[i]) * 0x100000001b3U;
+    }
+    if (node->sim->mutation == SIM_MAC_UNCHECKED) {
+        hash = 0;
+    }
+    for (size_t i = 0; i < HF_CLUSTER_MAC_LEN; i++) {
+        out[i] = (uint8_t)(hash >> (i % 8 * 8));
+    }
+    return HF_SUCCESS;
+}
+
+static void tell_members(struct sim_node *node)
+{
+    static const char *const all[SIM_NODES] = { "n0", "n1", "n2" };
+    const char *names[SIM_NODES];
+    size_t count = 0;
+
+    for (size_t i = 0; i < SIM_NODES; i++) {
+        if ((node->mirror.members & 1U << i) != 0) {
+            names[count++] = all[i];
+        }
+    }
+    hf_cluster_set_members(node->cluster, names, count);
+}
+
+/* Nothing may be applied that a failover could still take. */
+static void check_durable(struct sim_node *node, const struct sim_entry *entry)
+{
+    const struct sim_branch *branch = &node->sim->store.now;
+    size_t at = 0;
+    const struct sim_entry *truth = sim_batch(branch, entry->seq, &at);
+
+    if (truth == NULL || truth->request != entry->request || at >= branch->durable) {
+        sim_fail(node->sim, "%s applies change %llu, which is not confirmed", node->name,
+                 (unsigned long long)entry->seq);
+    }
+}
+
+static void apply(struct sim_node *node, const struct sim_entry *entry)
+{
+    const struct sim_record *record = &entry->record;
+    struct sim_mirror *mirror = &node->mirror;
+
+    check_durable(node, entry);
+    mirror->applied = entry->seq;
+    if (record->key < 0) {
+        mirror->members = record->members;
+        tell_members(node);
+        return;
+    }
+    if (record->primary < mirror->keys[record->key].primary) {
+        sim_fail(node->sim, "the primary of key %d goes back on %s", record->key, node->name);
+    }
+    mirror->keys[record->key] = *record;
+    mirror->materials[record->key][record->newest % SIM_VERSIONS] = record->material;
+    if (record->pending) {
+        hf_cluster_candidate(node->cluster, entry->seq);
+    }
+}
+
+/* A mutant says that it has applied what it will apply the next time. */
+static uint64_t choose_end(struct sim_node *node, uint64_t up_to)
+{
+    uint64_t end = up_to;
+
+    if (node->sim->mutation == SIM_ABOVE_WATERMARK) {
+        end = UINT64_MAX;
+    }
+    if (node->sim->mutation == SIM_APPLIED_TOO_SOON) {
+        end = node->up_to;
+        node->up_to = up_to;
+    }
+    return end;
+}
+
+static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
+                               uint64_t *out_applied)
+{
+    struct sim_node *node = context;
+    uint64_t end = choose_end(node, up_to);
+
+    while (node->mirror.applied < end) {
+        const struct sim_entry *entry = sim_read(node, op, node->mirror.applied + 1);
+
+        if (entry == NULL || is_over(node)) {
+            break;
+        }
+        apply(node, entry);
+    }
+    *out_applied = node->sim->mutation == SIM_APPLIED_TOO_SOON ? up_to : node->mirror.applied;
+    return HF_SUCCESS;
+}
+
+static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
+{
+    struct sim_node *node = context;
+    size_t at = 0;
+    const struct sim_entry *entry = sim_batch(&node->sim->store.now, seq, &at);
+    uint64_t material = entry != NULL ? entry->record.material : 0;
+
+    sim_sleep(node->sim, sim_random(node->sim, 10));
+    if (material % 40 == (uint64_t)node->index) {
+        node->sim->faults[SIM_OPEN_FAILED]++;
+        return hf_fail(op, HF_CORRUPT, "a bad record");
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status keep(void *context, struct hf_op *op, struct hf_bytes stamp)
+{
+    struct sim_node *node = context;
+
+    (void)op;
+    hf_assert(stamp.len <= sizeof node->mirror.stamp);
+    memcpy(node->mirror.stamp, stamp.data, stamp.len);
+    node->mirror.stamp_len = stamp.len;
+    return HF_SUCCESS;
+}
+
+static void wait_news(void *context, uint64_t news, uint64_t until_ms)
+{
+    struct sim_node *node = context;
+    struct sim_fiber *self = node->sim->current;
+
+    if (is_over(node)) {
+        sim_sleep(node->sim, 1);
+        return;
+    }
+    self->waiting = true;
+    self->news = news;
+    sim_sleep_until(node->sim, sim_node_true_ms(node, until_ms));
+    self->waiting = false;
+}
+
+static void tell(void *context, uint64_t news)
+{
+    struct sim_node *node = context;
+
+    for (size_t i = 0; i < SIM_FLOWS; i++) {
+        if (node->flows[i].waiting && node->flows[i].news < news) {
+            node->flows[i].wake_ms = node->sim->now_ms;
+        }
+    }
+}
+
+static void wake(void *context)
+{
+    struct sim_node *node = context;
+
+    if (node->flows[SIM_TICKER].idle) {
+        node->flows[SIM_TICKER].wake_ms = node->sim->now_ms;
+    }
+}
+
+static const struct hf_cluster_ops cluster_ops = {
+    .mac = mac,
+    .follow = follow,
+    .open_version = open_version,
+    .keep = keep,
+    .wait = wait_news,
+    .tell = tell,
+    .wake = wake,
+};
+
+/* --- its flows --- */
+
+static void run_ticker(void *argument)
+{
+    struct sim_fiber *self = argument;
+    struct sim_node *node = self->node;
+
+    while (!is_over(node)) {
+        struct hf_op op;
+        uint64_t next_ms = 0;
+
+        hf_op_init(&op, &node->env);
+        (void)hf_cluster_tick(node->cluster, &op, &next_ms).code;
+        sim_check_leases(node->sim, "after a turn");
+        if (!is_over(node)) {
+            self->idle = true;
+            sim_sleep_until(node->sim, sim_node_true_ms(node, next_ms));
+            self->idle = false;
+        }
+    }
+}
+
+/* The node may stand still here, as a process that is stopped does. */
+static void think(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+
+    if (sim_happens(sim, SIM_STOPPED_BETWEEN, 60)) {
+        node->stopped_until_ms = sim->now_ms + 300 + sim_random(sim, 4000);
+    }
+    sim_sleep(sim, sim_random(sim, 5));
+}
+
+/* The version was given out: it has to exist for ever, with this material. */
+static void check_answer(struct sim_node *node, int key, uint32_t version, uint64_t material)
+{
+    const struct sim_branch *branch = &node->sim->store.now;
+
+    for (size_t i = 0; i < branch->durable; i++) {
+        const struct sim_record *record = &branch->entries[i].record;
+
+        if (branch->entries[i].kind == SIM_BATCH && record->key == key &&
+            record->primary == version && record->newest == version &&
+            record->material == material) {
+            return;
+        }
+    }
+    sim_fail(node->sim, "%s gave out version %u of key %d, which is not durable", node->name,
+             version, key);
+}
+
+static void answer(struct sim_node *node, struct hf_op *op, int key)
+{
+    struct sim *sim = node->sim;
+    struct hf_cluster_grant grant;
+    uint64_t material;
+    uint32_t version;
+    uint32_t floor;
+
+    if (hf_cluster_may(node->cluster, op, HF_CLUSTER_WRAP, MAX_STALE_MS, MAX_STALE_WRAP_MS, &grant)
+            .code != HF_OK) {
+        return;
+    }
+    think(node);
+    version = node->mirror.keys[key].primary;
+    material = node->mirror.materials[key][version % SIM_VERSIONS];
+    floor = sim->floor[key];
+    think(node);
+    if (is_over(node) || version == 0) {
+        return;
+    }
+    if (hf_cluster_still(node->cluster, op, &grant).code != HF_OK) {
+        sim->faults[SIM_LEASE_ENDED]++;
+        if (sim->mutation != SIM_NOT_ASKED_AGAIN) {
+            return;
+        }
+    }
+    sim->answers++;
+    sim->faults[SIM_STALE_ANSWER] += grant.stale;
+    check_answer(node, key, version, material);
+    if (!grant.stale && version < floor) {
+        sim_fail(sim, "%s generates with version %u of key %d after %u was acknowledged",
+                 node->name, version, key, floor);
+    }
+}
+
+static void run_reader(void *argument)
+{
+    struct sim_fiber *self = argument;
+    struct sim_node *node = self->node;
+
+    while (!is_over(node)) {
+        struct hf_op op;
+
+        sim_sleep(node->sim, 10 + sim_random(node->sim, 100));
+        hf_op_init(&op, &node->env);
+        if (!is_over(node)) {
+            answer(node, &op, (int)sim_random(node->sim, SIM_KEYS));
+        }
+    }
+}
+
+/* --- changes --- */
+
+/* A mutant repeats as somebody would who asks anew. */
+static void ask_anew(struct sim *sim, struct sim_record *record, uint64_t *request)
+{
+    struct sim_record now = sim_newest(sim, record->key);
+
+    if (sim->mutation == SIM_REPEAT_ANEW && record->key >= 0 && record->pending) {
+        *request = ++sim->next_request;
+        record->revision = now.revision + 1;
+        record->newest = now.newest + 1;
+    }
+}
+
+/* Commits, and repeats under the same id for as long as a client would. */
+static struct hf_status commit(struct sim_node *node, struct hf_op *op, uint64_t *request,
+                               struct sim_record *record, uint64_t *out_seq)
+{
+    struct sim *sim = node->sim;
+    struct hf_status status = sim_commit(node, op, *request, record, out_seq);
+
+    for (int i = 0; i < 6 && (status.code == HF_IN_DOUBT || status.code == HF_UNAVAILABLE); i++) {
+        if (is_over(node)) {
+            return status;
+        }
+        if (status.code == HF_IN_DOUBT && sim->mutation == SIM_DOUBT_IS_SUCCESS) {
+            *out_seq = node->mirror.applied;
+            return HF_SUCCESS;
+        }
+        sim_sleep(sim, 20 + sim_random(sim, 300));
+        ask_anew(sim, record, request);
+        status = sim_commit(node, op, *request, record, out_seq);
+    }
+    return status;
+}
+
+/* Waits as the mutation has it; false: nobody was answered. */
+static bool wait_in_force(struct sim_node *node, struct hf_op *op, uint64_t seq)
+{
+    struct sim *sim = node->sim;
+    uint64_t began_ms = sim_node_clock_ms(node);
+    struct hf_status status = HF_SUCCESS;
+
+    if (sim->mutation == SIM_ACK_EARLY) {
+        sim_sleep(sim, 1500);
+    } else if (sim->mutation != SIM_ACK_AT_ONCE) {
+        status = hf_cluster_wait_applied(node->cluster, op, seq);
+    }
+    if (is_over(node) || status.code != HF_OK) {
+        return false;
+    }
+    sim->faults[sim_node_clock_ms(node) - began_ms >= HF_CLUSTER_ACK_MS ? SIM_WAITED_OUT
+                                                                        : SIM_APPLIED_BY_ALL]++;
+    return true;
+}
+
+static void acknowledge(struct sim_node *node, uint64_t seq, uint64_t request)
+{
+    struct sim *sim = node->sim;
+
+    sim_trace(sim, "%s acknowledges change %llu", node->name, (unsigned long long)seq);
+    hf_assert(sim->ack_count < SIM_ACKS);
+    sim->acks[sim->ack_count++] = (struct sim_ack){ seq, request };
+    if (seq > sim->acked_seq) {
+        sim->acked_seq = seq;
+    }
+    sim_check_leases(sim, "at an acknowledgement");
+}
+
+static void rotate(struct sim_node *node, struct hf_op *op, int key)
+{
+    struct sim *sim = node->sim;
+    struct sim_record record = node->mirror.keys[key];
+    uint64_t request = ++sim->next_request;
+    struct hf_cluster_proof proof;
+    uint64_t seq = 0;
+
+    record.key = key;
+    record.revision++;
+    record.newest++;
+    record.pending = true;
+    record.material = sim_random(sim, UINT32_MAX);
+    record.rotation = request;
+    if (commit(node, op, &request, &record, &seq).code != HF_OK || is_over(node) ||
+        hf_cluster_prove(node->cluster, op, seq, NULL, 0, &proof).code != HF_OK || is_over(node)) {
+        return;
+    }
+    if (proof.promote && proof.proven_on == 0) {
+        sim_fail(sim, "%s promotes what nobody has opened", node->name);
+    }
+    record.revision++;
+    record.pending = false;
+    record.primary = proof.promote ? record.newest : record.primary;
+    request = ++sim->next_request;
+    if (commit(node, op, &request, &record, &seq).code != HF_OK || !wait_in_force(node, op, seq)) {
+        return;
+    }
+    if (record.primary > sim->floor[key]) {
+        sim->floor[key] = record.primary;
+    }
+    acknowledge(node, seq, request);
+}
+
+static void change_members(struct sim_node *node, struct hf_op *op)
+{
+    struct sim *sim = node->sim;
+    struct sim_record record = { .key = -1, .members = node->mirror.members };
+    uint64_t request = ++sim->next_request;
+    uint64_t seq = 0;
+
+    record.revision = sim_newest(sim, -1).revision + 1;
+    record.members = record.members == (1U << SIM_NODES) - 1
+                         ? record.members & ~(1U << sim_random(sim, SIM_NODES))
+                         : (1U << SIM_NODES) - 1;
+    if (commit(node, op, &request, &record, &seq).code == HF_OK && wait_in_force(node, op, seq)) {
+        sim->faults[SIM_MEMBER_REMOVED]++;
+        acknowledge(node, seq, request);
+    }
+}
+
+static void run_writer(void *argument)
+{
+    struct sim_fiber *self = argument;
+    struct sim_node *node = self->node;
+    struct sim *sim = node->sim;
+
+    while (!is_over(node)) {
+        struct hf_cluster_grant grant;
+        struct hf_op op;
+
+        sim_sleep(sim, 50 + sim_random(sim, 800));
+        hf_op_init(&op, &node->env);
+        if (is_over(node) || sim->ack_count + SIM_NODES >= SIM_ACKS ||
+            hf_cluster_may(node->cluster, &op, HF_CLUSTER_CHANGE, 0, 0, &grant).code != HF_OK) {
+            continue;
+        }
+        if (sim_random(sim, 12) == 0) {
+            change_members(node, &op);
+        } else {
+            rotate(node, &op, (int)sim_random(sim, SIM_KEYS));
+        }
+    }
+}
+
+/* --- its life --- */
+
+void sim_node_init(struct sim *sim, int index)
+{
+    struct sim_node *node = &sim->nodes[index];
+
+    node->sim = sim;
+    node->index = index;
+    (void)snprintf(node->name, sizeof node->name, "n%d", index);
+    node->engine.ops = &sim_engine;
+    node->env = (struct hf_env){ .ops = &env_ops, .context = node };
+    node->mirror.members = (1U << SIM_NODES) - 1;
+    node->clock_offset_ms = 100000 + sim_random(sim, 1000000);
+    node->clock_rate = 970 + sim_random(sim, 61);
+    for (size_t i = 0; i < SIM_FLOWS; i++) {
+        node->flows[i].sim = sim;
+        node->flows[i].node = node;
+    }
+}
+
+void sim_node_start(struct sim_node *node)
+{
+    static void (*const runs[SIM_FLOWS])(void *) = { run_ticker, run_reader, run_writer };
+    struct hf_cluster_settings settings = {
+        .env = &node->env,
+        .engine = &node->engine,
+        .node = node->name,
+        .site = "here",
+        .boot_id = { (uint8_t)node->index },
+        .poll_ms = POLL_MS,
+        .ops = &cluster_ops,
+        .context = node,
+    };
+    struct hf_op op;
+
+    node->dead = false;
+    if (node->restart_ms > 0 && sim_random(node->sim, 4) == 0) {
+        node->sim->faults[SIM_MIRROR_LOST]++;
+        node->mirror = (struct sim_mirror){ .members = (1U << SIM_NODES) - 1 };
+    }
+    node->up_to = node->mirror.applied;
+    settings.applied = node->mirror.applied;
+    settings.stamp = hf_bytes_of(node->mirror.stamp, node->mirror.stamp_len);
+    hf_op_init(&op, &node->env);
+    hf_assert(hf_cluster_new(&op, &settings, &node->cluster).code == HF_OK);
+    tell_members(node);
+    for (size_t i = 0; i < SIM_FLOWS; i++) {
+        node->flows[i].wake_ms = node->sim->now_ms;
+        fiber_start(node->flows[i].fiber, runs[i], &node->flows[i]);
+    }
+}
+
+void sim_crash(struct sim_node *node)
+{
+    sim_trace(node->sim, "%s dies", node->name);
+    node->dead = true;
+    node->restart_ms = node->sim->now_ms + 100 + sim_random(node->sim, 3000);
+    for (size_t i = 0; i < SIM_FLOWS; i++) {
+        node->flows[i].wake_ms = node->sim->now_ms;
+    }
+}
+
+void sim_node_stop(struct sim_node *node)
+{
+    hf_cluster_free(node->cluster);
+    node->cluster = NULL;
+    node->confirmed = 0;
+    node->seen_epoch = 0;
+}
