@@ -1,0 +1,757 @@
+/* The cluster layer, case by case: nodes on one store in memory, and a clock that tests move. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "cluster/cluster_internal.h"
+#include "test.h"
+#include "test_env.h"
+
+#define NODES      3
+#define CANDIDATES 64
+
+struct world;
+
+struct node {
+    struct world *world;
+    const char *name;
+    struct hf_cluster *cluster; /* NULL: it is down */
+    bool lags;                  /* it applies nothing */
+    bool mute;                  /* it makes no turns */
+    enum hf_code opens;         /* how it opens candidates */
+    size_t opened;
+    uint8_t stamp[64];
+    size_t stamp_len;
+};
+
+struct world {
+    struct test_env clock;
+    struct hf_op op;
+    struct hf_engine base; /* of slow_engine: passes on to store, which takes beat_ms for a beat */
+    struct hf_engine *store;
+    uint64_t beat_ms;
+    struct node nodes[NODES];
+    uint64_t candidates[CANDIDATES];
+    size_t candidate_count;
+    uint32_t requests;
+};
+
+static const char *const names[NODES] = { "n1", "n2", "n3" };
+
+/* --- a store whose heartbeats take their time --- */
+
+static struct world *world_of(struct hf_engine *engine)
+{
+    return (struct world *)((char *)engine - offsetof(struct world, base));
+}
+
+static struct hf_status slow_beat(struct hf_engine *engine, struct hf_op *op,
+                                  const struct hf_beat *beat, bool synchronous, uint64_t *out_seq)
+{
+    struct world *world = world_of(engine);
+
+    if (synchronous) {
+        world->clock.boottime_ms += world->beat_ms;
+    }
+    return hf_engine_beat(world->store, op, beat, synchronous, out_seq);
+}
+
+static struct hf_status slow_beats(struct hf_engine *engine, struct hf_op *op,
+                                   hf_beat_visitor visit, void *context, uint64_t *out_seq)
+{
+    return hf_engine_beats(world_of(engine)->store, op, visit, context, out_seq);
+}
+
+static const struct hf_engine_ops slow_engine = { .name = "slow",
+                                                  .beat = slow_beat,
+                                                  .beats = slow_beats };
+
+/* --- what a node gives the layer --- */
+
+static struct hf_status mac(void *context, struct hf_op *op, struct hf_bytes text,
+                            uint8_t out[HF_CLUSTER_MAC_LEN])
+{
+    uint64_t hash = 14695981039346656037U;
+
+    (void)context;
+    (void)op;
+    for (size_t i = 0; i < text.len; i++) {
+        hash = (hash ^ text.data[i]) * 1099511628211U;
+    }
+    for (size_t i = 0; i < HF_CLUSTER_MAC_LEN; i++) {
+        out[i] = (uint8_t)(hash >> (i % 8 * 8));
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
+                               uint64_t *out_applied)
+{
+    struct node *node = context;
+    struct world *world = node->world;
+
+    if (node->lags) {
+        return hf_fail(op, HF_UNAVAILABLE, "the feed cannot be read");
+    }
+    for (size_t i = 0; i < world->candidate_count; i++) {
+        if (world->candidates[i] <= up_to) {
+            hf_cluster_candidate(node->cluster, world->candidates[i]);
+        }
+    }
+    *out_applied = up_to;
+    return HF_SUCCESS;
+}
+
+static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
+{
+    struct node *node = context;
+
+    (void)seq;
+    node->opened++;
+    return node->opens == HF_OK ? HF_SUCCESS : hf_fail(op, node->opens, "it does not open");
+}
+
+static struct hf_status keep(void *context, struct hf_op *op, struct hf_bytes stamp)
+{
+    struct node *node = context;
+
+    (void)op;
+    assert_true(stamp.len <= sizeof node->stamp);
+    memcpy(node->stamp, stamp.data, stamp.len);
+    node->stamp_len = stamp.len;
+    return HF_SUCCESS;
+}
+
+static void turn(struct node *node)
+{
+    struct hf_op op;
+    uint64_t next_ms;
+
+    hf_op_init(&op, &node->world->clock.env);
+    if (node->cluster != NULL && !node->mute) {
+        (void)hf_cluster_tick(node->cluster, &op, &next_ms).code;
+    }
+}
+
+static void turn_all(struct world *world)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        turn(&world->nodes[i]);
+    }
+}
+
+/* Whoever waits lets the others work. */
+static void wait_news(void *context, uint64_t news, uint64_t until_ms)
+{
+    struct node *node = context;
+    struct world *world = node->world;
+
+    (void)news;
+    turn_all(world);
+    if (world->clock.boottime_ms < until_ms) {
+        world->clock.boottime_ms +=
+            until_ms - world->clock.boottime_ms < 50 ? until_ms - world->clock.boottime_ms : 50;
+    }
+}
+
+static void tell(void *context, uint64_t news)
+{
+    (void)context;
+    (void)news;
+}
+
+static void wake(void *context)
+{
+    turn(context);
+}
+
+static const struct hf_cluster_ops ops = { mac, follow, open_version, keep, wait_news, tell, wake };
+
+/* --- the world --- */
+
+static void start_in_boot(struct node *node, uint8_t boot)
+{
+    struct world *world = node->world;
+    struct hf_cluster_settings settings = {
+        .env = &world->clock.env,
+        .engine = &world->base,
+        .node = node->name,
+        .site = "hall 1",
+        .boot_id = { boot },
+        .poll_ms = 100,
+        .stamp = hf_bytes_of(node->stamp, node->stamp_len),
+        .ops = &ops,
+        .context = node,
+    };
+
+    hf_cluster_free(node->cluster);
+    node->cluster = NULL;
+    assert_ok(&world->op, hf_cluster_new(&world->op, &settings, &node->cluster));
+    hf_cluster_set_members(node->cluster, names, NODES);
+}
+
+static void start(struct node *node)
+{
+    start_in_boot(node, 1);
+}
+
+static int set_up(void **state)
+{
+    struct world *world = hf_alloc(sizeof *world);
+    struct hf_store_settings settings = { .engine = "memory", .create = true };
+
+    test_env_init(&world->clock);
+    hf_op_init(&world->op, &world->clock.env);
+    world->base.ops = &slow_engine;
+    assert_ok(&world->op, hf_engine_open(&world->op, &settings, &world->store));
+    for (size_t i = 0; i < NODES; i++) {
+        world->nodes[i].world = world;
+        world->nodes[i].name = names[i];
+        start(&world->nodes[i]);
+    }
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    for (size_t i = 0; i < NODES; i++) {
+        hf_cluster_free(world->nodes[i].cluster);
+    }
+    hf_engine_free(world->store);
+    free(world);
+    return 0;
+}
+
+static void pass(struct world *world, uint64_t ms)
+{
+    world->clock.boottime_ms += ms;
+    world->clock.realtime_ms += ms;
+}
+
+/* Turns for so long. */
+static void run(struct world *world, uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 100) {
+        turn_all(world);
+        pass(world, 100);
+    }
+}
+
+static uint64_t commit_change(struct world *world, bool candidate)
+{
+    struct hf_batch batch = { .principal = "test" };
+    struct hf_commit done;
+    uint64_t seq;
+
+    world->requests++;
+    memcpy(batch.request_id.bytes, &world->requests, sizeof world->requests);
+    hf_commit_init(&done);
+    assert_ok(&world->op, hf_engine_apply(world->store, &world->op, &batch, &done));
+    seq = done.seq;
+    hf_commit_done(&done);
+    if (candidate) {
+        assert_true(world->candidate_count < CANDIDATES);
+        world->candidates[world->candidate_count++] = seq;
+    }
+    return seq;
+}
+
+static void down(struct node *node)
+{
+    hf_cluster_free(node->cluster);
+    node->cluster = NULL;
+}
+
+/* How long the acknowledgement of a change takes at the first node. */
+static uint64_t acknowledge(struct world *world)
+{
+    uint64_t began_ms;
+    uint64_t seq = commit_change(world, false);
+
+    began_ms = world->clock.boottime_ms;
+    assert_ok(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq));
+    return world->clock.boottime_ms - began_ms;
+}
+
+/* --- leases --- */
+
+static void a_lease_counts_from_before_the_heartbeat_was_sent(void **state)
+{
+    static const struct {
+        const char *says;
+        uint64_t beat_ms;
+        uint64_t left_ms;
+    } cases[] = {
+        { "a commit at once leaves all of it", 0, 2000 },
+        { "a slow commit has used it up in part", 1500, 500 },
+        { "or all but the last moment", 1999, 1 },
+        { "or all", 2000, 0 },
+        { "and more", 9000, 0 },
+    };
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        bool held;
+
+        start(node);
+        world->beat_ms = cases[i].beat_ms;
+        assert_int_equal(hf_cluster_lease(node->cluster), 0);
+        turn(node);
+        held = hf_cluster_lease(node->cluster) != 0;
+        if (held != (cases[i].left_ms > 0)) {
+            fail_msg("%s", cases[i].says);
+        }
+        if (held) {
+            pass(world, cases[i].left_ms - 1);
+            held = hf_cluster_lease(node->cluster) != 0;
+            pass(world, 1);
+            if (!held || hf_cluster_lease(node->cluster) != 0) {
+                fail_msg("%s", cases[i].says);
+            }
+        }
+    }
+}
+
+static void leases_without_a_gap_have_one_number_and_after_a_gap_another(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    uint64_t first;
+
+    turn(node);
+    first = hf_cluster_lease(node->cluster);
+    run(world, 5000);
+    assert_true(hf_cluster_has_lease(node->cluster, first));
+    pass(world, 2000); /* stopped, and continued */
+    assert_false(hf_cluster_has_lease(node->cluster, first));
+    turn(node);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+    assert_false(hf_cluster_has_lease(node->cluster, first));
+    assert_false(hf_cluster_has_lease(node->cluster, 0));
+}
+
+static void no_lease_without_the_whole_snapshot(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    (void)commit_change(world, false);
+    node->lags = true;
+    turn(node);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    node->lags = false;
+    turn(node);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+}
+
+static void only_members_get_leases(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    hf_cluster_set_members(node->cluster, names + 1, 2);
+    run(world, 3000);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    hf_cluster_set_members(node->cluster, names, NODES);
+    run(world, 1100);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+}
+
+static void the_first_lease_waits_for_candidates_and_later_ones_do_not(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    (void)commit_change(world, true);
+    turn(node);
+    assert_int_equal(node->opened, 1);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+
+    /* More than one turn tries; the lease is renewed all the same. */
+    for (size_t i = 0; i < 40; i++) {
+        (void)commit_change(world, true);
+    }
+    pass(world, 1500);
+    turn(node);
+    assert_true(node->opened < 41);
+    pass(world, 600);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+
+    start(node);
+    turn(node);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    run(world, 300);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+}
+
+/* --- without a lease --- */
+
+static void what_a_node_without_a_lease_may_do(void **state)
+{
+    enum { HOUR = 3600000, STALE = 60000, WRAP = 10000 };
+    static const struct {
+        const char *says;
+        uint64_t later_ms; /* after the last fresh moment, on both clocks */
+        int64_t wall_ms;   /* and on the wall clock alone */
+        uint8_t boot;      /* 0: the process goes on */
+        enum hf_cluster_use use;
+        uint64_t max_stale_ms;
+        uint64_t max_stale_wrap_ms;
+        enum hf_code code;
+        uint64_t stale_ms;
+    } cases[] = {
+        { "with a lease anything goes", 1999, 0, 0, HF_CLUSTER_CHANGE, 0, 0, HF_OK, 0 },
+        { "without it nothing changes", 2000, 0, 0, HF_CLUSTER_CHANGE, STALE, WRAP, HF_UNAVAILABLE,
+          0 },
+        { "what exists opens", 2000, 0, 0, HF_CLUSTER_OPEN, STALE, WRAP, HF_OK, 2000 },
+        { "for its time", STALE, 0, 0, HF_CLUSTER_OPEN, STALE, WRAP, HF_OK, STALE },
+        { "and no longer", STALE + 1, 0, 0, HF_CLUSTER_OPEN, STALE, WRAP, HF_UNAVAILABLE, 0 },
+        { "wrapping has a time of its own", WRAP, 0, 0, HF_CLUSTER_WRAP, STALE, WRAP, HF_OK, WRAP },
+        { "a shorter one", WRAP + 1, 0, 0, HF_CLUSTER_WRAP, STALE, WRAP, HF_UNAVAILABLE, 0 },
+        { "0 is never", 2000, 0, 0, HF_CLUSTER_OPEN, 0, WRAP, HF_UNAVAILABLE, 0 },
+        { "for wrapping too", 2000, 0, 0, HF_CLUSTER_WRAP, STALE, 0, HF_UNAVAILABLE, 0 },
+        { "the wall clock does not count in the process", 2000, HOUR, 0, HF_CLUSTER_OPEN, STALE,
+          WRAP, HF_OK, 2000 },
+        { "nor after a restart in the same boot", 5000, -HOUR, 1, HF_CLUSTER_OPEN, STALE, WRAP,
+          HF_OK, 5000 },
+        { "in another boot it is all there is", 5000, 0, 2, HF_CLUSTER_OPEN, STALE, WRAP, HF_OK,
+          5000 },
+        { "also if it was set forward", 5000, HOUR, 2, HF_CLUSTER_OPEN, STALE, WRAP, HF_UNAVAILABLE,
+          0 },
+        { "behind the stamp it says nothing", 5000, -HOUR, 2, HF_CLUSTER_OPEN, UINT64_MAX, WRAP,
+          HF_UNAVAILABLE, 0 },
+    };
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_cluster_grant grant = { 0 };
+        struct hf_status status;
+
+        node->stamp_len = 0;
+        start(node);
+        turn(node);
+        pass(world, cases[i].later_ms);
+        world->clock.realtime_ms += (uint64_t)cases[i].wall_ms;
+        if (cases[i].boot != 0) {
+            start_in_boot(node, cases[i].boot);
+        }
+        status = hf_cluster_may(node->cluster, &world->op, cases[i].use, cases[i].max_stale_ms,
+                                cases[i].max_stale_wrap_ms, &grant);
+        if (status.code != cases[i].code ||
+            (status.code == HF_OK &&
+             (grant.stale_ms != cases[i].stale_ms || grant.stale != (grant.stale_ms > 0)))) {
+            fail_msg("%s: code %d, stale %llu", cases[i].says, status.code,
+                     (unsigned long long)grant.stale_ms);
+        }
+    }
+}
+
+static void an_operator_can_let_a_node_open_for_a_time(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    struct hf_cluster_grant grant;
+
+    assert_fails(&world->op,
+                 hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_OPEN, 1000, 1000, &grant),
+                 HF_UNAVAILABLE);
+    hf_cluster_serve_stale(node->cluster, 5000);
+    assert_ok(&world->op,
+              hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_OPEN, 1000, 1000, &grant));
+    assert_true(grant.stale && grant.stale_ms == UINT64_MAX);
+    assert_fails(&world->op,
+                 hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_OPEN, 0, 1000, &grant),
+                 HF_UNAVAILABLE);
+    assert_fails(&world->op,
+                 hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_WRAP, 1000, 1000, &grant),
+                 HF_UNAVAILABLE);
+    pass(world, 5000);
+    assert_fails(&world->op,
+                 hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_OPEN, 1000, 1000, &grant),
+                 HF_UNAVAILABLE);
+}
+
+static void what_was_granted_ends_before_the_answer(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    struct hf_cluster_grant fresh;
+    struct hf_cluster_grant stale;
+
+    turn(node);
+    assert_ok(&world->op, hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_WRAP, 0, 0, &fresh));
+    pass(world, 1999);
+    assert_ok(&world->op, hf_cluster_still(node->cluster, &world->op, &fresh));
+    pass(world, 1);
+    assert_fails(&world->op, hf_cluster_still(node->cluster, &world->op, &fresh), HF_UNAVAILABLE);
+    assert_ok(&world->op,
+              hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_WRAP, 0, 3000, &stale));
+    pass(world, 1000);
+    assert_ok(&world->op, hf_cluster_still(node->cluster, &world->op, &stale));
+    pass(world, 1);
+    assert_fails(&world->op, hf_cluster_still(node->cluster, &world->op, &stale), HF_UNAVAILABLE);
+}
+
+/* --- acknowledgement --- */
+
+static void a_change_is_acknowledged_when_all_have_applied_it_or_no_lease_can_last(void **state)
+{
+    struct world *world = *state;
+
+    run(world, 3000);
+    assert_true(acknowledge(world) < 500);
+    world->nodes[2].lags = true;
+    assert_int_equal(acknowledge(world), HF_CLUSTER_ACK_MS);
+    world->nodes[2].lags = false;
+    assert_true(acknowledge(world) < 500);
+    down(&world->nodes[2]);
+    assert_int_equal(acknowledge(world), HF_CLUSTER_ACK_MS);
+}
+
+static struct hf_status take_beat(void *context, const struct hf_beat *beat)
+{
+    struct hf_beat *out = context;
+
+    if (strcmp(beat->node, "n3") == 0) {
+        *out = *beat;
+        out->body.data = memcpy(hf_alloc(beat->body.len), beat->body.data, beat->body.len);
+    }
+    return HF_SUCCESS;
+}
+
+static void no_row_makes_a_change_acknowledged_sooner(void **state)
+{
+    struct world *world = *state;
+    struct hf_beat forged = { 0 };
+    uint64_t seq;
+
+    run(world, 3000);
+    assert_ok(&world->op, hf_engine_beats(world->store, &world->op, take_beat, &forged, &seq));
+    down(&world->nodes[2]);
+    forged.node = "n3";
+    forged.number += 100;
+    forged.applied_seq = 1000;
+    forged.confirmed_seq = 1000;
+    assert_ok(&world->op, hf_engine_beat(world->store, &world->op, &forged, false, &seq));
+    assert_int_equal(acknowledge(world), HF_CLUSTER_ACK_MS);
+    free((void *)(uintptr_t)forged.body.data);
+
+    /* Nothing of a row is believed when it is not signed at all. */
+    forged.body = HF_BYTES_NONE;
+    assert_ok(&world->op, hf_engine_beat(world->store, &world->op, &forged, false, &seq));
+    assert_int_equal(acknowledge(world), HF_CLUSTER_ACK_MS);
+}
+
+static void one_who_has_left_may_have_a_lease_for_a_while(void **state)
+{
+    struct world *world = *state;
+
+    run(world, 3000);
+    for (size_t i = 0; i < NODES; i++) {
+        hf_cluster_set_members(world->nodes[i].cluster, names, 2);
+    }
+    assert_int_equal(acknowledge(world), HF_CLUSTER_ACK_MS);
+    assert_true(acknowledge(world) < 500);
+
+    /* A process that has just begun does not know who has left before. */
+    start(&world->nodes[0]);
+    hf_cluster_set_members(world->nodes[0].cluster, names, 2);
+    turn(&world->nodes[0]);
+    assert_int_equal(acknowledge(world), HF_CLUSTER_ACK_MS);
+    assert_true(acknowledge(world) < 500);
+}
+
+static void waiting_ends_at_the_deadline_in_doubt(void **state)
+{
+    struct world *world = *state;
+    uint64_t seq;
+
+    run(world, 3000);
+    down(&world->nodes[1]);
+    seq = commit_change(world, false);
+    world->op.deadline_ms = world->clock.boottime_ms + 500;
+    assert_fails(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq),
+                 HF_IN_DOUBT);
+    world->op.may_wait = false;
+    assert_fails(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq),
+                 HF_LATER);
+}
+
+/* --- born proven --- */
+
+static struct hf_cluster_proof prove(struct world *world, const char *const *serve_on, size_t count)
+{
+    struct hf_cluster_proof proof = { 0 };
+    uint64_t seq = commit_change(world, true);
+
+    assert_ok(&world->op,
+              hf_cluster_prove(world->nodes[0].cluster, &world->op, seq, serve_on, count, &proof));
+    return proof;
+}
+
+static void a_candidate_is_promoted_when_all_who_are_alive_have_opened_it(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster_proof proof;
+
+    run(world, 3000);
+    proof = prove(world, NULL, 0);
+    assert_true(proof.promote);
+    assert_int_equal(proof.proven_on, 3);
+    assert_int_equal(proof.of, 3);
+
+    down(&world->nodes[1]);
+    down(&world->nodes[2]);
+    run(world, 3000);
+    proof = prove(world, NULL, 0);
+    assert_true(proof.promote);
+    assert_int_equal(proof.proven_on, 1);
+    assert_int_equal(proof.of, 3);
+}
+
+static void a_candidate_that_one_cannot_open_is_abandoned(void **state)
+{
+    static const char *const without_n3[] = { "n1", "n2" };
+    struct world *world = *state;
+    struct hf_cluster_proof proof;
+
+    run(world, 3000);
+    world->nodes[2].opens = HF_UNAVAILABLE;
+    proof = prove(world, NULL, 0);
+    assert_false(proof.promote);
+    assert_string_equal(proof.failed, "n3");
+    assert_string_equal(proof.reason, "unavailable");
+
+    /* It goes on applying, and has its lease; and where it does not serve it has no say. */
+    assert_true(acknowledge(world) < 500);
+    assert_int_not_equal(hf_cluster_lease(world->nodes[2].cluster), 0);
+    proof = prove(world, without_n3, 2);
+    assert_true(proof.promote);
+    assert_int_equal(proof.proven_on, 2);
+    assert_int_equal(proof.of, 2);
+}
+
+static void one_who_is_alive_and_silent_ends_a_candidate(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster_proof proof;
+
+    run(world, 3000);
+    world->nodes[1].lags = true;
+    proof = prove(world, NULL, 0);
+    assert_false(proof.promote);
+    assert_string_equal(proof.failed, "n2");
+    assert_string_equal(proof.reason, "silent");
+    assert_int_equal(proof.proven_on, 2);
+}
+
+static void failures_that_were_forgotten_are_not_taken_for_proofs(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster_proof proof;
+    uint64_t first;
+
+    run(world, 3000);
+    world->nodes[2].opens = HF_CORRUPT;
+    first = commit_change(world, true);
+    for (size_t i = 0; i < HF_CLUSTER_FAILURES; i++) {
+        (void)commit_change(world, true);
+    }
+    run(world, 1000);
+    assert_ok(&world->op,
+              hf_cluster_prove(world->nodes[0].cluster, &world->op, first, NULL, 0, &proof));
+    assert_false(proof.promote);
+    assert_string_equal(proof.failed, "n3");
+}
+
+/* --- rows and stamps --- */
+
+static void a_row_is_read_as_it_was_written_and_no_altered_one_is(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster *cluster = world->nodes[0].cluster;
+    struct hf_cluster_row row = {
+        .node = "n1", .site = "hall 1", .leased = true, .number = 7, .confirmed = 5, .applied = 4
+    };
+    struct hf_cluster_row *found = hf_alloc(sizeof *found);
+    HF_AUTO(buf) body = hf_buf_new();
+    struct hf_beat beat;
+
+    row.report = (struct hf_cluster_report){ .proved = 3, .forgotten = 1, .count = 1 };
+    row.report.failures[0] = (struct hf_cluster_failure){ 2, "corrupt" };
+    assert_ok(&world->op, hf_cluster_row_write(cluster, &world->op, &row, body));
+    beat = (struct hf_beat){ "n1", 7, 5, 4, hf_buf_bytes(body) };
+    assert_ok(&world->op, hf_cluster_row_read(cluster, &world->op, &beat, found));
+    assert_memory_equal(found, &row, sizeof row);
+
+    for (size_t i = 0; i < body->len; i++) {
+        body->data[i] ^= 1;
+        assert_fails(&world->op, hf_cluster_row_read(cluster, &world->op, &beat, found),
+                     HF_CORRUPT);
+        body->data[i] ^= 1;
+    }
+    beat.node = "n2";
+    assert_fails(&world->op, hf_cluster_row_read(cluster, &world->op, &beat, found), HF_CORRUPT);
+    beat.node = "n1";
+    beat.applied_seq++;
+    assert_fails(&world->op, hf_cluster_row_read(cluster, &world->op, &beat, found), HF_CORRUPT);
+    beat.applied_seq--;
+    for (beat.body.len = 0; beat.body.len < body->len; beat.body.len++) {
+        assert_fails(&world->op, hf_cluster_row_read(cluster, &world->op, &beat, found),
+                     HF_CORRUPT);
+    }
+    free(found);
+}
+
+static void a_stamp_that_cannot_be_read_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster_stamp stamp;
+    HF_AUTO(buf) bytes = hf_buf_new();
+    struct hf_cluster_stamp given = { .known = true, .boottime_ms = 1, .realtime_ms = 2 };
+
+    hf_cluster_stamp_write(&given, bytes);
+    assert_ok(&world->op, hf_cluster_stamp_read(&world->op, hf_buf_bytes(bytes), &stamp));
+    assert_int_equal(stamp.boottime_ms, 1);
+    assert_int_equal(stamp.realtime_ms, 2);
+    for (size_t len = 0; len < bytes->len; len++) {
+        assert_fails(&world->op,
+                     hf_cluster_stamp_read(&world->op, hf_bytes_of(bytes->data, len), &stamp),
+                     HF_CORRUPT);
+    }
+    bytes->data[0] = 2;
+    assert_fails(&world->op, hf_cluster_stamp_read(&world->op, hf_buf_bytes(bytes), &stamp),
+                 HF_CORRUPT);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        CASE(a_lease_counts_from_before_the_heartbeat_was_sent),
+        CASE(leases_without_a_gap_have_one_number_and_after_a_gap_another),
+        CASE(no_lease_without_the_whole_snapshot),
+        CASE(only_members_get_leases),
+        CASE(the_first_lease_waits_for_candidates_and_later_ones_do_not),
+        CASE(what_a_node_without_a_lease_may_do),
+        CASE(an_operator_can_let_a_node_open_for_a_time),
+        CASE(what_was_granted_ends_before_the_answer),
+        CASE(a_change_is_acknowledged_when_all_have_applied_it_or_no_lease_can_last),
+        CASE(no_row_makes_a_change_acknowledged_sooner),
+        CASE(one_who_has_left_may_have_a_lease_for_a_while),
+        CASE(waiting_ends_at_the_deadline_in_doubt),
+        CASE(a_candidate_is_promoted_when_all_who_are_alive_have_opened_it),
+        CASE(a_candidate_that_one_cannot_open_is_abandoned),
+        CASE(one_who_is_alive_and_silent_ends_a_candidate),
+        CASE(failures_that_were_forgotten_are_not_taken_for_proofs),
+        CASE(a_row_is_read_as_it_was_written_and_no_altered_one_is),
+        CASE(a_stamp_that_cannot_be_read_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
