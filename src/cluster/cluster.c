@@ -21,7 +21,7 @@ struct hf_status hf_cluster_new(struct hf_op *op, const struct hf_cluster_settin
     cluster = hf_alloc(sizeof *cluster);
     cluster->env = settings->env;
     cluster->engine = settings->engine;
-    cluster->ops = settings->ops;
+    cluster->calls = settings->calls;
     cluster->context = settings->context;
     cluster->node = hf_strdup(settings->node);
     cluster->site = hf_strdup(settings->site);
@@ -70,7 +70,7 @@ void hf_cluster_tell(struct hf_cluster *cluster)
     pthread_mutex_lock(&cluster->lock);
     news = ++cluster->news;
     pthread_mutex_unlock(&cluster->lock);
-    cluster->ops->tell(cluster->context, news);
+    cluster->calls->tell(cluster->context, news);
 }
 
 /* --- members --- */
@@ -315,7 +315,7 @@ static struct hf_status follow(struct hf_cluster *cluster, struct hf_op *op, uin
     applied = cluster->applied;
     pthread_mutex_unlock(&cluster->lock);
     if (up_to > applied) {
-        status = cluster->ops->follow(cluster->context, op, up_to, &applied);
+        status = cluster->calls->follow(cluster->context, op, up_to, &applied);
     }
     if (status.code == HF_OK) {
         pthread_mutex_lock(&cluster->lock);
@@ -392,7 +392,7 @@ static struct hf_status keep_stamp(struct hf_cluster *cluster, struct hf_op *op)
         return HF_SUCCESS;
     }
     hf_cluster_stamp_write(&stamp, bytes);
-    HF_TRY(cluster->ops->keep(cluster->context, op, hf_buf_bytes(bytes)));
+    HF_TRY(cluster->calls->keep(cluster->context, op, hf_buf_bytes(bytes)));
     cluster->kept = true;
     cluster->kept_ms = stamp.boottime_ms;
     return HF_SUCCESS;

@@ -28,7 +28,7 @@
 struct hf_cluster;
 
 /* What the layer needs from above; context is that of the settings. */
-struct hf_cluster_ops {
+struct hf_cluster_calls {
     /* A keyed digest under the cluster's key, which stays with the caller. */
     struct hf_status (*mac)(void *context, struct hf_op *op, struct hf_bytes text,
                             uint8_t out[HF_CLUSTER_MAC_LEN]);
@@ -60,7 +60,7 @@ struct hf_cluster_settings {
     uint64_t poll_ms;      /* between two looks at the heartbeats */
     uint64_t applied;      /* where this node's copy of the store stands */
     struct hf_bytes stamp; /* what keep() was last given; empty: nothing */
-    const struct hf_cluster_ops *ops;
+    const struct hf_cluster_calls *calls;
     void *context;
 };
 

@@ -67,7 +67,7 @@ struct hf_cluster_echo {
 struct hf_cluster {
     struct hf_env *env;
     struct hf_engine *engine;
-    const struct hf_cluster_ops *ops;
+    const struct hf_cluster_calls *calls;
     void *context;
     char *node;
     char *site;

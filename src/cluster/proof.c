@@ -78,7 +78,7 @@ void hf_cluster_try_candidates(struct hf_cluster *cluster, struct hf_op *op)
     uint64_t seq = 0;
 
     for (size_t i = 0; i < CANDIDATES_PER_TURN && next_candidate(cluster, &seq); i++) {
-        struct hf_status status = cluster->ops->open_version(cluster->context, op, seq);
+        struct hf_status status = cluster->calls->open_version(cluster->context, op, seq);
 
         if (status.code != HF_OK) {
             HF_WARNING(cluster->env, "this node cannot open the candidate of change %llu: %s",
@@ -215,7 +215,7 @@ struct hf_status hf_cluster_prove(struct hf_cluster *cluster, struct hf_op *op, 
     pthread_mutex_lock(&cluster->lock);
     hf_cluster_confirm(cluster, seq);
     pthread_mutex_unlock(&cluster->lock);
-    cluster->ops->wake(cluster->context);
+    cluster->calls->wake(cluster->context);
     while (!decided) {
         struct count counted = { .cluster = cluster, .seq = seq };
         bool late = hf_cluster_now_ms(cluster) - since_ms >= HF_CLUSTER_PROVE_MS;

@@ -23,7 +23,7 @@ static struct hf_status compute_mac(struct hf_cluster *cluster, struct hf_op *op
     hf_put_u64(text, beat->confirmed_seq);
     hf_put_u64(text, beat->applied_seq);
     hf_put_bytes(text, content);
-    return cluster->ops->mac(cluster->context, op, hf_buf_bytes(text), out);
+    return cluster->calls->mac(cluster->context, op, hf_buf_bytes(text), out);
 }
 
 static void put_report(struct hf_buf *out, const struct hf_cluster_report *report)
@@ -127,7 +127,7 @@ struct hf_status hf_cluster_row_read(struct hf_cluster *cluster, struct hf_op *o
                                   .confirmed = beat->confirmed_seq,
                                   .applied = beat->applied_seq };
     struct hf_reader reader;
-    struct hf_bytes content;
+    struct hf_bytes content = HF_BYTES_NONE;
 
     HF_TRY(check_mac(cluster, op, beat, &content));
     hf_reader_init(&reader, content);

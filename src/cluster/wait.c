@@ -5,7 +5,8 @@ void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_
 {
     uint64_t look_again_ms = hf_cluster_now_ms(cluster) + cluster->poll_ms;
 
-    cluster->ops->wait(cluster->context, news, until_ms < look_again_ms ? until_ms : look_again_ms);
+    cluster->calls->wait(cluster->context, news,
+                         until_ms < look_again_ms ? until_ms : look_again_ms);
 }
 
 /*
@@ -55,7 +56,7 @@ struct hf_status hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_o
     pthread_mutex_lock(&cluster->lock);
     hf_cluster_confirm(cluster, seq);
     pthread_mutex_unlock(&cluster->lock);
-    cluster->ops->wake(cluster->context);
+    cluster->calls->wake(cluster->context);
     while (!is_in_force(cluster, seq, since_ms, &news)) {
         if (hf_op_check_deadline(op).code != HF_OK) {
             return hf_fail(op, HF_IN_DOUBT,

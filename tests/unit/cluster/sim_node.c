@@ -221,7 +221,7 @@ static void wake(void *context)
     }
 }
 
-static const struct hf_cluster_ops cluster_ops = {
+static const struct hf_cluster_calls calls = {
     .mac = mac,
     .follow = follow,
     .open_version = open_version,
@@ -261,7 +261,7 @@ static void think(struct sim_node *node)
     if (sim_happens(sim, SIM_STOPPED_BETWEEN, 60)) {
         node->stopped_until_ms = sim->now_ms + 300 + sim_random(sim, 4000);
     }
-    sim_sleep(sim, sim_random(sim, 5));
+    sim_sleep(sim, sim_random(sim, sim_random(sim, 20) == 0 ? 800 : 5));
 }
 
 /* The version was given out: it has to exist for ever, with this material. */
@@ -507,7 +507,7 @@ void sim_node_start(struct sim_node *node)
         .site = "here",
         .boot_id = { (uint8_t)node->index },
         .poll_ms = POLL_MS,
-        .ops = &cluster_ops,
+        .calls = &calls,
         .context = node,
     };
     struct hf_op op;

@@ -164,7 +164,8 @@ static void wake(void *context)
     turn(context);
 }
 
-static const struct hf_cluster_ops ops = { mac, follow, open_version, keep, wait_news, tell, wake };
+static const struct hf_cluster_calls calls = { mac,       follow, open_version, keep,
+                                               wait_news, tell,   wake };
 
 /* --- the world --- */
 
@@ -179,7 +180,7 @@ static void start_in_boot(struct node *node, uint8_t boot)
         .boot_id = { boot },
         .poll_ms = 100,
         .stamp = hf_bytes_of(node->stamp, node->stamp_len),
-        .ops = &ops,
+        .calls = &calls,
         .context = node,
     };
 
