@@ -36,6 +36,7 @@ const char *const sim_mutation_names[SIM_MUTATIONS] = {
     "a change is acknowledged without waiting",
     "a change is acknowledged before the lease is over",
     "the lease is not asked for again before the answer",
+    "another lease is taken for the one that ended",
     "what is not confirmed is applied",
     "every heartbeat row is believed",
     "a commit in doubt is taken for done",
@@ -158,7 +159,7 @@ static void do_harm(struct sim *sim)
         sim_delete_row(sim, (int)victim);
         break;
     case 5:
-        sim->nodes[victim].stopped_until_ms = sim->now_ms + 300 + sim_random(sim, 4000);
+        sim->nodes[victim].stopped_until_ms = sim->now_ms + 300 + sim_random(sim, 8000);
         sim->faults[SIM_STOPPED]++;
         break;
     default:

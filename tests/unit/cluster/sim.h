@@ -53,6 +53,7 @@ enum sim_mutation {
     SIM_ACK_AT_ONCE,      /* a change is acknowledged without waiting */
     SIM_ACK_EARLY,        /* or after most of the lease */
     SIM_NOT_ASKED_AGAIN,  /* an answer leaves though the lease has ended */
+    SIM_ANY_LEASE,        /* or another lease is taken for the first one */
     SIM_ABOVE_WATERMARK,  /* what is not confirmed is applied */
     SIM_MAC_UNCHECKED,    /* every row is believed */
     SIM_DOUBT_IS_SUCCESS, /* a commit whose end was not seen is acknowledged */

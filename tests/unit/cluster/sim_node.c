@@ -258,10 +258,11 @@ static void think(struct sim_node *node)
 {
     struct sim *sim = node->sim;
 
-    if (sim_happens(sim, SIM_STOPPED_BETWEEN, 60)) {
-        node->stopped_until_ms = sim->now_ms + 300 + sim_random(sim, 4000);
+    if (sim_random(sim, 500) == 0) {
+        sim->faults[SIM_STOPPED_BETWEEN]++;
+        node->stopped_until_ms = sim->now_ms + 300 + sim_random(sim, 8000);
     }
-    sim_sleep(sim, sim_random(sim, sim_random(sim, 20) == 0 ? 800 : 5));
+    sim_sleep(sim, sim_random(sim, sim_random(sim, 3) == 0 ? 800 : 5));
 }
 
 /* The version was given out: it has to exist for ever, with this material. */
@@ -280,6 +281,20 @@ static void check_answer(struct sim_node *node, int key, uint32_t version, uint6
     }
     sim_fail(node->sim, "%s gave out version %u of key %d, which is not durable", node->name,
              version, key);
+}
+
+/* Asked again as the mutation has it. */
+static bool still_holds(struct sim_node *node, struct hf_op *op,
+                        const struct hf_cluster_grant *grant)
+{
+    struct sim *sim = node->sim;
+    bool holds = hf_cluster_still(node->cluster, op, grant).code == HF_OK;
+
+    sim->faults[SIM_LEASE_ENDED] += !holds;
+    if (sim->mutation == SIM_ANY_LEASE) {
+        holds = holds || hf_cluster_lease(node->cluster) != 0;
+    }
+    return holds || sim->mutation == SIM_NOT_ASKED_AGAIN;
 }
 
 static void answer(struct sim_node *node, struct hf_op *op, int key)
@@ -302,11 +317,8 @@ static void answer(struct sim_node *node, struct hf_op *op, int key)
     if (is_over(node) || version == 0) {
         return;
     }
-    if (hf_cluster_still(node->cluster, op, &grant).code != HF_OK) {
-        sim->faults[SIM_LEASE_ENDED]++;
-        if (sim->mutation != SIM_NOT_ASKED_AGAIN) {
-            return;
-        }
+    if (!still_holds(node, op, &grant)) {
+        return;
     }
     sim->answers++;
     sim->faults[SIM_STALE_ANSWER] += grant.stale;

@@ -310,7 +310,7 @@ struct hf_status sim_commit(struct sim_node *node, struct hf_op *op, uint64_t re
     struct sim_entry entry = { .kind = SIM_BATCH, .request = request, .record = *record };
     const struct sim_entry *first;
     struct sim_branch *branch;
-    size_t at;
+    size_t at = 0;
     uint64_t seq;
 
     HF_TRY(go_there(node, op));
