@@ -9,12 +9,23 @@
 /* Between two stamps: a restart may believe to be staler than it is by so much. */
 #define KEEP_MS 10000
 
+static bool is_name(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > 0 && len <= HF_NODE_NAME_MAX;
+}
+
 struct hf_status hf_cluster_new(struct hf_op *op, const struct hf_cluster_settings *settings,
                                 struct hf_cluster **out)
 {
     struct hf_cluster_stamp stamp = { 0 };
     struct hf_cluster *cluster;
 
+    if (!is_name(settings->node) || strlen(settings->site) > HF_NODE_NAME_MAX) {
+        return hf_fail(op, HF_INVALID, "the name of a node, or of a site, has at most %d bytes",
+                       HF_NODE_NAME_MAX);
+    }
     if (settings->stamp.len > 0) {
         HF_TRY(hf_cluster_stamp_read(op, settings->stamp, &stamp));
     }
@@ -95,7 +106,10 @@ static size_t fill_peers(struct hf_cluster *cluster, struct hf_cluster_peer *pee
 
     cluster->listed = false;
     for (size_t i = 0; i < count; i++) {
-        struct hf_cluster_peer *known = peer_named(cluster->peers, cluster->peer_count, names[i]);
+        struct hf_cluster_peer *known;
+
+        hf_assert(is_name(names[i]));
+        known = peer_named(cluster->peers, cluster->peer_count, names[i]);
 
         if (strcmp(names[i], cluster->node) == 0) {
             cluster->listed = true;
@@ -148,6 +162,19 @@ static void fill_row(struct hf_cluster *cluster, struct hf_cluster_row *out)
     memcpy(out->boot_id, cluster->boot_id, sizeof out->boot_id);
 }
 
+/*
+ * A call of the store that takes longer than a lease lasts is of no use, and would keep the next
+ * heartbeat from being sent. Gives the deadline to put back.
+ */
+static uint64_t limit_time(struct hf_cluster *cluster, struct hf_op *op)
+{
+    uint64_t deadline_ms = op->deadline_ms;
+    uint64_t limit_ms = hf_cluster_now_ms(cluster) + HF_CLUSTER_LEASE_MS;
+
+    op->deadline_ms = deadline_ms != 0 && deadline_ms < limit_ms ? deadline_ms : limit_ms;
+    return deadline_ms;
+}
+
 static struct hf_status send_row(struct hf_cluster *cluster, struct hf_op *op, bool synchronous,
                                  uint64_t *out_seq)
 {
@@ -159,9 +186,12 @@ static struct hf_status send_row(struct hf_cluster *cluster, struct hf_op *op, b
     fill_row(cluster, row);
     status = hf_cluster_row_write(cluster, op, row, body);
     if (status.code == HF_OK) {
+        uint64_t deadline_ms = limit_time(cluster, op);
+
         beat = (struct hf_beat){ cluster->node, row->number, row->confirmed, row->applied,
                                  hf_buf_bytes(body) };
         status = hf_engine_beat(cluster->engine, op, &beat, synchronous, out_seq);
+        op->deadline_ms = deadline_ms;
     }
     if (status.code == HF_OK) {
         cluster->told_confirmed = row->confirmed;
@@ -172,18 +202,13 @@ static struct hf_status send_row(struct hf_cluster *cluster, struct hf_op *op, b
     return status;
 }
 
-/* What it takes longer than the lease lasts is of no use. */
 static struct hf_status beat_for_lease(struct hf_cluster *cluster, struct hf_op *op)
 {
-    uint64_t deadline_ms = op->deadline_ms;
     uint64_t sent_ms = hf_cluster_now_ms(cluster);
-    uint64_t limit_ms = sent_ms + HF_CLUSTER_LEASE_MS;
     struct hf_status status;
     uint64_t seq = 0;
 
-    op->deadline_ms = deadline_ms != 0 && deadline_ms < limit_ms ? deadline_ms : limit_ms;
     status = send_row(cluster, op, true, &seq);
-    op->deadline_ms = deadline_ms;
     if (status.code != HF_OK) {
         cluster->beat_due_ms = hf_cluster_now_ms(cluster) + cluster->poll_ms;
         return status;
@@ -356,8 +381,10 @@ static struct hf_status use_look(struct look *look, struct hf_op *op)
 static struct hf_status look_around(struct hf_cluster *cluster, struct hf_op *op)
 {
     struct look look = { .cluster = cluster };
+    uint64_t deadline_ms = limit_time(cluster, op);
     struct hf_status status = hf_engine_beats(cluster->engine, op, copy_row, &look, &look.seq);
 
+    op->deadline_ms = deadline_ms;
     if (status.code == HF_OK) {
         status = use_look(&look, op);
     }

@@ -34,7 +34,8 @@ struct hf_cluster_calls {
                             uint8_t out[HF_CLUSTER_MAC_LEN]);
     /*
      * Applies the change feed up to that seq and no further: what is above may be lost yet. What is
-     * applied is durable here before the call returns; gives how far that is now. Calls
+     * applied is durable here before the call returns; gives how far that is now. It comes back
+     * within about a second, the next heartbeat waits for it; the next turn goes on. Calls
      * hf_cluster_candidate() and hf_cluster_set_members() for what it finds.
      */
     struct hf_status (*follow)(void *context, struct hf_op *op, uint64_t up_to,
@@ -64,13 +65,16 @@ struct hf_cluster_settings {
     void *context;
 };
 
-/* HF_CORRUPT when the stamp cannot be read. */
+/* HF_INVALID for a name that is too long, HF_CORRUPT when the stamp cannot be read. */
 HF_STATUS hf_cluster_new(struct hf_op *op, const struct hf_cluster_settings *settings,
                          struct hf_cluster **out);
 void hf_cluster_free(struct hf_cluster *cluster);
 HF_DEFINE_CLEANUP(cluster)
 
-/* The sealed list of members as applied here. A node that is not in it gets no lease. */
+/*
+ * The sealed list of members as applied here; names have 1 to HF_NODE_NAME_MAX bytes. A node that
+ * is not in it gets no lease.
+ */
 void hf_cluster_set_members(struct hf_cluster *cluster, const char *const *names, size_t count);
 
 /*

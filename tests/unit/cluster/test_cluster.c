@@ -708,6 +708,29 @@ static void a_row_is_read_as_it_was_written_and_no_altered_one_is(void **state)
     free(found);
 }
 
+static void names_have_their_limits(void **state)
+{
+    struct world *world = *state;
+    char *longest = hf_alloc(HF_NODE_NAME_MAX + 2);
+    struct hf_cluster_settings settings = { .env = &world->clock.env,
+                                            .engine = &world->base,
+                                            .node = longest,
+                                            .site = "",
+                                            .calls = &calls };
+    struct hf_cluster *cluster = NULL;
+
+    assert_fails(&world->op, hf_cluster_new(&world->op, &settings, &cluster), HF_INVALID);
+    memset(longest, 'n', HF_NODE_NAME_MAX);
+    assert_ok(&world->op, hf_cluster_new(&world->op, &settings, &cluster));
+    hf_cluster_free(cluster);
+    longest[HF_NODE_NAME_MAX] = 'n';
+    assert_fails(&world->op, hf_cluster_new(&world->op, &settings, &cluster), HF_INVALID);
+    settings.node = "n1";
+    settings.site = longest;
+    assert_fails(&world->op, hf_cluster_new(&world->op, &settings, &cluster), HF_INVALID);
+    free(longest);
+}
+
 static void a_stamp_that_cannot_be_read_is_refused(void **state)
 {
     struct world *world = *state;
@@ -751,6 +774,7 @@ int main(void)
         CASE(one_who_is_alive_and_silent_ends_a_candidate),
         CASE(failures_that_were_forgotten_are_not_taken_for_proofs),
         CASE(a_row_is_read_as_it_was_written_and_no_altered_one_is),
+        CASE(names_have_their_limits),
         CASE(a_stamp_that_cannot_be_read_is_refused),
     };
 
