@@ -267,6 +267,30 @@ static void a_commit_that_hangs_is_in_doubt_at_the_deadline_and_found_later(void
     store_database_drop(store);
 }
 
+static void only_a_synchronous_heartbeat_waits_for_standbys(void **state)
+{
+    static const char store[] = "beats";
+    struct hf_beat beat = { .node = "n1", .number = 1 };
+    struct node node;
+    uint64_t seq = 0;
+
+    (void)state;
+    assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
+    node_has(&node, PATIENCE_MS);
+    assert_ok(&node.op, hf_engine_beat(node.engine, &node.op, &beat, true, &seq));
+    set_standby_names(store, "ANY 1 (nobody)");
+    node_has(&node, PATIENCE_MS);
+    beat.number = 2;
+    assert_ok(&node.op, hf_engine_beat(node.engine, &node.op, &beat, false, &seq));
+    assert_int_equal(store_database_number(store, "SELECT n FROM hb"), 2);
+    node_has(&node, 600);
+    beat.number = 3;
+    assert_fails(&node.op, hf_engine_beat(node.engine, &node.op, &beat, true, &seq), HF_IN_DOUBT);
+    set_standby_names(store, "");
+    node_close(&node);
+    store_database_drop(store);
+}
+
 static void a_warned_commit_is_no_success(void **state)
 {
     static const char store[] = "warned";
@@ -685,6 +709,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_whose_end_is_not_seen_is_repeated_and_happens_once),
         cmocka_unit_test(a_commit_that_hangs_is_in_doubt_at_the_deadline_and_found_later),
+        cmocka_unit_test(only_a_synchronous_heartbeat_waits_for_standbys),
         cmocka_unit_test(a_warned_commit_is_no_success),
         cmocka_unit_test(a_frozen_host_holds_no_call_beyond_its_deadline),
         cmocka_unit_test(with_fewer_standbys_than_required_policy_decides),
