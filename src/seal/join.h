@@ -8,7 +8,6 @@
 
 #include "seal/seal.h"
 
-#define HF_NODE_NAME_MAX   64
 #define HF_FINGERPRINT_LEN 25 /* "K7M2-9QXD-R4TB-0H6N-VE8C" and terminator */
 #define HF_AUTHORITY_MAX   16384
 

@@ -544,6 +544,43 @@ void hf_mirror_set_guard(struct hf_engine *engine, const struct hf_mirror_guard 
     pthread_mutex_unlock(&mirror->lock);
 }
 
+/* Moving a store is the affair of the engine behind; the copy is of no use afterwards. */
+static struct hf_status mirror_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+                                      const char *destination)
+{
+    struct hf_engine *behind = NULL;
+
+    HF_TRY(reach_to_write(hf_mirror_of(engine), op, &behind));
+    return hf_engine_retire(behind, op, seq, destination);
+}
+
+static struct hf_status mirror_settle(struct hf_engine *engine, struct hf_op *op)
+{
+    struct hf_engine *behind = NULL;
+
+    HF_TRY(reach_to_write(hf_mirror_of(engine), op, &behind));
+    return hf_engine_settle(behind, op);
+}
+
+/* Heartbeats speak of the store that is shared: none is kept here. */
+static struct hf_status mirror_beat(struct hf_engine *engine, struct hf_op *op,
+                                    const struct hf_beat *beat, bool synchronous, uint64_t *out_seq)
+{
+    struct hf_engine *behind = NULL;
+
+    HF_TRY(reach(hf_mirror_of(engine), op, &behind));
+    return hf_engine_beat(behind, op, beat, synchronous, out_seq);
+}
+
+static struct hf_status mirror_beats(struct hf_engine *engine, struct hf_op *op,
+                                     hf_beat_visitor visit, void *context, uint64_t *out_seq)
+{
+    struct hf_engine *behind = NULL;
+
+    HF_TRY(reach(hf_mirror_of(engine), op, &behind));
+    return hf_engine_beats(behind, op, visit, context, out_seq);
+}
+
 const struct hf_engine_ops hf_mirror_engine = {
     .name = "mirror",
     .open = mirror_open,
@@ -558,5 +595,9 @@ const struct hf_engine_ops hf_mirror_engine = {
     .forget = mirror_forget,
     .recall = mirror_recall,
     .find = mirror_find,
+    .retire = mirror_retire,
+    .settle = mirror_settle,
     .close = mirror_close,
+    .beat = mirror_beat,
+    .beats = mirror_beats,
 };

@@ -40,8 +40,7 @@ static const char *const call_names[] = {
     [CALL_APPLY] = "apply",     [CALL_CHANGES] = "changes", [CALL_SNAPSHOT] = "snapshot",
     [CALL_BARRIER] = "barrier", [CALL_LEASE] = "lease",     [CALL_FORGET] = "forget",
     [CALL_RECALL] = "recall",   [CALL_FIND] = "find",       [CALL_RETIRE] = "retire",
-    [CALL_SETTLE] = "settle",
-    [CALL_BEAT] = "beat",       [CALL_BEATS] = "beats",
+    [CALL_SETTLE] = "settle",   [CALL_BEAT] = "beat",       [CALL_BEATS] = "beats",
 };
 
 /* How a call ended, as an operator reads it. */

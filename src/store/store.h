@@ -20,7 +20,7 @@
 #define HF_PATH_MAX      1024
 #define HF_BODY_MAX      (16U << 20) /* of a body, a note and a result each */
 #define HF_LEASE_MAX_MS  86400000U
-#define HF_NODE_NAME_MAX 255
+#define HF_NODE_NAME_MAX 64
 #define HF_BEAT_MAX      65536U /* of a heartbeat's body */
 
 struct hf_engine;
