@@ -152,10 +152,11 @@ static struct hf_status answer_what_if(struct hf_service *service, struct hf_op 
     struct hf_json_writer writer;
     struct loss loss = { .writer = &writer };
     const struct hf_slot_proof *newest;
-    struct hf_status status = HF_SUCCESS;
+    struct hf_status status = read_ways(service, op, &ways);
 
-    HF_TRY(read_ways(service, op, &ways));
-    hf_assert(ways != NULL);
+    if (status.code != HF_OK || ways == NULL) {
+        return status;
+    }
     lost = hf_alloc_array(ways->thing_count + 1, sizeof *lost);
     for (size_t i = 0; i < count && status.code == HF_OK; i++) {
         size_t thing = 0;
@@ -263,12 +264,15 @@ static struct hf_status answer_min_cut(struct hf_service *service, struct hf_op 
     HF_AUTO_STRING prefix = NULL;
     HF_AUTO(buf) label = hf_buf_new();
     struct hf_json_writer writer;
+    struct hf_status status;
     const char *path;
 
     HF_TRY(find_prefix(service, op, what, &prefix));
     hf_assert(prefix != NULL);
-    HF_TRY(read_ways(service, op, &ways));
-    hf_assert(ways != NULL);
+    status = read_ways(service, op, &ways);
+    if (status.code != HF_OK || ways == NULL) {
+        return status;
+    }
     path = weakest(ways, prefix);
     start(&writer, out, ways);
     if (path != NULL) {

@@ -124,7 +124,7 @@ static struct hf_status take_end(struct follow_job *job, const struct hf_logged_
 static struct hf_status compare_batch(struct follow_job *job, sqlite3_stmt *find,
                                       const struct hf_logged_batch *batch)
 {
-    struct hf_request_id id;
+    struct hf_request_id id = { 0 };
 
     HF_TRY(hf_sqlite_column_exact(job->job.op, find, 1, id.bytes, sizeof id.bytes));
     return hf_sqlite_column_u64(find, 0) == batch->epoch &&

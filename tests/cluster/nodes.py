@@ -1,5 +1,6 @@
 """Several Holdfast nodes on one PostgreSQL, each in a directory of its own, with load that keeps books."""
 import http.client
+import json
 import pathlib
 import random
 import shutil
@@ -22,10 +23,16 @@ def store_options(ports, synchronous, database="holdfast"):
             "--store-sslmode", "disable"]
 
 
+def section(configuration, heading):
+    """One section of a holdfast.conf, braces and all."""
+    start = configuration.index(heading + " {")
+    return configuration[start:configuration.index("\n}", start) + 2] + "\n\n"
+
+
 class Member(Node):
     """
-    Another directory of the node that made the store. It opens the root with a copy of that node's key file: a node that
-    joins by its own key pair needs no such copy, and takes the place of this as soon as `holdfast node join` is there.
+    Another machine's directory: it joins by its own key pair, is approved by the first node, which serves, and is told of
+    the store and of clients as the first one is. The first node's certificate is for localhost, so it does for all.
     """
 
     def __init__(self, first, number):  # pylint: disable=super-init-not-called
@@ -35,14 +42,17 @@ class Member(Node):
         self.process = None
         self.prefix = []
         self.grants = False
-        shutil.copytree(first.dir, self.dir, ignore=shutil.ignore_patterns("*.sock", "*.pid"))
-        # The trail is of one node.
-        shutil.rmtree(self.dir / "audit")
-        (self.dir / "audit").mkdir(mode=0o700)
-        self.configure('node = "node-1"', f'node = "node-{number}"')
-        self.configure(f"127.0.0.1:{first.port}", f"127.0.0.1:{self.port}")
         self.log = open(self.base / "log", "ab")  # pylint: disable=consider-using-with
         self.tls = first.tls
+        asked = json.loads(self.run("node", "join", "--name", f"node-{number}", "--json"))
+        made = json.loads(first.run("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"], "--json"))
+        self.run("node", "accept", made["bundle"], "--fingerprint", made["bundle_fingerprint"])
+        for name in ("server.crt", "server.key"):
+            shutil.copy(first.dir / "secrets" / name, self.dir / "secrets" / name)
+        configuration = (first.dir / "holdfast.conf").read_text()
+        with open(self.dir / "holdfast.conf", "a", encoding="utf-8") as mine:
+            mine.write("\n" + section(configuration, "store"))
+            mine.write(section(configuration, 'listener "hadoop"').replace(f":{first.port}", f":{self.port}"))
 
 
 class Nodes:
@@ -55,10 +65,10 @@ class Nodes:
             self.members.append(first)
             # Else a roll soon after another is taken for its repeat, and cannot be counted.
             first.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
+            first.start()
             for number in range(2, count + 1):
                 self.members.append(Member(first, number))
-            for member in self.members:
-                member.start()
+                self.members[-1].start()
         except BaseException:
             self.close()
             raise
