@@ -182,4 +182,4 @@ if __name__ == "__main__":
         sys.exit(77)
     if INSIDE not in os.environ and os.geteuid() == 0:
         enter()
-    unittest.main()
+    unittest.main(verbosity=2)
