@@ -81,27 +81,27 @@ def wrk(url, script):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
 
-def prepare(server, base, directory, name):
-    """wrk scripts for one server: name -> (url, script)."""
+def prepare(server, base, directory, name, key):
+    """wrk scripts for one server and a new key: name -> (url, script)."""
     client = Client(server)
-    client.create("bench", length=256)
-    edek = client.generate("bench")[0]
-    body = json.dumps({"name": "bench", "iv": b64(unb64(edek["iv"])),
+    client.create(key, length=256)
+    edek = client.generate(key)[0]
+    body = json.dumps({"name": key, "iv": b64(unb64(edek["iv"])),
                        "material": b64(unb64(edek["encryptedKeyVersion"]["material"]))})
     head = f'wrk.headers["Cookie"] = [[hadoop.auth={client.cookie}]]\nwrk.headers["Content-Type"] = "application/json"\n'
     decrypt, generate = directory / f"{name}-decrypt.lua", directory / f"{name}-generate.lua"
     decrypt.write_text(head + f'wrk.method = "POST"\nwrk.body = [==[{body}]==]\n')
     generate.write_text(head)
-    return {"decrypt": (f"{base}/kms/v1/keyversion/bench%400/_eek?eek_op=decrypt", decrypt),
-            "generate": (f"{base}/kms/v1/key/bench/_eek?eek_op=generate&num_keys=1", generate)}
+    return {"decrypt": (f"{base}/kms/v1/keyversion/{key}%400/_eek?eek_op=decrypt", decrypt),
+            "generate": (f"{base}/kms/v1/key/{key}/_eek?eek_op=generate&num_keys=1", generate)}
 
 
 def compare(node, jars, opens, version):
     """Prints both in turn, ROUNDS times; Holdfast with TLS, the Hadoop KMS without: it is spared that cost."""
     real = RealKms(jars, opens, node.base / f"kms-{version}")
     try:
-        ours = prepare(node, f"https://127.0.0.1:{node.port}", node.base, "holdfast")
-        theirs = prepare(real, f"http://127.0.0.1:{real.port}", node.base, f"kms-{version}")
+        ours = prepare(node, f"https://127.0.0.1:{node.port}", node.base, "holdfast", f"bench-{version}")
+        theirs = prepare(real, f"http://127.0.0.1:{real.port}", node.base, f"kms-{version}", f"bench-{version}")
         lines = []
         for operation in ours:
             wrk(*theirs[operation])  # the JIT warms up
