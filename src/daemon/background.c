@@ -9,13 +9,14 @@
 #include "daemon/node_internal.h"
 
 #define SECOND_MS     1000
+#define NS_PER_MS     1000000L
 #define MINUTE_MS     60000
 #define SIGN_EVERY_MS (10 * MINUTE_MS)
 /* A rotation of the root moves records for so long, then lets the others in. */
 #define MOVE_SLICE_MS 500
 
-static void report(struct hf_node *node, struct hf_op *op, struct hf_status status,
-                   const char *what)
+void hf_node_report(struct hf_node *node, struct hf_op *op, struct hf_status status,
+                    const char *what)
 {
     if (status.code != HF_OK && hf_seal_is_unlocked(node->seal)) {
         HF_WARNING(node->env, "%s: %s", what, op->text);
@@ -29,9 +30,9 @@ void hf_node_unlocked(void *context)
     struct hf_op op;
 
     hf_op_init(&op, node->env);
-    report(node, &op, hf_cookies_refresh(node->cookies, &op), "cookie secrets");
-    report(node, &op, hf_service_feed_audit(node->service, &op), "audit feed");
-    report(node, &op, hf_seal_pin(node->seal, &op), "pin");
+    hf_node_report(node, &op, hf_cookies_refresh(node->cookies, &op), "cookie secrets");
+    hf_node_report(node, &op, hf_service_feed_audit(node->service, &op), "audit feed");
+    hf_node_report(node, &op, hf_seal_pin(node->seal, &op), "pin");
 }
 
 void hf_node_locked(void *context)
@@ -43,8 +44,8 @@ void hf_node_locked(void *context)
 
 static void each_second(struct hf_node *node, struct hf_op *op)
 {
-    report(node, op, hf_service_feed_audit(node->service, op), "audit feed");
-    report(node, op, hf_seal_pin(node->seal, op), "pin");
+    hf_node_report(node, op, hf_service_feed_audit(node->service, op), "audit feed");
+    hf_node_report(node, op, hf_seal_pin(node->seal, op), "pin");
 }
 
 /* What waited to be destroyed, and nobody took back (promise P8). */
@@ -52,7 +53,8 @@ static void purge(struct hf_node *node, struct hf_op *op)
 {
     size_t destroyed = 0;
 
-    report(node, op, hf_service_purge(node->service, op, &destroyed), "destruction of what is due");
+    hf_node_report(node, op, hf_service_purge(node->service, op, &destroyed),
+                   "destruction of what is due");
     if (destroyed > 0) {
         HF_INFO(node->env, "%zu keys or versions were destroyed: their waiting time has ended",
                 destroyed);
@@ -79,8 +81,8 @@ static void sign_trail(struct hf_node *node, struct hf_op *op, struct hf_chores 
 
 static void each_minute(struct hf_node *node, struct hf_op *op)
 {
-    report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
-    report(node, op, hf_usage_merge(node->keys, op), "usage counts");
+    hf_node_report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
+    hf_node_report(node, op, hf_usage_merge(node->keys, op), "usage counts");
     purge(node, op);
     hf_node_drill(node, op);
 }
@@ -100,7 +102,7 @@ static struct hf_status prove_slot(struct hf_node *node, struct hf_op *op,
 static void prove_slots(struct hf_node *node, struct hf_op *op)
 {
     for (size_t i = 0; i < node->config->slot_count; i++) {
-        report(node, op, prove_slot(node, op, &node->config->slots[i]), "proof of a slot");
+        hf_node_report(node, op, prove_slot(node, op, &node->config->slots[i]), "proof of a slot");
     }
 }
 
@@ -116,7 +118,7 @@ static void move_records(struct hf_node *node, struct hf_op *op, struct hf_chore
     }
     status = hf_service_root_job(node->service, op, MOVE_SLICE_MS, &chores->is_moving);
     chores->move_due_ms = status.code == HF_OK ? now_ms : now_ms + MINUTE_MS;
-    report(node, op, status, "rotation of the root");
+    hf_node_report(node, op, status, "rotation of the root");
 }
 
 /* Everything at once after the next unlock. */
@@ -149,13 +151,18 @@ void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores 
     }
 }
 
-static bool wait_unless_stopping(struct hf_node *node, uint64_t wait_ms)
+bool hf_node_wait(struct hf_node *node, uint64_t wait_ms)
 {
     struct timespec until;
     bool stopping;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(wait_ms / SECOND_MS);
+    until.tv_nsec += (long)(wait_ms % SECOND_MS) * NS_PER_MS;
+    if (until.tv_nsec >= SECOND_MS * NS_PER_MS) {
+        until.tv_nsec -= SECOND_MS * NS_PER_MS;
+        until.tv_sec++;
+    }
     pthread_mutex_lock(&node->lock);
     while (!node->stopping &&
            pthread_cond_clockwait(&node->wake, &node->lock, CLOCK_MONOTONIC, &until) == 0) {
@@ -173,7 +180,7 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
-    while (wait_unless_stopping(node, chores.is_moving ? 0 : SECOND_MS)) {
+    while (hf_node_wait(node, chores.is_moving ? 0 : SECOND_MS)) {
         hf_node_do_chores(node, &op, &chores);
     }
     return NULL;

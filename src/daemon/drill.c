@@ -17,15 +17,6 @@ void hf_node_make_drill_slots(struct hf_node *node)
     }
 }
 
-static void report(struct hf_node *node, struct hf_op *op, struct hf_status status,
-                   const char *what)
-{
-    if (status.code != HF_OK && hf_seal_is_unlocked(node->seal)) {
-        HF_WARNING(node->env, "%s: %s", what, op->text);
-    }
-    hf_op_clear(op);
-}
-
 static void *run(void *context)
 {
     struct hf_node *node = context;
@@ -34,7 +25,8 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = node->drill_lane;
-    report(node, &op, hf_service_drill_job(node->service, &op, &ran), "the scheduled drill");
+    hf_node_report(node, &op, hf_service_drill_job(node->service, &op, &ran),
+                   "the scheduled drill");
     atomic_store(&node->drill_ended, true);
     return NULL;
 }
@@ -48,8 +40,9 @@ void hf_node_drill(struct hf_node *node, struct hf_op *op)
         return;
     }
     hf_node_stop_drill(node);
-    report(node, op, hf_service_proof_metrics(node->service, op), "metrics of proofs");
-    report(node, op, hf_service_drill_is_due(node->service, op, &due), "the scheduled drill");
+    hf_node_report(node, op, hf_service_proof_metrics(node->service, op), "metrics of proofs");
+    hf_node_report(node, op, hf_service_drill_is_due(node->service, op, &due),
+                   "the scheduled drill");
     if (!due) {
         return;
     }
@@ -58,8 +51,9 @@ void hf_node_drill(struct hf_node *node, struct hf_op *op)
     error = pthread_create(&node->drill, NULL, run, node);
     node->drill_runs = error == 0;
     if (error != 0) {
-        report(node, op, hf_fail(op, HF_UNAVAILABLE, "cannot start a thread: %s", strerror(error)),
-               "the scheduled drill");
+        hf_node_report(node, op,
+                       hf_fail(op, HF_UNAVAILABLE, "cannot start a thread: %s", strerror(error)),
+                       "the scheduled drill");
     }
 }
 

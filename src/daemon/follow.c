@@ -3,7 +3,6 @@
  * memory, twenty times a second.
  */
 #include <string.h>
-#include <time.h>
 
 #include "daemon/node_internal.h"
 
@@ -37,26 +36,6 @@ void hf_node_follow(struct hf_node *node, struct hf_op *op, char last[HF_OP_TEXT
     hf_op_clear(op);
 }
 
-static bool wait_unless_stopping(struct hf_node *node)
-{
-    struct timespec until;
-    bool stopping;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += FOLLOW_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&node->lock);
-    while (!node->stopping &&
-           pthread_cond_clockwait(&node->wake, &node->lock, CLOCK_MONOTONIC, &until) == 0) {
-    }
-    stopping = node->stopping;
-    pthread_mutex_unlock(&node->lock);
-    return !stopping;
-}
-
 static void *run(void *context)
 {
     struct hf_node *node = context;
@@ -65,7 +44,7 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net) + 1;
-    while (wait_unless_stopping(node)) {
+    while (hf_node_wait(node, FOLLOW_MS)) {
         hf_node_follow(node, &op, last);
     }
     return NULL;

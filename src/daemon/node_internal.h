@@ -114,6 +114,11 @@ struct hf_chores {
 };
 /* Does what is due: the background thread calls it once a second, or again at once. */
 void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores);
+/* Logs what failed, unless that is because the node was locked meanwhile, and clears op. */
+void hf_node_report(struct hf_node *node, struct hf_op *op, struct hf_status status,
+                    const char *what);
+/* Sleeps so long; false, at once, when the node stops. */
+bool hf_node_wait(struct hf_node *node, uint64_t wait_ms);
 struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op);
 /* And the thread that follows. */
 void hf_node_stop_background(struct hf_node *node);

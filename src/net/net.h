@@ -94,6 +94,7 @@ HF_DEFINE_CLEANUP(net)
  * NULL when the peer gets no more.
  */
 struct hf_buf *hf_conn_room(struct hf_conn *conn, size_t len);
+/* Appends them there. */
 void hf_conn_write(struct hf_conn *conn, struct hf_bytes bytes);
 /* Close once everything written has left (lingering for a moment, so that the peer reads it). */
 void hf_conn_close(struct hf_conn *conn);

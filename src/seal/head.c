@@ -208,6 +208,19 @@ struct hf_status hf_digest_term(struct hf_unlocked *unlocked, struct hf_op *op,
     return mac(unlocked, op, unlocked->digest, parts, HF_COUNT(parts), out);
 }
 
+struct hf_status hf_sum_record(struct hf_unlocked *unlocked, struct hf_op *op,
+                               const struct hf_record_place *place, struct hf_bytes body,
+                               struct hf_sum *sum)
+{
+    uint8_t digest[HF_SHA256_LEN];
+    uint8_t term[HF_DIGEST_LEN];
+
+    HF_TRY(hf_sha256(unlocked->crypto, op, body, digest));
+    HF_TRY(hf_digest_term(unlocked, op, place, digest, term));
+    hf_sum_add(sum, term);
+    return HF_SUCCESS;
+}
+
 /* The head before the batch: in a new store there is none. */
 static struct hf_status previous_head(struct hf_unlocked *unlocked, struct hf_op *op, uint64_t seq,
                                       struct hf_bytes sealed, struct hf_head *out)

@@ -67,19 +67,6 @@ static struct hf_status make_room(struct loader *loader, size_t len)
     return hf_secret_new(&loader->work_op, len > SCRATCH_LEN ? len : SCRATCH_LEN, &loader->scratch);
 }
 
-static struct hf_status add_to_sum(struct loader *loader, const struct hf_record_place *place,
-                                   struct hf_bytes body)
-{
-    uint8_t digest[HF_SHA256_LEN];
-    uint8_t term[HF_DIGEST_LEN];
-
-    HF_TRY(hf_sha256(loader->unlocked->crypto, &loader->work_op, body, digest));
-    HF_TRY(hf_digest_term(loader->unlocked, &loader->work_op, place, digest, term));
-    hf_sum_add(&loader->report.digest, term);
-    loader->report.count++;
-    return HF_SUCCESS;
-}
-
 static struct hf_status open_and_feed(struct loader *loader, const struct hf_record_place *place,
                                       uint64_t seq, struct hf_bytes body)
 {
@@ -114,7 +101,8 @@ static struct hf_status work_on_record(struct loader *loader, const char *path, 
     struct hf_record_place place = { .path = path, .revision = revision };
     struct hf_status status;
 
-    HF_TRY(add_to_sum(loader, &place, body));
+    HF_TRY(hf_sum_record(loader->unlocked, &loader->work_op, &place, body, &loader->report.digest));
+    loader->report.count++;
     loader->report.last_seq = seq > loader->report.last_seq ? seq : loader->report.last_seq;
     status = open_and_feed(loader, &place, seq, body);
     if (status.code == HF_CORRUPT) {

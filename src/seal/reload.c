@@ -25,25 +25,14 @@ struct scan {
     size_t room;
 };
 
-static struct hf_status add_to_sum(struct scan *scan, const struct hf_record_view *record)
-{
-    struct hf_record_place place = { .path = record->path, .revision = record->revision };
-    uint8_t digest[HF_SHA256_LEN];
-    uint8_t term[HF_DIGEST_LEN];
-
-    HF_TRY(hf_sha256(scan->unlocked->crypto, scan->op, record->body, digest));
-    HF_TRY(hf_digest_term(scan->unlocked, scan->op, &place, digest, term));
-    hf_sum_add(&scan->digest, term);
-    scan->count++;
-    return HF_SUCCESS;
-}
-
 static struct hf_status scan_record(void *context, const struct hf_record_view *record)
 {
     struct scan *scan = context;
+    struct hf_record_place place = { .path = record->path, .revision = record->revision };
     struct hf_stored *item;
 
-    HF_TRY(add_to_sum(scan, record));
+    HF_TRY(hf_sum_record(scan->unlocked, scan->op, &place, record->body, &scan->digest));
+    scan->count++;
     if (record->seq <= scan->known) {
         return HF_SUCCESS;
     }

@@ -297,6 +297,11 @@ HF_STATUS hf_digest_term(struct hf_unlocked *unlocked, struct hf_op *op,
                          const struct hf_record_place *place, const uint8_t digest[HF_DIGEST_LEN],
                          uint8_t out[HF_DIGEST_LEN]);
 
+/* Adds a whole record to the sum. */
+HF_STATUS hf_sum_record(struct hf_unlocked *unlocked, struct hf_op *op,
+                        const struct hf_record_place *place, struct hf_bytes body,
+                        struct hf_sum *sum);
+
 /* What the linker of one batch works with and leaves behind. */
 struct hf_link_job {
     struct hf_unlocked *unlocked;

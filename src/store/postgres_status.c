@@ -63,28 +63,14 @@ bool hf_pg_is_ambiguous(const char *sqlstate)
 /* What an operator can do about it. */
 static const char *advice(enum hf_code code)
 {
-    switch (code) {
-    case HF_NO_SPACE:
+    if (code == HF_NO_SPACE) {
         return "; make room on the database's disk";
-    case HF_CORRUPT:
+    }
+    if (code == HF_CORRUPT) {
         return "; the database is damaged or not ours: restore a backup";
-    case HF_UNAVAILABLE:
+    }
+    if (code == HF_UNAVAILABLE) {
         return "; check the database server and the rights of our role";
-    case HF_OK:
-    case HF_INVALID:
-    case HF_UNAUTHENTICATED:
-    case HF_DENIED:
-    case HF_NOT_FOUND:
-    case HF_EXISTS:
-    case HF_CONFLICT:
-    case HF_WRONG_STATE:
-    case HF_TOO_LARGE:
-    case HF_LIMITED:
-    case HF_IN_DOUBT:
-    case HF_UNSUPPORTED:
-    case HF_LATER:
-    case HF_INTERNAL:
-        break;
     }
     return "";
 }

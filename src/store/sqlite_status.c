@@ -49,28 +49,14 @@ enum hf_code hf_sqlite_code(int result)
 /* What an operator can do about it. */
 static const char *advice(enum hf_code code)
 {
-    switch (code) {
-    case HF_NO_SPACE:
+    if (code == HF_NO_SPACE) {
         return "; make room on the disk";
-    case HF_CORRUPT:
+    }
+    if (code == HF_CORRUPT) {
         return "; the store file is damaged: restore a backup, and check the disk";
-    case HF_UNAVAILABLE:
+    }
+    if (code == HF_UNAVAILABLE) {
         return "; check the disk and the rights of the store directory";
-    case HF_OK:
-    case HF_INVALID:
-    case HF_UNAUTHENTICATED:
-    case HF_DENIED:
-    case HF_NOT_FOUND:
-    case HF_EXISTS:
-    case HF_CONFLICT:
-    case HF_WRONG_STATE:
-    case HF_TOO_LARGE:
-    case HF_LIMITED:
-    case HF_IN_DOUBT:
-    case HF_UNSUPPORTED:
-    case HF_LATER:
-    case HF_INTERNAL:
-        break;
     }
     return "";
 }

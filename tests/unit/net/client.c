@@ -105,8 +105,9 @@ static void send_flight(struct test_client *client, BIO *out)
     assert_int_equal(BIO_reset(out), 1);
 }
 
-struct test_client *test_client_open_saying(uint16_t port, const struct test_offer *offer,
-                                            const char *text)
+struct test_client *test_client_open_resting(uint16_t port, const struct test_offer *offer,
+                                             const char *text, void (*rested)(void *context),
+                                             void *context)
 {
     struct test_client *client = hf_alloc(sizeof *client);
     BIO *in = BIO_new(BIO_s_mem());
@@ -124,12 +125,21 @@ struct test_client *test_client_open_saying(uint16_t port, const struct test_off
         got = recv(client->fd, bytes, sizeof bytes, 0);
         assert_true(got > 0);
         assert_int_equal(BIO_write(in, bytes, (int)got), got);
+        if (rested != NULL) {
+            rested(context);
+        }
     }
     assert_int_equal(SSL_write(client->ssl, text, (int)strlen(text)), strlen(text));
     send_flight(client, out);
     assert_int_equal(BIO_pending(in), 0);
     assert_int_equal(SSL_set_fd(client->ssl, client->fd), 1);
     return client;
+}
+
+struct test_client *test_client_open_saying(uint16_t port, const struct test_offer *offer,
+                                            const char *text)
+{
+    return test_client_open_resting(port, offer, text, NULL, NULL);
 }
 
 struct test_client *test_client_try(uint16_t port, const struct test_offer *offer)

@@ -30,6 +30,10 @@ struct test_client *test_client_open(uint16_t port, const struct test_offer *off
  */
 struct test_client *test_client_open_saying(uint16_t port, const struct test_offer *offer,
                                             const char *text);
+/* The same, but after each answer of the server it rests until rested() returns. */
+struct test_client *test_client_open_resting(uint16_t port, const struct test_offer *offer,
+                                             const char *text, void (*rested)(void *context),
+                                             void *context);
 /* The same as test_client_open(); NULL when the server does not want it. */
 struct test_client *test_client_try(uint16_t port, const struct test_offer *offer);
 /* Closes as a client does that goes away: TLS says nothing, TCP sends FIN. */

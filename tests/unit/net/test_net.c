@@ -390,6 +390,55 @@ static void what_comes_with_the_end_of_the_handshake_is_answered(void **unused)
     }
 }
 
+/* Until OpenSSL keeps no room for any connection. */
+struct rest {
+    struct line_server *server;
+    struct hf_metric *buffered;
+    size_t rests;
+};
+
+static void rest(void *context)
+{
+    struct rest *rest = context;
+
+    while (hf_metric_get(rest->buffered) > 0) {
+        test_gate_wait(&rest->server->gate, TEST_TURNS,
+                       test_gate_count(&rest->server->gate, TEST_TURNS) + 1);
+    }
+    rest->rests++;
+}
+
+static void a_handshake_that_rests_in_the_middle_goes_on(void **unused)
+{
+    static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(versions); i++) {
+        const struct test_offer offer = { .is_tls = true, .version = versions[i] };
+        struct hf_metrics *metrics = hf_metrics_new();
+        const struct line_settings settings = {
+            .net = { .loops = 1, .workers = 1 },
+            .is_tls = true,
+            .clients = HF_TLS_CLIENTS_NONE,
+            .metrics = metrics,
+        };
+        struct line_server server = { 0 };
+        struct rest resting = { .server = &server,
+                                .buffered =
+                                    hf_metrics_series(metrics, HF_METRIC_GAUGE,
+                                                      "holdfast_connections_buffered", NULL, "") };
+        struct test_client *client = NULL;
+
+        line_server_start(&server, &settings);
+        client = test_client_open_resting(server.port, &offer, "echo 1\n", rest, &resting);
+        assert_true(resting.rests > 0);
+        test_client_expect(client, "1\n");
+        test_client_close(client);
+        line_server_stop(&server, 10000);
+        hf_metrics_free(metrics);
+    }
+}
+
 /* Many records in one packet, more than are read in one turn, and more than wait during work. */
 static void records_that_were_read_ahead_are_all_answered(void **unused)
 {
@@ -465,6 +514,7 @@ int main(void)
         cmocka_unit_test(large_answers_arrive_whole),
         cmocka_unit_test(many_connections_are_served_at_once),
         cmocka_unit_test(what_comes_with_the_end_of_the_handshake_is_answered),
+        cmocka_unit_test(a_handshake_that_rests_in_the_middle_goes_on),
         cmocka_unit_test(records_that_were_read_ahead_are_all_answered),
         cmocka_unit_test(tls_buffers_go_when_a_connection_rests),
         cmocka_unit_test(no_byte_leaves_before_the_turn_hook_has_run),
