@@ -32,11 +32,17 @@ static uint32_t implied_proof(const struct hf_slot *slot)
     return slot->proven_ms != 0 ? slot->root_generation : 0;
 }
 
+/* Each slot has one form: the longer one only where it says what the shorter one cannot. */
+static uint8_t format_of(const struct hf_slot *slot)
+{
+    return slot->proven_generation != implied_proof(slot) ? FORMAT_MOVED : FORMAT;
+}
+
 void hf_slot_encode(const struct hf_slot *slot, struct hf_buf *out)
 {
-    bool is_moved = slot->proven_generation != implied_proof(slot);
+    uint8_t format = format_of(slot);
 
-    hf_put_u8(out, is_moved ? FORMAT_MOVED : FORMAT);
+    hf_put_u8(out, format);
     hf_buf_add(out, slot->id, HF_SLOT_ID_LEN);
     hf_put_text(out, slot->name);
     hf_put_text(out, slot->protector);
@@ -47,7 +53,7 @@ void hf_slot_encode(const struct hf_slot *slot, struct hf_buf *out)
     hf_put_bytes(out, hf_buf_bytes(&slot->sealed_root));
     hf_put_u64(out, slot->created_ms);
     hf_put_u64(out, slot->proven_ms);
-    if (is_moved) {
+    if (format == FORMAT_MOVED) {
         hf_put_u32(out, slot->proven_generation);
     }
 }
@@ -101,8 +107,7 @@ struct hf_status hf_slot_parse(struct hf_op *op, struct hf_bytes clear, struct h
     slot->proven_ms = hf_take_u64(&reader);
     slot->proven_generation = format == FORMAT_MOVED ? hf_take_u32(&reader) : implied_proof(slot);
     HF_TRY(hf_reader_end(&reader, op, "a slot"));
-    if ((format != FORMAT && format != FORMAT_MOVED) || (flags & ~FLAG_OFFLINE) != 0 ||
-        !names_fit(slot)) {
+    if (format != format_of(slot) || (flags & ~FLAG_OFFLINE) != 0 || !names_fit(slot)) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "a slot is not in a form that this release knows");
     }

@@ -97,6 +97,18 @@ static void a_slot_after_a_rotation_has_the_documented_bytes(void **state)
     assert_true(parsed->root_generation == 2 && parsed->proven_generation == 1);
 }
 
+/* Format 2 of a slot that format 1 can hold: it would have two forms. */
+static void a_longer_form_without_need_is_none(void **state)
+{
+    struct plain_world *world = *state;
+    HF_AUTO(buf) clear = bytes_of_hex(clear_vector);
+    HF_AUTO(slot) slot = NULL;
+
+    clear->data[0] = 2;
+    hf_put_u32(clear, 1);
+    assert_fails(&world->op, hf_slot_parse(&world->op, hf_buf_bytes(clear), &slot), HF_CORRUPT);
+}
+
 static void a_slot_cut_short_or_continued_is_none(void **state)
 {
     struct plain_world *world = *state;
@@ -229,6 +241,8 @@ int main(void)
                                         plain_teardown),
         cmocka_unit_test_setup_teardown(a_slot_after_a_rotation_has_the_documented_bytes,
                                         plain_setup, plain_teardown),
+        cmocka_unit_test_setup_teardown(a_longer_form_without_need_is_none, plain_setup,
+                                        plain_teardown),
         cmocka_unit_test_setup_teardown(a_slot_cut_short_or_continued_is_none, plain_setup,
                                         plain_teardown),
         cmocka_unit_test_setup_teardown(a_slot_of_an_unknown_form_is_none, plain_setup,
