@@ -60,6 +60,8 @@ struct hf_audit_event {
     bool has_version;
     uint32_t version;
     uint64_t count;     /* how many items a batch had */
+    bool stale;         /* done without a lease (promise P5), */
+    uint64_t stale_ms;  /* so long after the last fresh moment; UINT64_MAX: not known */
     const char *cause;  /* one of the five, for failures to open */
     const char *detail; /* in words; never key material */
     const struct hf_request_id *request_id;

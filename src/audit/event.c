@@ -27,6 +27,15 @@ static void put_number(struct hf_buf *out, struct hf_bytes name, uint64_t value)
     hf_audit_add_number(out, value);
 }
 
+static void put_staleness(struct hf_buf *out, uint64_t stale_ms)
+{
+    if (stale_ms == UINT64_MAX) {
+        put_text(out, LITERAL(",\"stale_ms\":"), "unknown");
+    } else {
+        put_number(out, LITERAL(",\"stale_ms\":"), stale_ms);
+    }
+}
+
 void hf_audit_event_write(const struct hf_audit_event *event, struct hf_buf *out)
 {
     /* Each member brings the comma before it; the first one's becomes the brace. */
@@ -46,6 +55,9 @@ void hf_audit_event_write(const struct hf_audit_event *event, struct hf_buf *out
     }
     if (event->count != 0) {
         put_number(out, LITERAL(",\"count\":"), event->count);
+    }
+    if (event->stale) {
+        put_staleness(out, event->stale_ms);
     }
     put_text(out, LITERAL(",\"cause\":"), event->cause);
     put_text(out, LITERAL(",\"detail\":"), event->detail);

@@ -31,14 +31,23 @@ struct hf_request_id {
 
 struct hf_caller; /* identity/caller.h */
 
+/* In a cluster: what entitles this node to answer. All zero where nobody has to be asked. */
+struct hf_standing {
+    bool stale;        /* without a lease: said in header, audit and metrics */
+    uint64_t stale_ms; /* since the last fresh moment; UINT64_MAX: not known */
+    uint64_t lease;    /* its number; 0 without */
+    uint64_t until_ms; /* of a stale one, on the boottime clock */
+};
+
 struct hf_op {
     struct hf_env *env;
     const struct hf_caller *caller; /* NULL: the server itself */
     const char *door;               /* static name of the door it came through; NULL: none */
     uint64_t deadline_ms;           /* on the boottime clock; 0: none */
     struct hf_request_id request_id;
-    bool may_wait;     /* false on a loop thread: what would wait answers HF_LATER instead */
-    unsigned lane;     /* the number of the thread that runs it; picks per-thread caches */
+    bool may_wait; /* false on a loop thread: what would wait answers HF_LATER instead */
+    unsigned lane; /* the number of the thread that runs it; picks per-thread caches */
+    struct hf_standing standing;
     enum hf_code code; /* of the failure that text tells about */
     enum hf_cause cause;
     char text[HF_OP_TEXT_MAX]; /* for log, audit and those who may know; never key material */

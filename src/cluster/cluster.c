@@ -1,4 +1,5 @@
 /* The turns of a node: its heartbeat, everybody's heartbeats, and the feed as far as confirmed. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -19,15 +20,11 @@ static bool is_name(const char *name)
 struct hf_status hf_cluster_new(struct hf_op *op, const struct hf_cluster_settings *settings,
                                 struct hf_cluster **out)
 {
-    struct hf_cluster_stamp stamp = { 0 };
     struct hf_cluster *cluster;
 
     if (!is_name(settings->node) || strlen(settings->site) > HF_NODE_NAME_MAX) {
         return hf_fail(op, HF_INVALID, "the name of a node, or of a site, has at most %d bytes",
                        HF_NODE_NAME_MAX);
-    }
-    if (settings->stamp.len > 0) {
-        HF_TRY(hf_cluster_stamp_read(op, settings->stamp, &stamp));
     }
     cluster = hf_alloc(sizeof *cluster);
     cluster->env = settings->env;
@@ -40,10 +37,23 @@ struct hf_status hf_cluster_new(struct hf_op *op, const struct hf_cluster_settin
     hf_env_random(cluster->env, cluster->instance, sizeof cluster->instance);
     cluster->poll_ms = settings->poll_ms;
     cluster->applied = settings->applied;
-    cluster->fresh = stamp;
     hf_assert(pthread_mutex_init(&cluster->lock, NULL) == 0);
     cluster->shrunk_ms = hf_cluster_now_ms(cluster);
     *out = cluster;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_cluster_recall_stamp(struct hf_cluster *cluster, struct hf_op *op,
+                                         struct hf_bytes stamp)
+{
+    struct hf_cluster_stamp recalled = { 0 };
+
+    HF_TRY(hf_cluster_stamp_read(op, stamp, &recalled));
+    pthread_mutex_lock(&cluster->lock);
+    if (!cluster->fresh.known) {
+        cluster->fresh = recalled;
+    }
+    pthread_mutex_unlock(&cluster->lock);
     return HF_SUCCESS;
 }
 
@@ -72,6 +82,16 @@ void hf_cluster_confirm(struct hf_cluster *cluster, uint64_t seq)
     if (seq > cluster->confirmed) {
         cluster->confirmed = seq;
     }
+}
+
+uint64_t hf_cluster_news(struct hf_cluster *cluster)
+{
+    uint64_t news;
+
+    pthread_mutex_lock(&cluster->lock);
+    news = cluster->news;
+    pthread_mutex_unlock(&cluster->lock);
+    return news;
 }
 
 void hf_cluster_tell(struct hf_cluster *cluster)
@@ -209,6 +229,12 @@ static struct hf_status beat_for_lease(struct hf_cluster *cluster, struct hf_op 
     uint64_t seq = 0;
 
     status = send_row(cluster, op, true, &seq);
+    if (status.code == HF_OK && seq < cluster->told_applied) {
+        status = hf_fail(op, HF_WRONG_STATE,
+                         "the store went back in time: it stands at commit %" PRIu64
+                         ", and this node has applied commit %" PRIu64,
+                         seq, cluster->told_applied);
+    }
     if (status.code != HF_OK) {
         cluster->beat_due_ms = hf_cluster_now_ms(cluster) + cluster->poll_ms;
         return status;

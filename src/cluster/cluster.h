@@ -58,18 +58,24 @@ struct hf_cluster_settings {
     const char *node;
     const char *site; /* may be empty */
     uint8_t boot_id[HF_BOOT_ID_LEN];
-    uint64_t poll_ms;      /* between two looks at the heartbeats */
-    uint64_t applied;      /* where this node's copy of the store stands */
-    struct hf_bytes stamp; /* what keep() was last given; empty: nothing */
+    uint64_t poll_ms; /* between two looks at the heartbeats */
+    uint64_t applied; /* where this node's copy of the store stands */
     const struct hf_cluster_calls *calls;
     void *context;
 };
 
-/* HF_INVALID for a name that is too long, HF_CORRUPT when the stamp cannot be read. */
+/* HF_INVALID for a name that is too long. */
 HF_STATUS hf_cluster_new(struct hf_op *op, const struct hf_cluster_settings *settings,
                          struct hf_cluster **out);
 void hf_cluster_free(struct hf_cluster *cluster);
 HF_DEFINE_CLEANUP(cluster)
+
+/*
+ * After a restart: what keep() was last given. It counts until there is a lease. HF_CORRUPT when it
+ * cannot be read.
+ */
+HF_STATUS hf_cluster_recall_stamp(struct hf_cluster *cluster, struct hf_op *op,
+                                  struct hf_bytes stamp);
 
 /*
  * The sealed list of members as applied here; names have 1 to HF_NODE_NAME_MAX bytes. A node that
@@ -91,6 +97,8 @@ HF_STATUS hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op, uint64_t
  * without a gap they have one number.
  */
 uint64_t hf_cluster_lease(struct hf_cluster *cluster);
+/* Returns once there is a lease. HF_UNAVAILABLE at the deadline, HF_LATER. */
+HF_STATUS hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op *op);
 
 /*
  * Has the lease of that number lasted until now? Asked before anything is read for an answer
@@ -106,23 +114,16 @@ enum hf_cluster_use {
     HF_CLUSTER_CHANGE, /* anything */
 };
 
-struct hf_cluster_grant {
-    bool stale;        /* without a lease: say so in header, audit and metrics */
-    uint64_t stale_ms; /* since the last fresh moment; UINT64_MAX: not known */
-    uint64_t lease;    /* its number; 0 without */
-    uint64_t until_ms; /* of a stale one, on the boottime clock */
-};
-
 /*
  * May this be done now? With a lease everything; without one opening for max_stale_ms after the
  * last fresh moment and wrapping for max_stale_wrap_ms; 0 is never. HF_UNAVAILABLE says why not.
  */
 HF_STATUS hf_cluster_may(struct hf_cluster *cluster, struct hf_op *op, enum hf_cluster_use use,
                          uint64_t max_stale_ms, uint64_t max_stale_wrap_ms,
-                         struct hf_cluster_grant *out);
+                         struct hf_standing *out);
 /* Immediately before the answer is queued: does what was granted still hold? HF_UNAVAILABLE. */
 HF_STATUS hf_cluster_still(struct hf_cluster *cluster, struct hf_op *op,
-                           const struct hf_cluster_grant *grant);
+                           const struct hf_standing *grant);
 
 /*
  * An operator lets this node open existing versions for so long though its staleness is unknown or

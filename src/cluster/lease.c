@@ -38,6 +38,22 @@ uint64_t hf_cluster_lease(struct hf_cluster *cluster)
     return number;
 }
 
+struct hf_status hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op *op)
+{
+    if (!op->may_wait) {
+        return hf_fail(op, HF_LATER, "this node has no lease now, and this thread may not wait");
+    }
+    while (hf_cluster_lease(cluster) == 0) {
+        if (hf_op_check_deadline(op).code != HF_OK) {
+            return hf_fail(op, HF_UNAVAILABLE,
+                           "this node has no lease, so it changes nothing; ask another node, or "
+                           "look at the database");
+        }
+        hf_cluster_sleep(cluster, hf_cluster_news(cluster), UINT64_MAX);
+    }
+    return HF_SUCCESS;
+}
+
 bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number)
 {
     return number != 0 && hf_cluster_lease(cluster) == number;
@@ -60,7 +76,7 @@ static uint64_t staleness_ms(struct hf_cluster *cluster)
 
 /* With the lock, and without a lease. */
 static struct hf_status may_stale(struct hf_cluster *cluster, struct hf_op *op, bool wrap,
-                                  uint64_t limit_ms, struct hf_cluster_grant *out)
+                                  uint64_t limit_ms, struct hf_standing *out)
 {
     const char *what = wrap ? "max_stale_wrap" : "max_stale";
     uint64_t now_ms = hf_cluster_now_ms(cluster);
@@ -74,7 +90,7 @@ static struct hf_status may_stale(struct hf_cluster *cluster, struct hf_op *op, 
     if (stale_ms != UINT64_MAX && stale_ms <= limit_ms) {
         uint64_t left_ms = limit_ms - stale_ms;
 
-        *out = (struct hf_cluster_grant){
+        *out = (struct hf_standing){
             .stale = true,
             .stale_ms = stale_ms,
             .until_ms = left_ms < UINT64_MAX - now_ms ? now_ms + left_ms : UINT64_MAX,
@@ -82,9 +98,9 @@ static struct hf_status may_stale(struct hf_cluster *cluster, struct hf_op *op, 
         return HF_SUCCESS;
     }
     if (!wrap && now_ms < cluster->serve_stale_until_ms) {
-        *out = (struct hf_cluster_grant){ .stale = true,
-                                          .stale_ms = stale_ms,
-                                          .until_ms = cluster->serve_stale_until_ms };
+        *out = (struct hf_standing){ .stale = true,
+                                     .stale_ms = stale_ms,
+                                     .until_ms = cluster->serve_stale_until_ms };
         return HF_SUCCESS;
     }
     if (stale_ms == UINT64_MAX) {
@@ -100,14 +116,14 @@ static struct hf_status may_stale(struct hf_cluster *cluster, struct hf_op *op, 
 
 struct hf_status hf_cluster_may(struct hf_cluster *cluster, struct hf_op *op,
                                 enum hf_cluster_use use, uint64_t max_stale_ms,
-                                uint64_t max_stale_wrap_ms, struct hf_cluster_grant *out)
+                                uint64_t max_stale_wrap_ms, struct hf_standing *out)
 {
     struct hf_status status = HF_SUCCESS;
     bool wrap = use == HF_CLUSTER_WRAP;
 
     pthread_mutex_lock(&cluster->lock);
     if (hf_cluster_is_leased(cluster)) {
-        *out = (struct hf_cluster_grant){ .lease = cluster->lease };
+        *out = (struct hf_standing){ .lease = cluster->lease };
     } else if (use == HF_CLUSTER_CHANGE) {
         status = hf_fail(op, HF_UNAVAILABLE,
                          "this node has no lease, so it changes nothing; ask another node, or "
@@ -120,7 +136,7 @@ struct hf_status hf_cluster_may(struct hf_cluster *cluster, struct hf_op *op,
 }
 
 struct hf_status hf_cluster_still(struct hf_cluster *cluster, struct hf_op *op,
-                                  const struct hf_cluster_grant *grant)
+                                  const struct hf_standing *grant)
 {
     bool holds = grant->stale ? hf_cluster_now_ms(cluster) <= grant->until_ms
                               : hf_cluster_has_lease(cluster, grant->lease);

@@ -29,6 +29,7 @@ void hf_node_unlocked(void *context)
     struct hf_node *node = context;
     struct hf_op op;
 
+    hf_peers_unlocked(node->peers);
     hf_op_init(&op, node->env);
     hf_node_report(node, &op, hf_cookies_refresh(node->cookies, &op), "cookie secrets");
     hf_node_report(node, &op, hf_service_feed_audit(node->service, &op), "audit feed");

@@ -116,12 +116,15 @@ static struct hf_status open_upper_half(struct hf_node *node, struct hf_op *op)
     }
     node->policy = hf_policy_new(node->seal);
     node->cookies = hf_cookies_new(node->seal, config->cookie_validity_ms);
+    HF_TRY(hf_peers_new(op, node, &node->peers));
     hf_node_make_drill_slots(node);
     parts = (struct hf_service_parts){ .seal = node->seal,
                                        .keys = node->keys,
                                        .policy = node->policy,
                                        .audit = node->audit,
                                        .node = config->node,
+                                       .shared_store = node->peers != NULL,
+                                       .cluster = hf_peers_cluster(node->peers),
                                        .site = config->site,
                                        .signer = node->audit_signer,
                                        .slots = node->drill_slots,
@@ -266,9 +269,9 @@ struct hf_status hf_node_start(struct hf_node *node, struct hf_op *op)
     if (hf_seal_is_unlocked(node->seal)) {
         hf_node_unlocked(node);
     }
+    HF_TRY(hf_peers_start(node->peers, op));
     HF_TRY(hf_node_listen(node, op));
     HF_TRY(hf_net_start(node->net, op));
-    HF_TRY(hf_node_start_following(node, op));
     return hf_node_start_background(node, op);
 }
 
@@ -318,6 +321,7 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
     hf_keys_free(node->keys);
     hf_audit_free(node->audit);
     hf_pkey_free(node->audit_signer);
+    hf_peers_free(node->peers);
     if (node->engine != NULL) {
         hf_mirror_set_guard(node->engine, NULL);
     }

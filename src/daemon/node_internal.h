@@ -63,10 +63,12 @@ struct hf_node {
 
     pthread_t background;
     bool background_runs;
-    pthread_t follower;
+    struct hf_peers *peers;
+    pthread_t follower; /* makes the turns among the peers */
     bool follower_runs;
-    pthread_mutex_t lock; /* guards stopping */
+    pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t wake;
+    bool turn_wanted; /* of the follower, at once */
     bool stopping;
 };
 
@@ -123,7 +125,18 @@ struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op
 /* And the thread that follows. */
 void hf_node_stop_background(struct hf_node *node);
 
-/* --- follow.c: for a store that other nodes change too --- */
-struct hf_status hf_node_start_following(struct hf_node *node, struct hf_op *op);
-/* One look at the store; last holds what the log was told last. */
-void hf_node_follow(struct hf_node *node, struct hf_op *op, char last[HF_OP_TEXT_MAX]);
+/* --- peers.c: this node among the others on a shared store; NULL for a store of its own --- */
+struct hf_peers;
+
+/* Leaves *out as it is for a store that is this node's alone. Before the unlock. */
+struct hf_status hf_peers_new(struct hf_op *op, struct hf_node *node, struct hf_peers **out);
+/* After everything that uses hf_peers_cluster(). */
+void hf_peers_free(struct hf_peers *peers);
+HF_DEFINE_CLEANUP(peers)
+struct hf_cluster *hf_peers_cluster(struct hf_peers *peers);
+/* After each unlock: the members as they are now, and how old the copy is. */
+void hf_peers_unlocked(struct hf_peers *peers);
+/* The thread that makes the turns. Waits a moment for the first lease. */
+struct hf_status hf_peers_start(struct hf_peers *peers, struct hf_op *op);
+/* One turn; gives how long to rest after it, in ms. */
+uint64_t hf_peers_turn(struct hf_peers *peers, struct hf_op *op);

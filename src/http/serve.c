@@ -4,6 +4,8 @@
  */
 #include "http/door.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -18,6 +20,7 @@
 #define PEER_ADDRESS_MAX 64
 /* Others' requests end within seconds. */
 #define RETRY_AFTER_S "1"
+#define MS_PER_S      1000
 
 /* An object that a door wants to live as long as the exchange. */
 struct kept {
@@ -202,9 +205,26 @@ static void write_reply(struct session *session, const struct hf_door *door,
     }
 }
 
+/* Without a lease the node may not know the latest change (promise P5): the answer says so. */
+static void tell_staleness(struct hf_exchange *exchange)
+{
+    const struct hf_standing *standing = &exchange->op.standing;
+    char seconds[24] = "unknown";
+
+    if (!standing->stale) {
+        return;
+    }
+    if (standing->stale_ms != UINT64_MAX) {
+        (void)snprintf(seconds, sizeof seconds, "%" PRIu64, standing->stale_ms / MS_PER_S);
+    }
+    hf_reply_header(&exchange->reply, "X-Holdfast-Stale", seconds);
+}
+
 static void send_reply(struct hf_exchange *exchange)
 {
     struct session *session = exchange->session;
+
+    tell_staleness(exchange);
 
     if (hf_conn_is_draining(session->conn)) {
         exchange->reply.close = true;

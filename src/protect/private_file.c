@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -137,11 +138,22 @@ static struct hf_status publish(struct hf_op *op, const char *temporary, const c
     return sync_directory(op, path);
 }
 
-static struct hf_status create(struct hf_op *op, const char *path, mode_t mode,
-                               struct hf_bytes content)
+static struct hf_status publish_over(struct hf_op *op, const char *temporary, const char *path)
 {
-    HF_AUTO_STRING temporary = hf_format("%s.XXXXXX", path);
-    OPEN_FILE fd = mkostemp(temporary, O_CLOEXEC);
+    if (rename(temporary, path) != 0) {
+        return cannot(op, "replace", path);
+    }
+    return sync_directory(op, path);
+}
+
+typedef struct hf_status (*publisher)(struct hf_op *op, const char *temporary, const char *path);
+
+/* The temporary file is complete on the disk before it is seen under the path. */
+static struct hf_status put_aside(struct hf_op *op, const char *temporary, int opened,
+                                  const char *path, mode_t mode, struct hf_bytes content,
+                                  publisher publish_as)
+{
+    OPEN_FILE fd = opened;
     struct hf_status status;
 
     if (fd < 0) {
@@ -150,15 +162,34 @@ static struct hf_status create(struct hf_op *op, const char *path, mode_t mode,
     /* Whatever the umask takes away. */
     status = fchmod(fd, mode) == 0 ? write_all(op, fd, path, content) : cannot(op, "make", path);
     if (status.code == HF_OK) {
-        status = publish(op, temporary, path);
+        status = publish_as(op, temporary, path);
     }
     (void)unlink(temporary);
     return status;
 }
 
+static struct hf_status create(struct hf_op *op, const char *path, mode_t mode,
+                               struct hf_bytes content)
+{
+    HF_AUTO_STRING temporary = hf_format("%s.XXXXXX", path);
+    int fd = mkostemp(temporary, O_CLOEXEC);
+
+    return put_aside(op, temporary, fd, path, mode, content, publish);
+}
+
 struct hf_status hf_private_file_create(struct hf_op *op, const char *path, struct hf_bytes content)
 {
     return create(op, path, 0600, content);
+}
+
+struct hf_status hf_private_file_replace(struct hf_op *op, const char *path,
+                                         struct hf_bytes content)
+{
+    /* What a crash has left under this name is written over. */
+    HF_AUTO_STRING temporary = hf_format("%s.new", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    return put_aside(op, temporary, fd, path, 0600, content, publish_over);
 }
 
 struct hf_status hf_public_file_create(struct hf_op *op, const char *path, struct hf_bytes content)

@@ -19,5 +19,7 @@ HF_STATUS hf_private_file_read(struct hf_op *op, const char *path, size_t max_le
  * HF_EXISTS when the path is taken; HF_NO_SPACE, HF_UNAVAILABLE when it cannot be written.
  */
 HF_STATUS hf_private_file_create(struct hf_op *op, const char *path, struct hf_bytes content);
-/* The same for what anybody may read, mode 0644: certificates, public halves. */
+/* The same, in the place of what is there. */
+HF_STATUS hf_private_file_replace(struct hf_op *op, const char *path, struct hf_bytes content);
+/* The same as create for what anybody may read, mode 0644: certificates, public halves. */
 HF_STATUS hf_public_file_create(struct hf_op *op, const char *path, struct hf_bytes content);

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "protect/private_file.h"
 #include "seal/seal_internal.h"
 
 #define TITLE    "holdfast pin 1"
@@ -180,68 +181,12 @@ struct hf_status hf_pin_read(struct hf_op *op, const char *file, struct hf_pin *
     return HF_SUCCESS;
 }
 
-static bool write_all(int fd, struct hf_bytes bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t written = write(fd, bytes.data, bytes.len);
-
-        if (written < 0 && errno != EINTR) {
-            return false;
-        }
-        if (written > 0) {
-            bytes = hf_bytes_of(bytes.data + written, bytes.len - (size_t)written);
-        }
-    }
-    return true;
-}
-
-/* The new file is complete on the disk before it takes the old one's name. */
-static int write_new(const char *file, struct hf_bytes text)
-{
-    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int error = 0;
-
-    if (fd < 0) {
-        return errno;
-    }
-    if (fchmod(fd, 0600) != 0 || !write_all(fd, text) || fsync(fd) != 0) {
-        error = errno;
-    }
-    if (close(fd) != 0 && error == 0) {
-        error = errno;
-    }
-    return error;
-}
-
-static int sync_directory_of(const char *file)
-{
-    const char *slash = strrchr(file, '/');
-    HF_AUTO_STRING directory =
-        slash == NULL ? hf_strdup(".") : hf_strndup(file, (size_t)(slash - file) + 1);
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return error;
-}
-
 struct hf_status hf_pin_write(struct hf_op *op, const char *file, const struct hf_pin *pin)
 {
-    HF_AUTO_STRING new_file = hf_format("%s.new", file);
     HF_AUTO(buf) text = hf_buf_new();
-    int error;
 
     hf_pin_print(pin, text);
-    error = write_new(new_file, hf_buf_bytes(text));
-    if (error == 0 && rename(new_file, file) != 0) {
-        error = errno;
-    }
-    if (error == 0) {
-        error = sync_directory_of(file);
-    }
-    return error == 0 ? HF_SUCCESS : file_failed(op, "writing the pin file", file, error);
+    return hf_private_file_replace(op, file, hf_buf_bytes(text));
 }
 
 /* --- what the pin says about a store --- */

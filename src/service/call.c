@@ -40,6 +40,8 @@ void hf_call_event(const struct hf_call *call, const struct hf_op *op, const cha
         .version = call->version,
         .count = call->count,
         .detail = call->detail,
+        .stale = op->standing.stale,
+        .stale_ms = op->standing.stale_ms,
         .request_id = &op->request_id,
     };
 }
@@ -99,15 +101,11 @@ static struct hf_status ask_policy(const struct hf_call *call, struct hf_op *op,
                            call->key);
 }
 
-struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
+static struct hf_status deny(const struct hf_call *call, struct hf_op *op)
 {
     struct hf_audit_event event;
     char rule[HF_OP_TEXT_MAX];
 
-    HF_TRY(hf_call_unlocked(call->service, op));
-    if (ask_policy(call, op, call->action).code == HF_OK) {
-        return HF_SUCCESS;
-    }
     memcpy(rule, op->text, sizeof rule);
     hf_call_event(call, op, hf_code_name(HF_DENIED), &event);
     event.detail = rule;
@@ -117,6 +115,29 @@ struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
         hf_op_clear(op);
     }
     return hf_fail(op, HF_DENIED, "%s", hf_code_sentence(HF_DENIED));
+}
+
+/* Policy is asked again: what it said may be older than the lease that the call waited for. */
+static struct hf_status allow_without_lease(const struct hf_call *call, struct hf_op *op)
+{
+    struct hf_status status = hf_standing_get(call, op);
+
+    if (status.code != HF_OK) {
+        return hf_call_end(call, op, status);
+    }
+    return ask_policy(call, op, call->action).code == HF_OK ? HF_SUCCESS : deny(call, op);
+}
+
+struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
+{
+    bool is_leased;
+
+    HF_TRY(hf_call_unlocked(call->service, op));
+    is_leased = hf_standing_is_leased(call, op);
+    if (ask_policy(call, op, call->action).code != HF_OK) {
+        return deny(call, op);
+    }
+    return is_leased ? HF_SUCCESS : allow_without_lease(call, op);
 }
 
 bool hf_call_may(const struct hf_call *call, struct hf_op *op, enum hf_action action)
@@ -176,6 +197,9 @@ static struct hf_status end(const struct hf_call *call, struct hf_op *op, struct
     struct failure failure;
     struct hf_status recorded;
 
+    if (status.code == HF_OK) {
+        status = hf_standing_check(call, op);
+    }
     /* Nothing has happened yet: the call comes again where it may wait. */
     if (status.code == HF_LATER) {
         return status;

@@ -108,6 +108,7 @@ static struct hf_status attempt(struct hf_control *control, struct hf_op *op, st
     hf_txn_asked(txn, hf_op_caller_id(op), asked);
     status = hf_txn_commit(txn, op, &commit);
     result = commit.result;
+    control->seq = commit.seq;
     HF_TRY(status);
     return commit.repeated ? read_result(control, op, result) : HF_SUCCESS;
 }
@@ -126,6 +127,7 @@ static struct hf_status recall(struct hf_control *control, struct hf_op *op, str
     }
     HF_TRY(hf_seal_recall(control->call.service->seal, op, hf_op_caller_id(op), asked, &commit));
     result = commit.result;
+    control->seq = commit.seq;
     return read_result(control, op, result);
 }
 
@@ -184,7 +186,7 @@ struct hf_status hf_control_end_repeated(const struct hf_control *control, struc
     struct hf_call call = control->call;
 
     call.detail = "asked again: the result of the first time";
-    return hf_call_end(&call, op, HF_SUCCESS);
+    return hf_call_end(&call, op, hf_standing_in_force(call.service, op, control->seq));
 }
 
 struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
@@ -197,6 +199,9 @@ struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
     }
     write_asked(control, op, asked);
     status = run(control, op, hf_buf_bytes(asked));
+    if (status.code == HF_OK && !control->repeated) {
+        status = hf_standing_in_force(control->call.service, op, control->seq);
+    }
     if (status.code != HF_OK) {
         return hf_call_end(&control->call, op, status);
     }

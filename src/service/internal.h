@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "service/service.h"
 
+struct hf_cluster;
 struct hf_repeats;
 
 #define HF_OUTCOMES 3 /* ok, denied, failed */
@@ -19,6 +20,7 @@ struct hf_service {
     struct hf_keys *keys;
     struct hf_policy *policy;
     struct hf_audit *audit;
+    struct hf_cluster *cluster; /* NULL: the store is this node's alone */
     char *node;
     bool shared_store;
     pthread_mutex_t feeder; /* guards the next two; one at a time brings notes into the trail */
@@ -77,6 +79,23 @@ void hf_call_count(const struct hf_call *call, struct hf_op *op, enum hf_code co
 void hf_call_event(const struct hf_call *call, const struct hf_op *op, const char *outcome,
                    struct hf_audit_event *out);
 
+/* --- standing.c --- */
+
+/*
+ * Whether the call needs no lease, or this node holds one now: noted in op->standing. Asked before
+ * anything is read for the answer.
+ */
+bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op);
+/*
+ * Without a lease: waits for one where something is to be changed, else looks whether the call may
+ * be served without. HF_UNAVAILABLE says why not; HF_LATER.
+ */
+HF_STATUS hf_standing_get(const struct hf_call *call, struct hf_op *op);
+/* Immediately before the answer: does what was noted still hold? HF_UNAVAILABLE. */
+HF_STATUS hf_standing_check(const struct hf_call *call, struct hf_op *op);
+/* Returns when the commit is in force on every node; HF_IN_DOUBT as hf_cluster_wait_applied(). */
+HF_STATUS hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq);
+
 /* --- control.c --- */
 
 /*
@@ -90,6 +109,7 @@ struct hf_control {
     struct hf_buf *asked; /* what tells this request from others, besides action, keyring and key */
     bool gives_version;   /* number is a version, and the record names it */
     uint32_t number;      /* set by stage(), or remembered from the first time */
+    uint64_t seq;         /* of the commit */
     bool repeated;
 };
 /* Takes the call through; failures are audited. HF_LATER where op may not wait. */
@@ -99,7 +119,10 @@ HF_STATUS hf_control_run(struct hf_control *control, struct hf_op *op);
  * who look at the state of things before they change it. Waits.
  */
 bool hf_control_has_happened(struct hf_control *control, struct hf_op *op);
-/* Records that the first result was given again: its note tells of the first time only. */
+/*
+ * Records that the first result was given again, once that is in force everywhere: its note tells
+ * of the first time only.
+ */
 HF_STATUS hf_control_end_repeated(const struct hf_control *control, struct hf_op *op);
 /* From stage(): what the change answers. */
 void hf_control_answer(struct hf_control *control, uint32_t number);

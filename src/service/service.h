@@ -17,6 +17,7 @@
 #include "seal/member.h"
 
 struct hf_service;
+struct hf_cluster;
 
 /* A slot that this node may open without a person. */
 struct hf_drill_slot {
@@ -30,7 +31,8 @@ struct hf_service_parts { /* all borrowed */
     struct hf_policy *policy;
     struct hf_audit *audit;
     const char *node;
-    bool shared_store; /* other nodes commit to the same store */
+    bool shared_store;          /* other nodes commit to the same store */
+    struct hf_cluster *cluster; /* leases and acknowledgement among them; NULL: none */
 
     /* Proofs. */
     const char *site;             /* where the node stands; NULL: no name */

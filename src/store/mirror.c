@@ -562,13 +562,16 @@ static struct hf_status mirror_settle(struct hf_engine *engine, struct hf_op *op
     return hf_engine_settle(behind, op);
 }
 
-/* Heartbeats speak of the store that is shared: none is kept here. */
+/*
+ * Heartbeats speak of the store that is shared: none is kept here. A node that does not follow the
+ * store, or cannot write its copy, sends none: it is not to have a lease.
+ */
 static struct hf_status mirror_beat(struct hf_engine *engine, struct hf_op *op,
                                     const struct hf_beat *beat, bool synchronous, uint64_t *out_seq)
 {
     struct hf_engine *behind = NULL;
 
-    HF_TRY(reach(hf_mirror_of(engine), op, &behind));
+    HF_TRY(reach_to_write(hf_mirror_of(engine), op, &behind));
     return hf_engine_beat(behind, op, beat, synchronous, out_seq);
 }
 

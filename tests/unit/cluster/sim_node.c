@@ -284,8 +284,7 @@ static void check_answer(struct sim_node *node, int key, uint32_t version, uint6
 }
 
 /* Asked again as the mutation has it. */
-static bool still_holds(struct sim_node *node, struct hf_op *op,
-                        const struct hf_cluster_grant *grant)
+static bool still_holds(struct sim_node *node, struct hf_op *op, const struct hf_standing *grant)
 {
     struct sim *sim = node->sim;
     bool holds = hf_cluster_still(node->cluster, op, grant).code == HF_OK;
@@ -300,7 +299,7 @@ static bool still_holds(struct sim_node *node, struct hf_op *op,
 static void answer(struct sim_node *node, struct hf_op *op, int key)
 {
     struct sim *sim = node->sim;
-    struct hf_cluster_grant grant;
+    struct hf_standing grant;
     uint64_t material;
     uint32_t version;
     uint32_t floor;
@@ -472,7 +471,7 @@ static void run_writer(void *argument)
     struct sim *sim = node->sim;
 
     while (!is_over(node)) {
-        struct hf_cluster_grant grant;
+        struct hf_standing grant;
         struct hf_op op;
 
         sim_sleep(sim, 50 + sim_random(sim, 800));
@@ -531,9 +530,13 @@ void sim_node_start(struct sim_node *node)
     }
     node->up_to = node->mirror.applied;
     settings.applied = node->mirror.applied;
-    settings.stamp = hf_bytes_of(node->mirror.stamp, node->mirror.stamp_len);
     hf_op_init(&op, &node->env);
     hf_assert(hf_cluster_new(&op, &settings, &node->cluster).code == HF_OK);
+    if (node->mirror.stamp_len > 0) {
+        struct hf_bytes stamp = hf_bytes_of(node->mirror.stamp, node->mirror.stamp_len);
+
+        hf_assert(hf_cluster_recall_stamp(node->cluster, &op, stamp).code == HF_OK);
+    }
     tell_members(node);
     for (size_t i = 0; i < SIM_FLOWS; i++) {
         node->flows[i].wake_ms = node->sim->now_ms;

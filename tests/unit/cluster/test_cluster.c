@@ -179,7 +179,6 @@ static void start_in_boot(struct node *node, uint8_t boot)
         .site = "hall 1",
         .boot_id = { boot },
         .poll_ms = 100,
-        .stamp = hf_bytes_of(node->stamp, node->stamp_len),
         .calls = &calls,
         .context = node,
     };
@@ -187,6 +186,10 @@ static void start_in_boot(struct node *node, uint8_t boot)
     hf_cluster_free(node->cluster);
     node->cluster = NULL;
     assert_ok(&world->op, hf_cluster_new(&world->op, &settings, &node->cluster));
+    if (node->stamp_len > 0) {
+        assert_ok(&world->op, hf_cluster_recall_stamp(node->cluster, &world->op,
+                                                      hf_bytes_of(node->stamp, node->stamp_len)));
+    }
     hf_cluster_set_members(node->cluster, names, NODES);
 }
 
@@ -429,7 +432,7 @@ static void what_a_node_without_a_lease_may_do(void **state)
     struct node *node = &world->nodes[0];
 
     for (size_t i = 0; i < HF_COUNT(cases); i++) {
-        struct hf_cluster_grant grant = { 0 };
+        struct hf_standing grant = { 0 };
         struct hf_status status;
 
         node->stamp_len = 0;
@@ -455,7 +458,7 @@ static void an_operator_can_let_a_node_open_for_a_time(void **state)
 {
     struct world *world = *state;
     struct node *node = &world->nodes[0];
-    struct hf_cluster_grant grant;
+    struct hf_standing grant;
 
     assert_fails(&world->op,
                  hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_OPEN, 1000, 1000, &grant),
@@ -480,8 +483,8 @@ static void what_was_granted_ends_before_the_answer(void **state)
 {
     struct world *world = *state;
     struct node *node = &world->nodes[0];
-    struct hf_cluster_grant fresh;
-    struct hf_cluster_grant stale;
+    struct hf_standing fresh;
+    struct hf_standing stale;
 
     turn(node);
     assert_ok(&world->op, hf_cluster_may(node->cluster, &world->op, HF_CLUSTER_WRAP, 0, 0, &fresh));

@@ -1,0 +1,474 @@
+/*
+ * This node among the others on a shared store: the thread that makes the turns of the cluster
+ * layer, and what that layer needs from above.
+ */
+#include "cluster/cluster.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/node_internal.h"
+#include "protect/private_file.h"
+
+/* Between two looks at the others; while something is under way here, and else. */
+#define BUSY_MS 5
+#define IDLE_MS 25
+/* So long after the last news it counts as under way. */
+#define LULL_MS 250
+/* While the node is locked, and for what the turns of the cluster layer do not look at. */
+#define LOOK_MS        200
+#define FIRST_LEASE_MS 1000
+#define NS_PER_MS      1000000L
+#define MS_PER_S       1000
+#define STAMP_MAX      128
+#define MAC_KEY        "cluster"
+#define MAC_KEY_LEN    32
+#define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
+
+struct member {
+    char name[HF_NODE_NAME_MAX + 1];
+    bool is_removed;
+};
+
+struct hf_peers {
+    struct hf_node *node;
+    struct hf_cluster *cluster;
+    char *stamp_file;
+
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t news;
+    uint64_t told;
+    size_t waiting;
+    struct hf_mac *mac; /* of heartbeats; NULL: not read since the unlock */
+    struct member *members;
+    size_t member_count;
+
+    /* of the thread that makes the turns */
+    uint64_t applied;
+    uint64_t lull_ms; /* until then something is under way */
+    uint64_t look_ms; /* when the store is looked at next, whatever the others say */
+    char last[HF_OP_TEXT_MAX];
+};
+
+/* --- what the cluster layer needs --- */
+
+static struct hf_status read_mac_key(struct hf_peers *peers, struct hf_op *op, struct hf_mac **out)
+{
+    HF_AUTO(secret) key = NULL;
+
+    HF_TRY(hf_seal_secret(peers->node->seal, op, MAC_KEY, MAC_KEY_LEN, &key));
+    return hf_mac_new(peers->node->crypto, op, hf_secret_bytes(key), out);
+}
+
+static struct hf_status compute_mac(void *context, struct hf_op *op, struct hf_bytes text,
+                                    uint8_t out[HF_CLUSTER_MAC_LEN])
+{
+    struct hf_peers *peers = context;
+    struct hf_mac *fresh = NULL;
+    struct hf_status status = HF_SUCCESS;
+
+    pthread_mutex_lock(&peers->lock);
+    if (peers->mac == NULL) {
+        /* The store may be asked for it, so not with the lock. */
+        pthread_mutex_unlock(&peers->lock);
+        HF_TRY(read_mac_key(peers, op, &fresh));
+        pthread_mutex_lock(&peers->lock);
+        hf_mac_free(peers->mac);
+        peers->mac = fresh;
+    }
+    status = hf_mac_compute(peers->mac, op, &text, 1, out);
+    pthread_mutex_unlock(&peers->lock);
+    return status;
+}
+
+static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
+                               uint64_t *out_applied)
+{
+    struct hf_peers *peers = context;
+    uint64_t seq;
+
+    /* The engine shows nothing that is not confirmed, so going further does no harm. */
+    (void)up_to;
+    HF_TRY(hf_mirror_follow(peers->node->engine, op, &seq));
+    HF_TRY(hf_seal_follow(peers->node->seal, op, out_applied));
+    if (*out_applied != peers->applied) {
+        peers->applied = *out_applied;
+        peers->lull_ms = hf_env_boottime_ms(op->env) + LULL_MS;
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
+{
+    (void)context;
+    return hf_fail(op, HF_NOT_FOUND, "commit %llu has no candidate", (unsigned long long)seq);
+}
+
+/* Beside the copy whose age it tells, with a MAC, so that nobody makes an old copy look fresh. */
+static struct hf_status keep_stamp(void *context, struct hf_op *op, struct hf_bytes stamp)
+{
+    struct hf_peers *peers = context;
+    HF_AUTO(buf) content = hf_buf_new();
+    uint8_t mac[HF_CLUSTER_MAC_LEN];
+
+    HF_TRY(compute_mac(peers, op, stamp, mac));
+    hf_buf_add_bytes(content, stamp);
+    hf_buf_add(content, mac, sizeof mac);
+    return hf_private_file_replace(op, peers->stamp_file, hf_buf_bytes(content));
+}
+
+static struct hf_status read_stamp(struct hf_peers *peers, struct hf_op *op)
+{
+    HF_AUTO(secret) content = NULL;
+    uint8_t mac[HF_CLUSTER_MAC_LEN];
+    struct hf_bytes bytes;
+    struct hf_bytes kept;
+
+    if (access(peers->stamp_file, F_OK) != 0 && errno == ENOENT) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_private_file_read(op, peers->stamp_file, STAMP_MAX, &content));
+    bytes = hf_secret_bytes(content);
+    if (bytes.len <= sizeof mac) {
+        return hf_fail(op, HF_CORRUPT, "%s is cut short", peers->stamp_file);
+    }
+    bytes.len -= sizeof mac;
+    kept = hf_bytes_of(bytes.data + bytes.len, sizeof mac);
+    HF_TRY(compute_mac(peers, op, bytes, mac));
+    if (!hf_bytes_equal_constant_time(kept, hf_bytes_of(mac, sizeof mac))) {
+        return hf_fail(op, HF_CORRUPT, "%s is not what this cluster has written",
+                       peers->stamp_file);
+    }
+    return hf_cluster_recall_stamp(peers->cluster, op, bytes);
+}
+
+/* --- waiting --- */
+
+static struct timespec monotonic_in(uint64_t ms)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / MS_PER_S);
+    until.tv_nsec += (long)(ms % MS_PER_S) * NS_PER_MS;
+    if (until.tv_nsec >= MS_PER_S * NS_PER_MS) {
+        until.tv_nsec -= MS_PER_S * NS_PER_MS;
+        until.tv_sec++;
+    }
+    return until;
+}
+
+static void wait_for_news(void *context, uint64_t news, uint64_t until_ms)
+{
+    struct hf_peers *peers = context;
+    uint64_t now_ms = hf_env_boottime_ms(peers->node->env);
+    struct timespec until = monotonic_in(until_ms > now_ms ? until_ms - now_ms : 0);
+
+    pthread_mutex_lock(&peers->lock);
+    peers->waiting++;
+    while (peers->told <= news &&
+           pthread_cond_clockwait(&peers->news, &peers->lock, CLOCK_MONOTONIC, &until) == 0) {
+    }
+    peers->waiting--;
+    pthread_mutex_unlock(&peers->lock);
+}
+
+static void tell(void *context, uint64_t news)
+{
+    struct hf_peers *peers = context;
+
+    pthread_mutex_lock(&peers->lock);
+    peers->told = news;
+    pthread_cond_broadcast(&peers->news);
+    pthread_mutex_unlock(&peers->lock);
+}
+
+static void wake(void *context)
+{
+    const struct hf_peers *peers = context;
+    struct hf_node *node = peers->node;
+
+    pthread_mutex_lock(&node->lock);
+    node->turn_wanted = true;
+    pthread_cond_broadcast(&node->wake);
+    pthread_mutex_unlock(&node->lock);
+}
+
+static const struct hf_cluster_calls calls = {
+    compute_mac, follow, open_version, keep_stamp, wait_for_news, tell, wake,
+};
+
+/* --- the members --- */
+
+static struct member *place_of(struct hf_peers *peers, const char *name)
+{
+    for (size_t i = 0; i < peers->member_count; i++) {
+        if (strcmp(peers->members[i].name, name) == 0) {
+            return &peers->members[i];
+        }
+    }
+    peers->members =
+        hf_realloc_array(peers->members, peers->member_count + 1, sizeof *peers->members);
+    return memset(&peers->members[peers->member_count++], 0, sizeof *peers->members);
+}
+
+static void hand_on_members(struct hf_peers *peers)
+{
+    const char **names;
+    size_t count = 0;
+
+    pthread_mutex_lock(&peers->lock);
+    names = hf_alloc_array(peers->member_count + 1, sizeof *names);
+    for (size_t i = 0; i < peers->member_count; i++) {
+        if (!peers->members[i].is_removed) {
+            names[count++] = peers->members[i].name;
+        }
+    }
+    hf_cluster_set_members(peers->cluster, names, count);
+    pthread_mutex_unlock(&peers->lock);
+    free(names);
+}
+
+static struct hf_status take_member(void *context, struct hf_op *op,
+                                    const struct hf_opened_view *record)
+{
+    struct hf_peers *peers = context;
+    HF_AUTO(member) member = NULL;
+    struct member *place;
+
+    HF_TRY(hf_member_parse(op, record->plain, &member));
+    pthread_mutex_lock(&peers->lock);
+    place = place_of(peers, member->node.name);
+    memcpy(place->name, member->node.name, strlen(member->node.name) + 1);
+    place->is_removed = member->state == HF_MEMBER_REMOVED || record->tombstone;
+    pthread_mutex_unlock(&peers->lock);
+    /* During the unlock the list is not whole yet: hf_peers_unlocked() hands it on. */
+    if (hf_seal_is_unlocked(peers->node->seal)) {
+        hand_on_members(peers);
+    }
+    return HF_SUCCESS;
+}
+
+static void forget(void *context)
+{
+    struct hf_peers *peers = context;
+
+    pthread_mutex_lock(&peers->lock);
+    peers->member_count = 0;
+    hf_mac_free(peers->mac);
+    peers->mac = NULL;
+    pthread_mutex_unlock(&peers->lock);
+}
+
+void hf_peers_unlocked(struct hf_peers *peers)
+{
+    struct hf_op op;
+
+    if (peers == NULL) {
+        return;
+    }
+    hf_op_init(&op, peers->node->env);
+    hand_on_members(peers);
+    if (read_stamp(peers, &op).code != HF_OK) {
+        HF_WARNING(peers->node->env,
+                   "how old the copy of the store is, is not known until there is a lease: %s",
+                   op.text);
+    }
+    wake(peers);
+}
+
+/* --- the thread --- */
+
+/* Tells the log when the words change, not with each turn. */
+static void report(struct hf_peers *peers, const struct hf_op *op)
+{
+    if (strcmp(op->text, peers->last) == 0) {
+        return;
+    }
+    if (op->text[0] != '\0') {
+        HF_ERROR(op->env, "what other nodes changed is not in use here: %s", op->text);
+    } else {
+        HF_INFO(op->env, "what other nodes changed is in use again");
+    }
+    memcpy(peers->last, op->text, sizeof peers->last);
+}
+
+/*
+ * What the turns do not look at: the state of the copy, which reports itself what is wrong with it,
+ * and a store that went back in time.
+ */
+static void look_at_store(struct hf_peers *peers, struct hf_op *op)
+{
+    uint64_t now_ms = hf_env_boottime_ms(op->env);
+    uint64_t seq;
+
+    if (now_ms < peers->look_ms) {
+        return;
+    }
+    (void)hf_mirror_follow(peers->node->engine, op, &seq).code;
+    hf_op_clear(op);
+    peers->look_ms = hf_env_boottime_ms(op->env) + LOOK_MS;
+}
+
+uint64_t hf_peers_turn(struct hf_peers *peers, struct hf_op *op)
+{
+    uint64_t now_ms;
+    uint64_t next_ms;
+    bool is_busy;
+
+    look_at_store(peers, op);
+    if (!hf_seal_is_unlocked(peers->node->seal)) {
+        return LOOK_MS;
+    }
+    (void)hf_cluster_tick(peers->cluster, op, &next_ms).code;
+    /* It may have been locked meanwhile; and what the copy says of the store is in the log. */
+    report(peers, op);
+    hf_op_clear(op);
+    now_ms = hf_env_boottime_ms(op->env);
+    pthread_mutex_lock(&peers->lock);
+    is_busy = peers->waiting > 0 || now_ms < peers->lull_ms;
+    pthread_mutex_unlock(&peers->lock);
+    return is_busy ? BUSY_MS : IDLE_MS;
+}
+
+/* Sleeps so long, or until somebody wants a turn; false when the node stops. */
+static bool rest(struct hf_node *node, uint64_t ms)
+{
+    struct timespec until = monotonic_in(ms);
+    bool stopping;
+
+    pthread_mutex_lock(&node->lock);
+    while (!node->stopping && !node->turn_wanted &&
+           pthread_cond_clockwait(&node->wake, &node->lock, CLOCK_MONOTONIC, &until) == 0) {
+    }
+    node->turn_wanted = false;
+    stopping = node->stopping;
+    pthread_mutex_unlock(&node->lock);
+    return !stopping;
+}
+
+static void *run(void *context)
+{
+    struct hf_peers *peers = context;
+    uint64_t ms = 0;
+    struct hf_op op;
+
+    hf_op_init(&op, peers->node->env);
+    op.lane = hf_net_lanes(peers->node->net) + 1;
+    while (rest(peers->node, ms)) {
+        ms = hf_peers_turn(peers, &op);
+    }
+    return NULL;
+}
+
+/* Not before the listeners are open, so that a client finds a node that may answer; but no longer
+ * than this, since without a lease it may open keys. */
+static void await_first_lease(struct hf_peers *peers)
+{
+    struct hf_op op;
+
+    hf_op_init(&op, peers->node->env);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + FIRST_LEASE_MS;
+    if (hf_seal_is_unlocked(peers->node->seal)) {
+        (void)hf_cluster_wait_lease(peers->cluster, &op).code;
+    }
+}
+
+struct hf_status hf_peers_start(struct hf_peers *peers, struct hf_op *op)
+{
+    int error;
+
+    if (peers == NULL) {
+        return HF_SUCCESS;
+    }
+    error = pthread_create(&peers->node->follower, NULL, run, peers);
+    if (error != 0) {
+        return hf_fail(op, HF_UNAVAILABLE, "cannot start a thread: %s", strerror(error));
+    }
+    peers->node->follower_runs = true;
+    await_first_lease(peers);
+    return HF_SUCCESS;
+}
+
+/* --- beginning and end --- */
+
+/* "c1f2...-..." as 16 bytes. */
+static struct hf_status read_boot_id(struct hf_op *op, uint8_t out[HF_BOOT_ID_LEN])
+{
+    HF_AUTO(buf) id = hf_buf_new();
+    int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
+    char text[64] = "";
+    size_t used = 0;
+    ssize_t len = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    for (ssize_t i = 0; i < len; i++) {
+        if (text[i] != '-' && text[i] != '\n') {
+            text[used++] = text[i];
+        }
+    }
+    HF_TRY(hf_hex_decode(op, hf_bytes_of(text, used), id));
+    if (id->len != HF_BOOT_ID_LEN) {
+        return hf_fail(op, HF_UNAVAILABLE, "%s cannot be read", BOOT_ID_FILE);
+    }
+    memcpy(out, id->data, HF_BOOT_ID_LEN);
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_peers_new(struct hf_op *op, struct hf_node *node, struct hf_peers **out)
+{
+    HF_AUTO(peers) peers = NULL;
+    struct hf_mirror_info info;
+    struct hf_cluster_settings settings = {
+        .env = node->env,
+        .engine = node->engine,
+        .node = node->config->node,
+        .site = node->config->site != NULL ? node->config->site : "",
+        .poll_ms = IDLE_MS,
+        .calls = &calls,
+    };
+    struct hf_consumer consumer = { .kind = HF_KIND_MEMBER, .apply = take_member, .clear = forget };
+
+    /* A store that is this node's alone is changed by this node alone. */
+    if (!hf_mirror_info(node->engine, &info)) {
+        return HF_SUCCESS;
+    }
+    peers = hf_alloc(sizeof *peers);
+    peers->node = node;
+    pthread_mutex_init(&peers->lock, NULL);
+    pthread_cond_init(&peers->news, NULL);
+    peers->stamp_file = hf_format("%s/fresh", node->config->store_mirror);
+    HF_TRY(read_boot_id(op, settings.boot_id));
+    settings.context = peers;
+    HF_TRY(hf_cluster_new(op, &settings, &peers->cluster));
+    consumer.context = peers;
+    hf_seal_add_consumer(node->seal, &consumer);
+    *out = HF_TAKE(peers);
+    return HF_SUCCESS;
+}
+
+void hf_peers_free(struct hf_peers *peers)
+{
+    if (peers != NULL) {
+        hf_cluster_free(peers->cluster);
+        hf_mac_free(peers->mac);
+        pthread_cond_destroy(&peers->news);
+        pthread_mutex_destroy(&peers->lock);
+        free(peers->members);
+        free(peers->stamp_file);
+        free(peers);
+    }
+}
+
+struct hf_cluster *hf_peers_cluster(struct hf_peers *peers)
+{
+    return peers != NULL ? peers->cluster : NULL;
+}

@@ -1,0 +1,148 @@
+/*
+ * What entitles this node to answer (promise P5): its lease, or for a while without one what the
+ * keyring allows. A store that is this node's alone has no cluster, and asks nobody.
+ */
+#include "cluster/cluster.h"
+#include "service/internal.h"
+
+enum need {
+    NEED_NOTHING, /* what is this node's own affair, and what only tells */
+    NEED_OPEN,
+    NEED_WRAP,
+    NEED_CHANGE,
+};
+
+static enum need need_of(enum hf_action action)
+{
+    switch (action) {
+    case HF_ACT_KEYRING_READ:
+    case HF_ACT_KEY_LIST:
+    case HF_ACT_KEY_READ:
+    case HF_ACT_KEY_UNWRAP:
+    case HF_ACT_KEY_DECRYPT:
+    case HF_ACT_KEY_VERIFY:
+        return NEED_OPEN;
+    case HF_ACT_KEY_GENERATE:
+    case HF_ACT_KEY_REENCRYPT:
+    case HF_ACT_KEY_ENCRYPT:
+    case HF_ACT_KEY_SIGN:
+    case HF_ACT_KEY_MAC:
+        return NEED_WRAP;
+    case HF_ACT_SLOT_CHANGE:
+    case HF_ACT_SLOT_REMOVE:
+    case HF_ACT_ROOT_ROTATE:
+    case HF_ACT_KEYRING_CREATE:
+    case HF_ACT_KEYRING_CHANGE:
+    case HF_ACT_KEYRING_ROTATE:
+    case HF_ACT_KEY_CREATE:
+    case HF_ACT_KEY_IMPORT:
+    case HF_ACT_KEY_ROTATE:
+    case HF_ACT_KEY_REWRAP:
+    case HF_ACT_KEY_STATE:
+    case HF_ACT_KEY_DELETE:
+    case HF_ACT_KEY_RECOVER:
+    case HF_ACT_KEY_DESTROY:
+    case HF_ACT_KEY_EXPORT:
+    case HF_ACT_POLICY_CHANGE:
+    case HF_ACT_APPROVE:
+    case HF_ACT_NODE_APPROVE:
+    case HF_ACT_NODE_CHANGE:
+    case HF_ACT_NODE_REMOVE:
+        return NEED_CHANGE;
+    case HF_ACT_STATUS:
+    case HF_ACT_UNLOCK:
+    case HF_ACT_LOCK:
+    case HF_ACT_SLOT_LIST:
+    case HF_ACT_SLOT_TEST:
+    case HF_ACT_RANDOM:
+    case HF_ACT_POLICY_READ:
+    case HF_ACT_AUDIT_READ:
+    case HF_ACT_WHY:
+    case HF_ACT_DRILL_RUN:
+    case HF_ACT_DRILL_READ:
+    case HF_ACT_NODE_LIST:
+    case HF_ACTION_COUNT:
+        break;
+    }
+    return NEED_NOTHING;
+}
+
+/* How long the keyring may be served without a lease. */
+static void find_limits(const struct hf_call *call, struct hf_op *op,
+                        struct hf_keyring_settings *out)
+{
+    struct hf_keyring_info info;
+
+    hf_keyring_settings_default(out);
+    if (call->keyring == NULL) {
+        return;
+    }
+    /* One that is not there is the operation's affair. */
+    if (hf_keyring_get(call->service->keys, op, call->keyring, &info).code == HF_OK) {
+        *out = info.settings;
+    }
+    hf_op_clear(op);
+}
+
+static void count_stale(struct hf_op *op)
+{
+    hf_metric_add(hf_metrics_series(op->env->metrics, HF_METRIC_COUNTER,
+                                    "holdfast_stale_calls_total", NULL,
+                                    "Calls that were served without a lease."),
+                  1);
+}
+
+static struct hf_status serve_stale(const struct hf_call *call, struct hf_op *op, enum need need)
+{
+    struct hf_keyring_settings limits;
+
+    find_limits(call, op, &limits);
+    HF_TRY(hf_cluster_may(call->service->cluster, op,
+                          need == NEED_WRAP ? HF_CLUSTER_WRAP : HF_CLUSTER_OPEN,
+                          limits.max_stale_ms, limits.max_stale_wrap_ms, &op->standing));
+    if (op->standing.stale) {
+        count_stale(op);
+    }
+    return HF_SUCCESS;
+}
+
+bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op)
+{
+    struct hf_cluster *cluster = call->service->cluster;
+
+    op->standing = (struct hf_standing){ 0 };
+    if (cluster == NULL || need_of(call->action) == NEED_NOTHING) {
+        return true;
+    }
+    op->standing.lease = hf_cluster_lease(cluster);
+    return op->standing.lease != 0;
+}
+
+struct hf_status hf_standing_get(const struct hf_call *call, struct hf_op *op)
+{
+    enum need need = need_of(call->action);
+
+    if (need == NEED_CHANGE) {
+        HF_TRY(hf_cluster_wait_lease(call->service->cluster, op));
+        op->standing.lease = hf_cluster_lease(call->service->cluster);
+        return HF_SUCCESS;
+    }
+    return serve_stale(call, op, need);
+}
+
+struct hf_status hf_standing_check(const struct hf_call *call, struct hf_op *op)
+{
+    const struct hf_standing *standing = &op->standing;
+
+    /* What was changed is durable, whatever has become of the lease meanwhile. */
+    if ((standing->lease == 0 && !standing->stale) || need_of(call->action) == NEED_CHANGE) {
+        return HF_SUCCESS;
+    }
+    return hf_cluster_still(call->service->cluster, op, standing);
+}
+
+struct hf_status hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq)
+{
+    return service->cluster != NULL ? hf_cluster_wait_applied(service->cluster, op, seq)
+                                    : HF_SUCCESS;
+}
