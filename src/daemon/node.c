@@ -104,6 +104,7 @@ static struct hf_status open_upper_half(struct hf_node *node, struct hf_op *op)
     };
     struct hf_service_parts parts = { 0 };
     struct hf_admin_settings admin = { 0 };
+    struct hf_mirror_info mirror;
     uint32_t owner = 0;
 
     HF_TRY(find_owner(op, config, &owner));
@@ -122,6 +123,7 @@ static struct hf_status open_upper_half(struct hf_node *node, struct hf_op *op)
                                        .policy = node->policy,
                                        .audit = node->audit,
                                        .node = config->node,
+                                       .shared_store = hf_mirror_info(node->engine, &mirror),
                                        .site = config->site,
                                        .signer = node->audit_signer,
                                        .slots = node->drill_slots,
