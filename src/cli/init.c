@@ -33,13 +33,17 @@ static char *below(const struct making *making, const char *name)
 
 /* --- slots --- */
 
-static struct hf_status open_key_file(struct hf_op *op, const struct making *making,
-                                      struct hf_protector **out)
+/* As a member of a cluster does, or with a file that one can have a copy of. */
+static struct hf_status open_own(struct hf_op *op, const struct making *making,
+                                 struct hf_protector **out)
 {
-    HF_AUTO_STRING path = below(making, "secrets/node.key");
-    const struct hf_protector_settings settings = { .kind = "keyfile", .file = path };
+    bool is_shared = making->settings->is_shared;
+    HF_AUTO_STRING path = below(making, is_shared ? HF_NODE_KEY_FILE : HF_KEY_FILE);
+    const struct hf_protector_settings settings = { .kind = is_shared ? "node" : "keyfile",
+                                                    .file = path };
 
-    HF_TRY(hf_keyfile_create(making->crypto, op, path));
+    HF_TRY(is_shared ? hf_node_key_create(making->crypto, op, path)
+                     : hf_keyfile_create(making->crypto, op, path));
     return hf_protector_open(making->crypto, op, &settings, out);
 }
 
@@ -77,7 +81,7 @@ static bool is_elsewhere(const struct making *making)
 
 static struct hf_status make_store(struct hf_op *op, struct making *making)
 {
-    HF_AUTO(protector) key_file = NULL;
+    HF_AUTO(protector) own = NULL;
     HF_AUTO(protector) passphrase = NULL;
     HF_AUTO_STRING pin = below(making, "state/pin");
     struct hf_store_settings settings = {
@@ -93,11 +97,11 @@ static struct hf_status make_store(struct hf_op *op, struct making *making)
     struct hf_slot_plan slots[2];
     struct hf_init_plan plan = { 0 };
 
-    HF_TRY(open_key_file(op, making, &key_file));
+    HF_TRY(open_own(op, making, &own));
     HF_TRY(open_passphrase(op, making, &passphrase));
     HF_TRY(hf_random_public(making->crypto, op, settings.store_id, sizeof settings.store_id));
     HF_TRY(hf_engine_open(op, &settings, &making->engine));
-    slots[0] = (struct hf_slot_plan){ making->settings->node, key_file, false };
+    slots[0] = (struct hf_slot_plan){ making->settings->node, own, false };
     slots[1] = (struct hf_slot_plan){ "offline", passphrase, true };
     plan.slots = slots;
     plan.slot_count = HF_COUNT(slots);

@@ -19,6 +19,7 @@ struct hf_init_settings {
     size_t host_count;
     bool pseudo;            /* the Hadoop listener believes user.name (loopback only) */
     const char *store;      /* the section of holdfast.conf that says where; NULL: D/store */
+    bool is_shared;         /* the store is for several nodes: this one opens by its own key pair */
     unsigned main_key_bits; /* 2048, 3072, 4096; 0: 3072 */
     bool allow_unlocked_memory;
 };

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "protect/private_file.h"
+#include "seal/join.h"
 
 struct hf_status hf_init_check_directory(struct hf_op *op, const char *directory)
 {
@@ -97,6 +98,11 @@ static struct hf_status check_text(struct hf_op *op, const char *option, const c
 static struct hf_status check_texts(struct hf_op *op, const struct hf_init_settings *settings)
 {
     HF_TRY(check_text(op, "node", settings->node));
+    if (settings->is_shared && !hf_node_name_is_valid(settings->node)) {
+        return hf_fail(op, HF_INVALID,
+                       "the name of a node has 1 to %d letters, digits, '.', '-' and '_'",
+                       HF_NODE_NAME_MAX);
+    }
     HF_TRY(check_text(op, "keyring", settings->keyring));
     HF_TRY(check_text(op, "listen-hadoop", settings->listen_hadoop));
     return check_text(op, "listen-admin", settings->listen_admin);
@@ -121,20 +127,37 @@ static void add_top(const struct hf_init_settings *settings, const char *maker, 
     }
 }
 
+static void add_slot(const char *name, const char *protector, const char *file, struct hf_buf *out)
+{
+    hf_buf_add_format(out, "slot \"%s\" {\n    protector = \"%s\"\n    file = \"%s\"\n}\n", name,
+                      protector, file);
+}
+
+void hf_init_own_slot(const char *name, struct hf_buf *out)
+{
+    add_slot(name, "node", HF_NODE_KEY_FILE, out);
+}
+
+static void add_first_slot(const struct hf_init_settings *settings, struct hf_buf *out)
+{
+    hf_buf_add_text(out,
+                    "# Tried at start. The offline slot is not named here: a person opens it.\n");
+    if (settings->is_shared) {
+        hf_init_own_slot(settings->node, out);
+    } else {
+        add_slot(settings->node, "keyfile", HF_KEY_FILE, out);
+    }
+}
+
 static void add_hadoop_listener(const struct hf_init_settings *settings, struct hf_buf *out)
 {
     hf_buf_add_format(out,
-                      "# Tried at start. The offline slot is not named here: a person opens it.\n"
-                      "slot \"%s\" {\n"
-                      "    protector = \"keyfile\"\n"
-                      "    file = \"secrets/node.key\"\n"
-                      "}\n\n"
-                      "listener \"hadoop\" {\n"
+                      "\nlistener \"hadoop\" {\n"
                       "    address = \"%s\"\n"
                       "    doors = { \"hadoop\", \"health\" }\n"
                       "    client_ca = \"ca.crt\"\n"
                       "    hadoop_keyring = \"%s\"\n",
-                      settings->node, settings->listen_hadoop, settings->keyring);
+                      settings->listen_hadoop, settings->keyring);
     if (settings->pseudo) {
         hf_buf_add_text(out, "    # Believes the user name that a client claims: loopback only.\n"
                              "    pseudo = yes\n");
@@ -169,6 +192,7 @@ struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
 
     HF_TRY(check_texts(op, settings));
     add_top(settings, "holdfast init", out);
+    add_first_slot(settings, out);
     add_hadoop_listener(settings, out);
     add_admin_listener(settings, out);
     HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
@@ -177,20 +201,16 @@ struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
 
 static void add_own_key(const struct hf_init_settings *settings, struct hf_buf *out)
 {
-    hf_buf_add_format(out,
-                      "# This machine's own key, made here by holdfast node join.\n"
-                      "slot \"%s\" {\n"
-                      "    protector = \"node\"\n"
-                      "    file = \"secrets/node-join.key\"\n"
-                      "}\n\n"
-                      "# Once there are secrets/server.crt and secrets/server.key, clients are "
-                      "served too:\n"
-                      "# listener \"hadoop\" {\n"
-                      "#     address = \"0.0.0.0:9600\"\n"
-                      "#     doors = { \"hadoop\", \"health\" }\n"
-                      "#     client_ca = \"ca.crt\"\n"
-                      "# }\n",
-                      settings->node);
+    hf_buf_add_text(out, "# This machine's own key, made here by holdfast node join.\n");
+    hf_init_own_slot(settings->node, out);
+    hf_buf_add_text(out,
+                    "\n# Once there are secrets/server.crt and secrets/server.key, clients are "
+                    "served too:\n"
+                    "# listener \"hadoop\" {\n"
+                    "#     address = \"0.0.0.0:9600\"\n"
+                    "#     doors = { \"hadoop\", \"health\" }\n"
+                    "#     client_ca = \"ca.crt\"\n"
+                    "# }\n");
 }
 
 struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *directory,

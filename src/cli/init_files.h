@@ -7,10 +7,16 @@
 #include "config/config.h"
 #include "crypto/crypto.h"
 
+/* What a node opens by itself: a key file, or its own key pair; below its directory. */
+#define HF_KEY_FILE      "secrets/node.key"
+#define HF_NODE_KEY_FILE "secrets/node-join.key"
+
 /* HF_EXISTS unless the directory is absent or empty. */
 HF_STATUS hf_init_check_directory(struct hf_op *op, const char *directory);
 /* A passphrase of 160 random bits, in groups that can be read out and typed. */
 HF_STATUS hf_init_write_passphrase(struct hf_crypto *crypto, struct hf_op *op, const char *path);
+/* The section of holdfast.conf for a node's own key pair. */
+void hf_init_own_slot(const char *name, struct hf_buf *out);
 /* holdfast.conf, which must be one that holdfastd takes; gives it as read back. */
 HF_STATUS hf_init_write_config(struct hf_op *op, const char *directory,
                                const struct hf_init_settings *settings, struct hf_config **out);

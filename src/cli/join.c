@@ -30,7 +30,7 @@ static bool is_missing(const char *path)
 
 static char *key_path(const char *directory)
 {
-    return hf_format("%s/secrets/node-join.key", directory);
+    return hf_format("%s/" HF_NODE_KEY_FILE, directory);
 }
 
 struct hf_status hf_join_prepare(struct hf_crypto *crypto, struct hf_op *op, const char *directory,

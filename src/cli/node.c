@@ -45,6 +45,7 @@ static struct hf_status take_init(struct cli *cli, struct hf_init_settings *sett
     if (cli_option(cli, "store") != NULL) {
         HF_TRY(cli_store_section(cli, cli_option(cli, "store"), section));
         settings->store = hf_buf_text(section);
+        settings->is_shared = strcmp(cli_option(cli, "store"), "postgres") == 0;
     }
     HF_TRY(cli_number(cli, "main-key-bits", 3072, &bits));
     if (bits != 2048 && bits != 3072 && bits != 4096) {

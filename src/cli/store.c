@@ -14,6 +14,7 @@
 #include "cli/init_files.h"
 #include "cli/migrate.h"
 #include "cli/section.h"
+#include "seal/join.h"
 
 /* Copying millions of records takes minutes; a database that is gone is told within seconds. */
 #define PATIENCE_MS (6 * 3600 * 1000ULL)
@@ -23,6 +24,7 @@ struct change {
     char *file;
     int lock_fd;
     struct hf_buf text, section, new_text;
+    char *own_slot; /* the section that comes with it; NULL: none */
     struct hf_config *now, *then;
 };
 
@@ -32,6 +34,7 @@ static void change_done(struct change *change)
         (void)close(change->lock_fd);
     }
     free(change->file);
+    free(change->own_slot);
     hf_buf_done(&change->text);
     hf_buf_done(&change->section);
     hf_buf_done(&change->new_text);
@@ -53,24 +56,65 @@ static struct hf_status lock_config(struct cli *cli, struct change *change)
     return HF_SUCCESS;
 }
 
+struct other {
+    const char *own_slot;
+    bool found;
+};
+
 static void note_other(void *context, const struct hf_config_change *change)
 {
-    bool *other = context;
+    struct other *other = context;
+    bool is_own = other->own_slot != NULL && strcmp(change->section, "slot") == 0 &&
+                  strcmp(change->title, other->own_slot) == 0;
 
-    *other = *other || strcmp(change->section, "store") != 0;
+    other->found = other->found || (strcmp(change->section, "store") != 0 && !is_own);
 }
 
 /* Nothing but the section may have changed, whatever the file looks like. */
 static struct hf_status check_change(struct cli *cli, const struct change *change)
 {
-    bool other = false;
+    struct other other = { .own_slot = change->own_slot };
 
     hf_config_compare(change->now, change->then, note_other, &other);
-    return other ? hf_fail(&cli->op, HF_INVALID,
-                           "the section \"store\" of %s cannot be told from what is around it; "
-                           "change it by hand",
-                           change->file)
-                 : HF_SUCCESS;
+    return other.found ? hf_fail(&cli->op, HF_INVALID,
+                                 "the section \"store\" of %s cannot be told from what is around "
+                                 "it; change it by hand",
+                                 change->file)
+                       : HF_SUCCESS;
+}
+
+static bool names_slot(const struct hf_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->slot_count; i++) {
+        if (strcmp(config->slots[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_own_slot(const struct hf_config *config)
+{
+    for (size_t i = 0; i < config->slot_count; i++) {
+        if (strcmp(config->slots[i].protector, "node") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* On a shared store a node is a member by its own key pair, which it makes when it starts there. */
+static void add_own_slot(struct change *change, const char *engine)
+{
+    const struct hf_config *now = change->now;
+
+    if (strcmp(engine, "postgres") != 0 || has_own_slot(now) || !hf_node_name_is_valid(now->node)) {
+        return;
+    }
+    change->own_slot =
+        names_slot(now, now->node) ? hf_format("%.60s-own", now->node) : hf_strdup(now->node);
+    hf_buf_add_text(&change->section, "\n");
+    hf_init_own_slot(change->own_slot, &change->section);
 }
 
 static struct hf_status take_change(struct cli *cli, struct change *change)
@@ -90,6 +134,7 @@ static struct hf_status take_change(struct cli *cli, struct change *change)
                            &change->now));
     HF_TRY(cli_store_section(cli, engine, &change->section));
     cli_section_keep_pin(change->now, &change->section);
+    add_own_slot(change, engine);
     HF_TRY(cli_section_replace(&cli->op, hf_buf_bytes(&change->text),
                                hf_buf_bytes(&change->section), &change->new_text));
     HF_TRY(hf_config_parse(&cli->op, directory, "the new holdfast.conf",

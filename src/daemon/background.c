@@ -34,6 +34,7 @@ void hf_node_unlocked(void *context)
     hf_node_report(node, &op, hf_cookies_refresh(node->cookies, &op), "cookie secrets");
     hf_node_report(node, &op, hf_service_feed_audit(node->service, &op), "audit feed");
     hf_node_report(node, &op, hf_seal_pin(node->seal, &op), "pin");
+    hf_node_report(node, &op, hf_service_node_enroll(node->service, &op), "membership");
 }
 
 void hf_node_locked(void *context)
@@ -83,6 +84,7 @@ static void sign_trail(struct hf_node *node, struct hf_op *op, struct hf_chores 
 static void each_minute(struct hf_node *node, struct hf_op *op)
 {
     hf_node_report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
+    hf_node_report(node, op, hf_service_node_enroll(node->service, op), "membership");
     hf_node_report(node, op, hf_usage_merge(node->keys, op), "usage counts");
     purge(node, op);
     hf_node_drill(node, op);

@@ -102,7 +102,7 @@ void hf_node_drill(struct hf_node *node, struct hf_op *op);
 void hf_node_stop_drill(struct hf_node *node);
 
 /* --- background.c --- */
-/* After each unlock: cookie secrets, notes that the trail lacks, the pin. */
+/* After each unlock: cookie secrets, notes that the trail lacks, the pin, its place as a member. */
 void hf_node_unlocked(void *node);
 /* After each lock: cookie secrets go. */
 void hf_node_locked(void *node);

@@ -11,6 +11,8 @@
 #define FORMAT     1
 #define PREFIX     "member/"
 #define FORMER_MAX ((size_t)1000 * HF_X25519_LEN)
+/* Beside the first member's record, so that there is one first member only. */
+#define FIRST_PATH "secret/first-member"
 
 void hf_member_free(struct hf_member *member)
 {
@@ -212,18 +214,34 @@ static struct hf_status stage(struct hf_op *op, struct hf_txn *txn, const struct
 }
 
 static struct hf_status make_slot(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
-                                  const struct hf_join_request *node, struct hf_slot_info *out)
+                                  const struct hf_join_request *node, const char *name,
+                                  struct hf_slot_info *out)
 {
     const struct hf_protector_settings settings = {
         .kind = "node",
         .public_key = hf_bytes_of(node->public_key, HF_X25519_LEN),
     };
-    struct hf_slot_plan plan = { .name = node->name };
+    struct hf_slot_plan plan = { .name = name };
     HF_AUTO(protector) protector = NULL;
 
     HF_TRY(hf_protector_open(seal->crypto, op, &settings, &protector));
     plan.protector = protector;
     return hf_seal_slot_stage(seal, op, txn, &plan, out);
+}
+
+/* The record of a node that is a member from now on. */
+static struct hf_status stage_new(struct hf_op *op, struct hf_txn *txn,
+                                  const struct hf_join_request *node, const char *slot_id,
+                                  const char *approved_by, struct hf_member *member)
+{
+    member->node = *node;
+    memcpy(member->slot, slot_id, sizeof member->slot);
+    memset(member->approved_by, 0, sizeof member->approved_by);
+    memcpy(member->approved_by, approved_by, strnlen(approved_by, sizeof member->approved_by - 1));
+    member->state = HF_MEMBER_APPROVED;
+    member->approved_ms = hf_env_realtime_ms(op->env);
+    member->changed_ms = member->approved_ms;
+    return stage(op, txn, member);
 }
 
 struct hf_status hf_member_add_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
@@ -236,18 +254,25 @@ struct hf_status hf_member_add_stage(struct hf_seal *seal, struct hf_op *op, str
         return hf_fail(op, HF_INVALID, "too many nodes had the name \"%s\"; take another one",
                        node->name);
     }
-    HF_TRY(make_slot(seal, op, txn, node, &slot));
+    HF_TRY(make_slot(seal, op, txn, node, node->name, &slot));
     if (member->revision != 0) {
         hf_buf_add(&member->former, member->node.public_key, HF_X25519_LEN);
     }
-    member->node = *node;
-    memcpy(member->slot, slot.id, sizeof member->slot);
-    memset(member->approved_by, 0, sizeof member->approved_by);
-    memcpy(member->approved_by, approved_by, strnlen(approved_by, sizeof member->approved_by - 1));
-    member->state = HF_MEMBER_APPROVED;
-    member->approved_ms = hf_env_realtime_ms(op->env);
-    member->changed_ms = member->approved_ms;
-    return stage(op, txn, member);
+    return stage_new(op, txn, node, slot.id, approved_by, member);
+}
+
+struct hf_status hf_member_first_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
+                                       const struct hf_join_request *node, const char *approved_by,
+                                       const struct hf_slot_info *slot)
+{
+    HF_AUTO(member) member = hf_alloc(sizeof *member);
+    struct hf_slot_info made = *slot;
+
+    if (slot->id[0] == '\0') {
+        HF_TRY(make_slot(seal, op, txn, node, slot->name, &made));
+    }
+    HF_TRY(hf_txn_put(txn, op, HF_KIND_SECRET, FIRST_PATH, 0, hf_bytes_of_text(node->name)));
+    return stage_new(op, txn, node, made.id, approved_by, member);
 }
 
 struct hf_status hf_member_change_stage(struct hf_op *op, struct hf_txn *txn,

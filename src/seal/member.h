@@ -51,6 +51,14 @@ bool hf_member_had_key(const struct hf_member *member, const uint8_t public_key[
 HF_STATUS hf_member_add_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
                               const struct hf_join_request *node, const char *approved_by,
                               struct hf_member *member);
+/*
+ * The first node of a store takes its place by itself, with a slot of slot->name, or with that of
+ * slot->id when it has one. This happens once in the life of a store: whoever comes second has
+ * HF_CONFLICT at the commit, however the list looked to him.
+ */
+HF_STATUS hf_member_first_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
+                                const struct hf_join_request *node, const char *approved_by,
+                                const struct hf_slot_info *slot);
 /* Stages the record as it is in *member, in a new state. */
 HF_STATUS hf_member_change_stage(struct hf_op *op, struct hf_txn *txn, enum hf_member_state state,
                                  struct hf_member *member);

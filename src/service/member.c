@@ -323,7 +323,7 @@ struct hf_status hf_node_check_serving(struct hf_service *service, struct hf_op 
     if (status.code == HF_OK && member->state == HF_MEMBER_DRAINING) {
         return hf_fail(op, HF_WRONG_STATE, "this node is draining; it opens what it is asked");
     }
-    /* The first node of a store is not on the list, and a list that cannot be read stops nobody. */
+    /* A store that is this node's alone has no list, and one that cannot be read stops nobody. */
     hf_op_clear(op);
     return HF_SUCCESS;
 }
@@ -335,6 +335,34 @@ struct removal {
     bool keep_root;
     char approval[HF_APPROVAL_ID]; /* "": none is needed, or this is only a trial */
 };
+
+struct key_file_search {
+    const struct hf_member *member;
+    bool found;
+};
+
+static void match_key_file(void *context, const struct hf_slot_info *slot)
+{
+    struct key_file_search *search = context;
+
+    search->found = search->found || (strcmp(slot->name, search->member->node.name) == 0 &&
+                                      strcmp(slot->id, search->member->slot) != 0);
+}
+
+/* What "holdfast init" made for a node before its store was shared opens the next root too. */
+static struct hf_status check_no_key_file(struct hf_service *service, struct hf_op *op,
+                                          const struct hf_member *member)
+{
+    struct key_file_search search = { member, false };
+
+    HF_TRY(hf_seal_slots(service->seal, op, match_key_file, &search));
+    return search.found
+               ? hf_fail(op, HF_WRONG_STATE,
+                         "node %s also opens through the slot of its name, and would open the new "
+                         "root by it; remove that first: 'holdfast slot remove %s --keep-root'",
+                         member->node.name, member->node.name)
+               : HF_SUCCESS;
+}
 
 /* A slot that is gone already went with a rotation, or its remover was told what that means. */
 static struct hf_status stage_slot_removal(struct hf_service *service, struct hf_op *op,
@@ -363,6 +391,7 @@ static struct hf_status stage_removal(struct hf_control *control, struct hf_op *
     if (member->state == HF_MEMBER_REMOVED) {
         return hf_fail(op, HF_WRONG_STATE, "node %s was removed already", removal->name);
     }
+    HF_TRY(check_no_key_file(service, op, member));
     if (removal->approval[0] != '\0') {
         HF_TRY(hf_approval_use(service, op, txn, removal->approval));
     }

@@ -378,6 +378,14 @@ HF_STATUS hf_service_node_drain(struct hf_service *service, struct hf_op *op, co
 HF_STATUS hf_service_node_remove(struct hf_service *service, struct hf_op *op, const char *name,
                                  bool keep_root, uint32_t *out_generation);
 
+/*
+ * Where this node stands on the list of members, kept right: the first node of a shared store
+ * becomes a member by itself, making its key pair if it has none, and a member that was configured
+ * to another site is recorded there. For the daemon: op has no caller. Any other node is left as it
+ * is, and status says what it lacks.
+ */
+HF_STATUS hf_service_node_enroll(struct hf_service *service, struct hf_op *op);
+
 /* A new root in force; HF_WRONG_STATE until the rotation before has ended. */
 HF_STATUS hf_service_root_rotate(struct hf_service *service, struct hf_op *op,
                                  uint32_t *out_generation);

@@ -199,6 +199,46 @@ static struct hf_status report_slots(const struct report *report, struct hf_op *
     return HF_SUCCESS;
 }
 
+/* --- members --- */
+
+static struct hf_status report_member(const struct report *report, struct hf_op *op)
+{
+    const char *site = report->service->site;
+    enum hf_standing standing = HF_STANDS_ALONE;
+    size_t members = 0;
+
+    HF_TRY(hf_node_standing(report->service, op, &standing, &members));
+    switch (standing) {
+    case HF_STANDS_ALONE:
+        break;
+    case HF_STANDS_MEMBER:
+        tell(report, HF_GREEN, "member", "one of %zu that the store has had, %s%.64s", members,
+             site[0] != '\0' ? "at site " : "without a site", site);
+        break;
+    case HF_STANDS_FIRST:
+        tell(report, HF_AMBER, "member",
+             "the store has no members yet; this node becomes the first as soon as the store takes "
+             "it: the log says what is in the way");
+        break;
+    case HF_STANDS_KEYLESS:
+        tell(report, HF_RED, "member",
+             "this node is not a member: its configuration names no slot with protector = "
+             "\"node\"; add one with file = \"secrets/node-join.key\" and start again");
+        break;
+    case HF_STANDS_REMOVED:
+        tell(report, HF_RED, "member",
+             "this node was removed from its store, and its key never comes back; move it away and "
+             "begin again with 'holdfast node join'");
+        break;
+    case HF_STANDS_APART:
+        tell(report, HF_RED, "member",
+             "this node is not a member: 'holdfast node join' here, then 'holdfast node approve' "
+             "on a node that is");
+        break;
+    }
+    return HF_SUCCESS;
+}
+
 /* --- memory and audit --- */
 
 static void report_memory(const struct report *report)
@@ -284,6 +324,7 @@ static struct hf_status report_all(struct report *report, struct hf_op *op)
         return HF_SUCCESS;
     }
     HF_TRY(report_root(report, op));
+    HF_TRY(report_member(report, op));
     report_policy(report);
     HF_TRY(report_proofs(report, op));
     return hf_canary_each(report->service, op, report_canary, report);

@@ -150,8 +150,9 @@ class Migrate(unittest.TestCase):
             node.process = None
             self.assertIn(f"was moved to postgres host='127.0.0.1' port='{self.server.port}'", node.log_text())
             # The lines it printed are the ones that are needed.
-            section = re.search(r"^store \{.*?^\}$", told, re.S | re.M).group(0)
-            (node.dir / "holdfast.conf").write_text(text + "\n" + section + "\n")
+            sections = re.findall(r"^(?:store|slot \"node-1-own\") \{.*?^\}$", told, re.S | re.M)
+            self.assertEqual(len(sections), 2)
+            (node.dir / "holdfast.conf").write_text("\n".join([text, *sections, ""]))
             node.start()
             # While another node serves it, a store does not go back.
             self.assertEqual(node.run_json("status")["light"], "amber")
