@@ -53,7 +53,7 @@ static const struct hf_member *find_member(const struct hf_members *members, con
 }
 
 /* Whose key it is decides; a machine that only has the name is another. */
-static enum hf_standing standing_of(const struct hf_member *member,
+static enum hf_membership membership_of(const struct hf_member *member,
                                     const struct hf_join_request *node)
 {
     bool same_key = memcmp(member->node.public_key, node->public_key, sizeof node->public_key) == 0;
@@ -64,8 +64,8 @@ static enum hf_standing standing_of(const struct hf_member *member,
     return member->state == HF_MEMBER_REMOVED ? HF_STANDS_REMOVED : HF_STANDS_MEMBER;
 }
 
-struct hf_status hf_node_standing(struct hf_service *service, struct hf_op *op,
-                                  enum hf_standing *out, size_t *out_members)
+struct hf_status hf_node_membership(struct hf_service *service, struct hf_op *op,
+                                  enum hf_membership *out, size_t *out_members)
 {
     const struct hf_drill_slot *slot = own_slot(service);
     HF_AUTO(members) members = NULL;
@@ -88,7 +88,7 @@ struct hf_status hf_node_standing(struct hf_service *service, struct hf_op *op,
         return HF_SUCCESS;
     }
     HF_TRY(describe(service, op, slot, &node));
-    *out = standing_of(member, &node);
+    *out = membership_of(member, &node);
     return HF_SUCCESS;
 }
 
@@ -226,11 +226,11 @@ static struct hf_status keep_site(struct hf_service *service, struct hf_op *op)
 
 struct hf_status hf_service_node_enroll(struct hf_service *service, struct hf_op *op)
 {
-    enum hf_standing standing = HF_STANDS_ALONE;
+    enum hf_membership standing = HF_STANDS_ALONE;
     size_t members = 0;
 
     HF_TRY(hf_call_unlocked(service, op));
-    HF_TRY(hf_node_standing(service, op, &standing, &members));
+    HF_TRY(hf_node_membership(service, op, &standing, &members));
     switch (standing) {
     case HF_STANDS_FIRST:
         return enroll_first(service, op);

@@ -175,7 +175,7 @@ HF_STATUS hf_node_check_serving(struct hf_service *service, struct hf_op *op);
 
 /* --- enroll.c --- */
 
-enum hf_standing {
+enum hf_membership {
     HF_STANDS_ALONE,   /* the store is this node's: it has no members */
     HF_STANDS_FIRST,   /* the list is empty, and this node may take the first place */
     HF_STANDS_MEMBER,  /* it is on the list, with the key that it has */
@@ -184,7 +184,7 @@ enum hf_standing {
     HF_STANDS_APART, /* there is a list, and it is not on it */
 };
 /* Where this node stands in the list of members, and how long that is. Waits. */
-HF_STATUS hf_node_standing(struct hf_service *service, struct hf_op *op, enum hf_standing *out,
+HF_STATUS hf_node_membership(struct hf_service *service, struct hf_op *op, enum hf_membership *out,
                            size_t *out_members);
 
 /* --- export.c --- */

@@ -204,10 +204,10 @@ static struct hf_status report_slots(const struct report *report, struct hf_op *
 static struct hf_status report_member(const struct report *report, struct hf_op *op)
 {
     const char *site = report->service->site;
-    enum hf_standing standing = HF_STANDS_ALONE;
+    enum hf_membership standing = HF_STANDS_ALONE;
     size_t members = 0;
 
-    HF_TRY(hf_node_standing(report->service, op, &standing, &members));
+    HF_TRY(hf_node_membership(report->service, op, &standing, &members));
     switch (standing) {
     case HF_STANDS_ALONE:
         break;
