@@ -109,7 +109,20 @@ static struct hf_status each(struct search *search,
     return status;
 }
 
-/* What has gone or changed meanwhile is not there: *out is NULL, and nothing has failed. */
+/*
+ * What has gone or changed meanwhile is not there. Nor is what was altered: status says so, and it
+ * must not keep the others from being found.
+ */
+static bool is_not_there(struct hf_op *op, struct hf_status status)
+{
+    if (status.code == HF_NOT_FOUND || status.code == HF_CONFLICT || status.code == HF_CORRUPT) {
+        hf_op_clear(op);
+        return true;
+    }
+    return false;
+}
+
+/* *out is NULL if it is not there. */
 static struct hf_status read_version(const struct search *search, const struct hf_name *name,
                                      uint32_t number, struct hf_stored_version **out)
 {
@@ -121,11 +134,7 @@ static struct hf_status read_version(const struct search *search, const struct h
     if (status.code == HF_OK) {
         status = hf_stored_version_read(search->keys, search->op, name, number, out);
     }
-    if (status.code == HF_NOT_FOUND || status.code == HF_CONFLICT) {
-        hf_op_clear(search->op);
-        return HF_SUCCESS;
-    }
-    return status;
+    return is_not_there(search->op, status) ? HF_SUCCESS : status;
 }
 
 /* --- destruction --- */
@@ -155,8 +164,7 @@ static struct hf_status read_time(const struct search *search, const struct hf_n
         return HF_SUCCESS;
     }
     status = hf_stored_key_read(search->keys, search->op, name, HF_OR_DELETED, &key);
-    if (status.code == HF_NOT_FOUND || status.code == HF_CONFLICT) {
-        hf_op_clear(search->op);
+    if (is_not_there(search->op, status)) {
         return HF_SUCCESS;
     }
     HF_TRY(status);

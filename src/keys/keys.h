@@ -212,7 +212,7 @@ void hf_keys_on_candidate(struct hf_keys *keys,
 /*
  * For a job: visits the candidates of keys that are not deleted, made at or before that time: those
  * whose writer has died between the two transactions. The visitor promotes or abandons each in a
- * transaction of its own; one that fails ends the walk.
+ * transaction of its own; one that fails ends the walk. What is altered is passed over.
  */
 HF_STATUS hf_key_candidates_older(struct hf_keys *keys, struct hf_op *op, uint64_t before_ms,
                                   struct hf_status (*visit)(void *context,
@@ -251,6 +251,7 @@ HF_STATUS hf_key_keep(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn
 /*
  * For a job: visits every key (version HF_LATEST) and every version whose time to be destroyed has
  * come; the visitor destroys it in a transaction of its own. A visitor that fails ends the walk.
+ * What is altered is passed over.
  */
 HF_STATUS hf_key_purge_due(struct hf_keys *keys, struct hf_op *op,
                            struct hf_status (*visit)(void *context, const char *keyring,

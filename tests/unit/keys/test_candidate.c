@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "keys/apart.h"
+
 static const struct hf_key_plan aes_candidate = { .algorithm = HF_ALG_AES_256,
                                                   .first_version = 1,
                                                   .candidate = true };
@@ -476,6 +478,66 @@ static void rewrap_moves_candidates(void **unused)
     expect_used("moving unborn", 1);
 }
 
+static void take_slot(void *context, const struct hf_slot_info *slot)
+{
+    (void)snprintf(context, sizeof slot->id, "%s", slot->id);
+}
+
+static void note_proof(void *context, const struct hf_version_proof *proof)
+{
+    if (strstr(proof->path, "/drilled-") != NULL) {
+        hf_buf_add_format(context, "%s %s\n", strrchr(proof->path, 'd'),
+                          proof->cause == HF_CAUSE_NONE ? "opens" : "does not open");
+    }
+}
+
+static void no_damage(void *context, const char *path)
+{
+    (void)context;
+    fail_msg("%s is damaged", path);
+}
+
+static struct hf_status go_on(void *context, struct hf_op *op, uint64_t done, uint64_t total)
+{
+    (void)context;
+    (void)op;
+    (void)done;
+    (void)total;
+    return HF_SUCCESS;
+}
+
+static void a_drill_opens_candidates_and_not_what_was_abandoned(void **unused)
+{
+    HF_AUTO(buf) proofs = hf_buf_new();
+    char slot_id[33] = "";
+    struct hf_apart found;
+    struct hf_apart_plan plan = {
+        .crypto = world.crypto,
+        .engine = world.engine,
+        .slot_id = slot_id,
+        .protector = world.protector,
+        .visit = note_proof,
+        .damaged = no_damage,
+        .go_on = go_on,
+        .context = proofs,
+    };
+
+    (void)unused;
+    new_key("drilled-a", HF_ALG_AES_256);
+    rotate_candidate("drilled-a");
+    rotate_candidate("drilled-a");
+    abandon("drilled-a", 2);
+    new_candidate("drilled-b");
+    new_candidate("drilled-c");
+    abandon("drilled-c", 1);
+    assert_ok(&world.op, hf_seal_slots(world.seal, &world.op, take_slot, slot_id));
+    assert_ok(&world.op, hf_keys_open_apart(&plan, &world.op, &found));
+    assert_true(found.whole);
+    assert_string_equal(hf_buf_text(proofs), "d-a/0000000001 opens\n"
+                                             "d-a/0000000003 opens\n"
+                                             "d-b/0000000001 opens\n");
+}
+
 /* --- who is told of candidates --- */
 
 static void note_candidate(void *context, const struct hf_candidate *candidate)
@@ -647,6 +709,7 @@ int main(void)
         cmocka_unit_test(a_pre_active_plan_stays_pre_active_when_it_is_proven),
         cmocka_unit_test(a_deleted_key_keeps_its_candidate_until_it_is_recovered_or_destroyed),
         cmocka_unit_test(rewrap_moves_candidates),
+        cmocka_unit_test(a_drill_opens_candidates_and_not_what_was_abandoned),
         cmocka_unit_test(every_node_is_told_of_a_candidate_and_can_open_it),
         cmocka_unit_test(a_name_that_is_encoded_in_its_path_is_told_as_it_is),
         cmocka_unit_test(orphans_are_found_by_their_age),
