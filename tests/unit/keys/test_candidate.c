@@ -2,7 +2,6 @@
 #include "world.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "keys/apart.h"
 
@@ -694,6 +693,82 @@ static void orphans_are_found_by_their_age(void **unused)
     hf_buf_done(&found.text);
 }
 
+static void the_walk_over_orphans_is_whole_and_ends_with_a_failure(void **unused)
+{
+    struct found found = { 0 };
+    unsigned all = 0;
+
+    (void)unused;
+    for (unsigned i = 0; i < 300; i++) {
+        HF_AUTO_STRING name = hf_format("many %03u", i);
+
+        new_candidate(name);
+    }
+    assert_ok(&world.op,
+              hf_key_candidates_older(world.keys, &world.op, world.now_ms, take_orphan, &found));
+    all = found.count;
+    assert_non_null(strstr(hf_buf_text(&found.text), "many 000@1 "));
+    assert_non_null(strstr(hf_buf_text(&found.text), "many 299@1 "));
+    assert_true(all >= 300);
+    found.count = 0;
+    found.fail_after = 2;
+    assert_int_equal(
+        hf_key_candidates_older(world.keys, &world.op, world.now_ms, take_orphan, &found).code,
+        HF_UNAVAILABLE);
+    assert_int_equal(found.count, 2);
+    hf_buf_done(&found.text);
+}
+
+/* --- what callers may give --- */
+
+static void a_decision_is_checked_before_anything_is_staged(void **unused)
+{
+    char reason[HF_NAME_MAX + 1];
+    struct change change = { .kind = CHANGE_ABANDON, .name = "checked", .version = 1 };
+    struct hf_op inline_op = world_op(1);
+    struct found found = { 0 };
+    HF_AUTO(txn) txn = NULL;
+
+    (void)unused;
+    new_candidate("checked");
+    memset(reason, 'r', sizeof reason);
+    reason[255 - strlen("abandoned: ") + 1] = '\0';
+    change.reason = reason;
+    assert_fails(&world.op, do_change(&world.op, &change, NULL), HF_INVALID);
+    change.reason = "\xff";
+    assert_fails(&world.op, do_change(&world.op, &change, NULL), HF_INVALID);
+    change.name = "";
+    change.reason = "";
+    assert_fails(&world.op, do_change(&world.op, &change, NULL), HF_INVALID);
+    inline_op.may_wait = false;
+    assert_ok(&world.op, hf_txn_new(world.seal, &world.op, &txn));
+    assert_fails(&inline_op, hf_key_promote(world.keys, &inline_op, txn, RING, "checked", 1),
+                 HF_LATER);
+    assert_fails(&inline_op,
+                 hf_key_candidates_older(world.keys, &inline_op, 0, take_orphan, &found), HF_LATER);
+    assert_true(version_of("checked", 1).candidate);
+    reason[255 - strlen("abandoned: ")] = '\0';
+    change.name = "checked";
+    change.reason = reason;
+    must(&change);
+    assert_fails(&world.op, try_promote("checked", 1), HF_WRONG_STATE);
+    assert_non_null(strstr(world.op.text, "abandoned: rrr"));
+}
+
+static void imported_material_can_be_a_candidate(void **unused)
+{
+    HF_AUTO(secret) material = secret_of(hf_bytes_of("an imported key of 32 bytes .....", 32));
+
+    (void)unused;
+    new_key("imported", HF_ALG_AES_256);
+    must(&(struct change){
+        .kind = CHANGE_ROTATE_CANDIDATE, .name = "imported", .material = material });
+    assert_true(version_of("imported", 2).imported);
+    promote("imported", 2);
+    assert_true(version_of("imported", 2).imported);
+    expect_used("imported", 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -713,6 +788,9 @@ int main(void)
         cmocka_unit_test(every_node_is_told_of_a_candidate_and_can_open_it),
         cmocka_unit_test(a_name_that_is_encoded_in_its_path_is_told_as_it_is),
         cmocka_unit_test(orphans_are_found_by_their_age),
+        cmocka_unit_test(the_walk_over_orphans_is_whole_and_ends_with_a_failure),
+        cmocka_unit_test(a_decision_is_checked_before_anything_is_staged),
+        cmocka_unit_test(imported_material_can_be_a_candidate),
     };
 
     return cmocka_run_group_tests(tests, world_open, world_close);
