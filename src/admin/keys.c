@@ -160,6 +160,9 @@ static void add_version(void *context, const struct hf_version_info *info)
     hf_json_open_object(writer, NULL);
     hf_json_put_u64(writer, "version", info->version);
     hf_json_put_text(writer, "state", hf_key_state_name(info->state));
+    if (info->candidate) {
+        hf_json_put_bool(writer, "candidate", true);
+    }
     hf_json_put_bool(writer, "primary", info->primary);
     hf_json_put_bool(writer, "imported", info->imported);
     put_date_if(writer, "created", info->created_ms);

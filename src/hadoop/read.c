@@ -62,7 +62,8 @@ static struct hf_status one_metadata(struct hf_op *op, struct hf_hadoop *hadoop,
 
     /* Hadoop knows AES keys only: a zone under another kind could never be read. */
     if (status.code == HF_NOT_FOUND ||
-        (status.code == HF_OK && (info->deleted || info->algorithm > HF_ALG_AES_256))) {
+        (status.code == HF_OK &&
+         (info->deleted || info->unborn || info->algorithm > HF_ALG_AES_256))) {
         hf_op_clear(op);
         hf_buf_add_text(out, "{}");
         return HF_SUCCESS;
@@ -178,7 +179,8 @@ static void note_version(void *context, const struct hf_version_info *info)
 {
     struct version_list *list = context;
 
-    if (info->state != HF_KEY_DESTROYED && info->state != HF_KEY_DESTROYED_COMPROMISED) {
+    if (info->state != HF_KEY_DESTROYED && info->state != HF_KEY_DESTROYED_COMPROMISED &&
+        !info->candidate) {
         hf_buf_add(&list->numbers, &info->version, sizeof info->version);
         list->count++;
     }

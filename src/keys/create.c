@@ -74,6 +74,11 @@ static struct hf_status check_free(struct hf_keys *keys, struct hf_op *op,
     if (presence == HF_PRESENCE_LIVE) {
         return hf_fail(op, HF_EXISTS, "there is a key %s/%s already", name->keyring, name->key);
     }
+    if (presence == HF_PRESENCE_UNBORN) {
+        return hf_fail(op, HF_EXISTS,
+                       "a key %s/%s is just being made: its first version is not proven yet",
+                       name->keyring, name->key);
+    }
     if (presence == HF_PRESENCE_DELETED) {
         return hf_fail(op, HF_EXISTS,
                        "the key %s/%s is deleted and still holds its name; recover it, or wait "
@@ -120,7 +125,8 @@ static struct hf_status stage_key(struct hf_op *op, struct hf_txn *txn, const st
         .exportable = plan->exportable,
         .has_description = plan->description != NULL,
         .has_cipher = plan->cipher != NULL,
-        .primary = plan->pre_active ? HF_LATEST : number,
+        .unborn = plan->candidate,
+        .primary = plan->pre_active || plan->candidate ? HF_LATEST : number,
         .first_version = number,
         .next_version = number + 1,
         .created_ms = hf_env_realtime_ms(op->env),
@@ -148,6 +154,7 @@ struct hf_status hf_key_create(struct hf_keys *keys, struct hf_op *op, struct hf
         .material = plan->material,
         .material_len = plan->material_len,
         .pre_active = plan->pre_active,
+        .candidate = plan->candidate,
     };
     uint64_t expected = 0;
     uint32_t next = 0;

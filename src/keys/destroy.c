@@ -1,12 +1,10 @@
-/* The end of versions and keys: waiting, the dark window, tombstones, and the job's list. */
+/* The end of versions and keys: waiting, the dark window, tombstones. */
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/text.h"
 #include "keys/name.h"
 #include "keys/stage.h"
-
-#define PAGE 256 /* names looked at under one lock */
 
 static struct hf_status not_before(struct hf_op *op, const char *what, const char *since,
                                    uint64_t time_ms)
@@ -41,18 +39,6 @@ static struct hf_status check_dark(struct hf_keys *keys, struct hf_op *op,
                    (unsigned long long)(window_ms / 1000));
 }
 
-/* What is left of a version: all but its material. */
-static void bury(struct hf_version_record *record, uint64_t now_ms, struct hf_bytes reason)
-{
-    bool compromised = record->state == HF_KEY_COMPROMISED;
-
-    record->state = compromised ? HF_KEY_DESTROYED_COMPROMISED : HF_KEY_DESTROYED;
-    record->destroyed_ms = now_ms;
-    record->destroy_at_ms = 0;
-    record->reason = reason;
-    record->wrapped = HF_BYTES_NONE;
-}
-
 /* --- one version --- */
 
 static struct hf_status give_up_primary(struct hf_op *op, struct hf_txn *txn,
@@ -82,9 +68,10 @@ static struct hf_status destroy_version(struct hf_keys *keys, struct hf_op *op, 
     struct hf_version_record *record = NULL;
     enum hf_key_state state;
 
-    HF_TRY(hf_stored_key_read(keys, op, name, false, &stored_key));
+    HF_TRY(hf_stored_key_read(keys, op, name, HF_LIVE, &stored_key));
     HF_TRY(hf_stored_version_read(keys, op, name, version, &stored));
     record = &stored->record;
+    HF_TRY(hf_candidate_refuse(op, name, version, record));
     state = record->state;
     HF_TRY(hf_key_step(op, &state, HF_KEY_DESTROY));
     if (!request->force && record->destroy_at_ms == 0 &&
@@ -100,7 +87,7 @@ static struct hf_status destroy_version(struct hf_keys *keys, struct hf_op *op, 
         }
         HF_TRY(check_dark(keys, op, name, version, request->keyring.settings.dark_window_ms));
     }
-    bury(record, request->now_ms, request->reason);
+    hf_version_bury(record, request->now_ms, request->reason);
     HF_TRY(hf_stage_version(op, txn, name, version, stored->opened->revision, record));
     return give_up_primary(op, txn, name, stored_key, version);
 }
@@ -112,7 +99,7 @@ struct hf_status hf_key_keep(struct hf_keys *keys, struct hf_op *op, struct hf_t
     HF_AUTO(stored_key) stored_key = NULL;
     HF_AUTO(stored_version) stored = NULL;
 
-    HF_TRY(hf_stored_key_read(keys, op, &name, false, &stored_key));
+    HF_TRY(hf_stored_key_read(keys, op, &name, HF_LIVE, &stored_key));
     HF_TRY(hf_stored_version_read(keys, op, &name, version, &stored));
     if (stored->record.destroy_at_ms == 0) {
         return hf_fail(op, HF_WRONG_STATE,
@@ -157,7 +144,7 @@ static struct hf_status bury_version(struct hf_keys *keys, struct hf_op *op, str
     if (!request->force) {
         HF_TRY(check_dark(keys, op, name, number, request->keyring.settings.dark_window_ms));
     }
-    bury(&stored->record, request->now_ms, request->reason);
+    hf_version_bury(&stored->record, request->now_ms, request->reason);
     return hf_stage_version(op, txn, name, number, stored->opened->revision, &stored->record);
 }
 
@@ -190,7 +177,7 @@ static struct hf_status destroy_key(struct hf_keys *keys, struct hf_op *op, stru
     struct hf_key_record *record = NULL;
     uint32_t listed = 0;
 
-    HF_TRY(hf_stored_key_read(keys, op, name, true, &stored));
+    HF_TRY(hf_stored_key_read(keys, op, name, HF_OR_DELETED, &stored));
     record = &stored->record;
     if (!record->deleted) {
         return hf_fail(op, HF_WRONG_STATE, "the key %s/%s is in use; delete it first",
@@ -225,135 +212,4 @@ struct hf_status hf_key_destroy(struct hf_keys *keys, struct hf_op *op, struct h
         return destroy_key(keys, op, txn, &name, &request);
     }
     return destroy_version(keys, op, txn, &name, version, &request);
-}
-
-/* --- what is due --- */
-
-/* Candidates: names, each with the versions that are scheduled; copied out of the index. */
-struct candidates {
-    struct hf_buf items; /* text keyring, text name, version */
-};
-
-static void add_candidate(struct candidates *candidates, const struct hf_index_key *key,
-                          uint32_t version)
-{
-    hf_put_text(&candidates->items, key->keyring->name);
-    hf_put_text(&candidates->items, key->name);
-    hf_put_u32(&candidates->items, version);
-}
-
-static void add_key(struct candidates *candidates, const struct hf_index_key *key)
-{
-    if (key->presence == HF_PRESENCE_DELETED) {
-        add_candidate(candidates, key, HF_LATEST);
-        return;
-    }
-    for (uint32_t i = 0; i < key->version_count; i++) {
-        const struct hf_index_version *version = hf_index_version_at(key, i);
-
-        if (version->due) {
-            add_candidate(candidates, key, version->number);
-        }
-    }
-}
-
-/* A page of one list of one keyring; after moves on. False at its end. */
-static bool add_page(struct hf_keys *keys, struct hf_op *op, size_t keyring_at, bool deleted,
-                     struct hf_buf *after, struct candidates *candidates)
-{
-    struct hf_lane *lane = hf_lane_lock(keys, op);
-    const struct hf_index_keyring *keyring = hf_index_keyring_at(keys->index, keyring_at);
-    struct hf_bytes from = hf_buf_bytes(after);
-    struct hf_index_key *key = NULL;
-
-    if (keyring != NULL) {
-        const struct hf_sorted *list = deleted ? &keyring->deleted : &keyring->waiting;
-        struct hf_sorted_place place = hf_sorted_after(list, from.len > 0 ? &from : NULL);
-
-        for (size_t i = 0; i < PAGE && (key = hf_sorted_next(list, &place)) != NULL; i++) {
-            add_key(candidates, key);
-            hf_buf_clear(after);
-            hf_buf_add(after, key->name, key->name_len);
-        }
-    }
-    hf_lane_unlock(lane);
-    return key != NULL;
-}
-
-static bool keyring_is_there(struct hf_keys *keys, struct hf_op *op, size_t at)
-{
-    struct hf_lane *lane = hf_lane_lock(keys, op);
-    bool there = hf_index_keyring_at(keys->index, at) != NULL;
-
-    hf_lane_unlock(lane);
-    return there;
-}
-
-static void collect(struct hf_keys *keys, struct hf_op *op, struct candidates *candidates)
-{
-    for (size_t at = 0; keyring_is_there(keys, op, at); at++) {
-        for (int deleted = 0; deleted < 2; deleted++) {
-            HF_AUTO(buf) after = hf_buf_new();
-
-            while (add_page(keys, op, at, deleted != 0, after, candidates)) {
-            }
-        }
-    }
-}
-
-/* The times are in the records only. What has gone or changed meanwhile is not due. */
-static struct hf_status is_due(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
-                               uint32_t version, bool *out)
-{
-    HF_AUTO(stored_key) key = NULL;
-    HF_AUTO(stored_version) one = NULL;
-    uint64_t at_ms = 0;
-    struct hf_status status = hf_stored_key_read(keys, op, name, version == HF_LATEST, &key);
-
-    if (status.code == HF_OK && version != HF_LATEST) {
-        status = hf_stored_version_read(keys, op, name, version, &one);
-    }
-    *out = false;
-    if (status.code == HF_NOT_FOUND || status.code == HF_CONFLICT) {
-        hf_op_clear(op);
-        return HF_SUCCESS;
-    }
-    HF_TRY(status);
-    at_ms = one != NULL ? one->record.destroy_at_ms : key->record.destroy_at_ms;
-    *out = at_ms != 0 && at_ms <= hf_env_realtime_ms(op->env);
-    return HF_SUCCESS;
-}
-
-static struct hf_status visit_due(struct hf_keys *keys, struct hf_op *op, struct hf_reader *reader,
-                                  struct hf_status (*visit)(void *context, const char *keyring,
-                                                            const char *name, uint32_t version),
-                                  void *context)
-{
-    HF_AUTO_STRING keyring = hf_take_text(reader);
-    HF_AUTO_STRING name = hf_take_text(reader);
-    uint32_t version = hf_take_u32(reader);
-    bool due = false;
-
-    HF_TRY(is_due(keys, op, &(struct hf_name){ keyring, name }, version, &due));
-    return due ? visit(context, keyring, name, version) : HF_SUCCESS;
-}
-
-struct hf_status hf_key_purge_due(struct hf_keys *keys, struct hf_op *op,
-                                  struct hf_status (*visit)(void *context, const char *keyring,
-                                                            const char *name, uint32_t version),
-                                  void *context)
-{
-    struct candidates candidates = { 0 };
-    struct hf_reader reader;
-    struct hf_status status = HF_SUCCESS;
-
-    HF_TRY(hf_need_waiting(op));
-    hf_buf_init(&candidates.items);
-    collect(keys, op, &candidates);
-    hf_reader_init(&reader, hf_buf_bytes(&candidates.items));
-    while (reader.at != reader.end && status.code == HF_OK) {
-        status = visit_due(keys, op, &reader, visit, context);
-    }
-    hf_buf_done(&candidates.items);
-    return status;
 }

@@ -76,14 +76,20 @@ static struct hf_status refuse_key(struct hf_op *op, const struct hf_name *name,
                              "the key %s/%s is deleted; it can be recovered until it is destroyed",
                              name->keyring, name->key);
     }
+    if (key != NULL && key->presence == HF_PRESENCE_UNBORN) {
+        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
+                             "the key %s/%s is not there yet: its first version is not proven yet",
+                             name->keyring, name->key);
+    }
     return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY, "there is no key %s/%s",
                          name->keyring, name->key);
 }
 
-struct hf_status hf_find_live(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
-                              struct hf_index_key **out)
+static struct hf_status find_key(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
+                                 bool or_unborn, struct hf_index_key **out)
 {
     struct hf_index_key *key = NULL;
+    bool found;
 
     /* While records are loaded the index is half full and knows nothing for certain. */
     if (!hf_seal_is_unlocked(keys->seal)) {
@@ -93,11 +99,25 @@ struct hf_status hf_find_live(struct hf_keys *keys, struct hf_op *op, const stru
         HF_TRY(check_key(keys, op, name));
     }
     key = hf_index_key(keys->index, name->keyring, name->key);
-    if (key == NULL || key->presence != HF_PRESENCE_LIVE) {
+    found = key != NULL && (key->presence == HF_PRESENCE_LIVE ||
+                            (or_unborn && key->presence == HF_PRESENCE_UNBORN));
+    if (!found) {
         return refuse_key(op, name, key);
     }
     *out = key;
     return HF_SUCCESS;
+}
+
+struct hf_status hf_find_live(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
+                              struct hf_index_key **out)
+{
+    return find_key(keys, op, name, false, out);
+}
+
+struct hf_status hf_find_there(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
+                               struct hf_index_key **out)
+{
+    return find_key(keys, op, name, true, out);
 }
 
 /* A version of the key as the index has it. */
@@ -126,7 +146,7 @@ struct hf_status hf_key_check_version(struct hf_keys *keys, struct hf_op *op, co
     struct hf_lane *lane = hf_lane_lock(keys, op);
     struct hf_index_version *version = NULL;
     struct hf_index_key *found = NULL;
-    struct hf_status status = hf_find_live(keys, op, &name, &found);
+    struct hf_status status = hf_find_there(keys, op, &name, &found);
 
     if (status.code == HF_OK) {
         status = find_number(keys, op, &name, found, number, &version);
@@ -143,6 +163,7 @@ static bool state_allows(enum hf_key_state state, enum hf_need need)
     case HF_NEED_PROCESS:
         return hf_key_state_allows(state, HF_USE_PROCESS);
     case HF_NEED_EXISTS:
+    case HF_NEED_PROOF:
         return true;
     }
     return false;
@@ -157,7 +178,7 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
     enum hf_key_state state = HF_KEY_DESTROYED;
     struct hf_status status;
 
-    HF_TRY(hf_find_live(keys, op, name, &key));
+    HF_TRY(find_key(keys, op, name, need == HF_NEED_PROOF, &key));
     hf_assert(key != NULL);
     number = number == HF_LATEST ? key->primary : number;
     if (number == HF_LATEST) {
@@ -174,6 +195,10 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_VERSION_DESTROYED,
                              "version %u of the key %s/%s is destroyed", number, name->keyring,
                              name->key);
+    }
+    if (version->candidate && need != HF_NEED_PROOF) {
+        return hf_fail(op, HF_WRONG_STATE, "version %u of the key %s/%s is not proven yet", number,
+                       name->keyring, name->key);
     }
     if (!state_allows(state, need)) {
         return hf_fail(op, HF_WRONG_STATE, "version %u of the key %s/%s is %s", number,

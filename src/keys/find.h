@@ -16,6 +16,7 @@ enum hf_need {
     HF_NEED_PROTECT, /* HF_USE_PROTECT */
     HF_NEED_PROCESS, /* HF_USE_PROCESS */
     HF_NEED_EXISTS,  /* any state but destroyed */
+    HF_NEED_PROOF,   /* the same, and candidates, also of a key that is not born */
 };
 
 /* What was found, copied out of the index. */
@@ -40,11 +41,14 @@ HF_STATUS hf_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char 
 
 /*
  * The live key. HF_NOT_FOUND (unknown key, or version destroyed when all of it is), also for a
- * deleted key; HF_CORRUPT when its record is altered; HF_WRONG_STATE while the seal is locked. The
- * caller holds a lane's lock.
+ * deleted key and one that is not born; HF_CORRUPT when its record is altered; HF_WRONG_STATE while
+ * the seal is locked. The caller holds a lane's lock.
  */
 HF_STATUS hf_find_live(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
                        struct hf_index_key **out);
+/* The same, and a key that is not born: for those who look after it or tell of it. */
+HF_STATUS hf_find_there(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
+                        struct hf_index_key **out);
 /*
  * A version of a live key in a state that allows the need. HF_NOT_FOUND with cause unknown key or
  * version destroyed, HF_CORRUPT (altered), HF_WRONG_STATE otherwise. The caller holds a lane's

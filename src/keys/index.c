@@ -244,16 +244,23 @@ static struct hf_index_key *need_key(struct hf_index *index, const char *keyring
 /* The list that shows keys of that presence, or NULL. */
 static struct hf_sorted *list_of(struct hf_index_keyring *keyring, unsigned presence)
 {
-    if (presence == HF_PRESENCE_LIVE) {
+    if (presence == HF_PRESENCE_LIVE || presence == HF_PRESENCE_UNBORN) {
         return &keyring->live;
     }
     return presence == HF_PRESENCE_DELETED ? &keyring->deleted : NULL;
 }
 
+static bool waits(const struct hf_index_version *version)
+{
+    return version->due || version->candidate;
+}
+
 static bool is_waiting(const struct hf_index_key *key)
 {
-    for (uint32_t i = 0; key->presence == HF_PRESENCE_LIVE && i < key->version_count; i++) {
-        if (hf_index_version_at(key, i)->due) {
+    bool is_there = list_of(key->keyring, key->presence) == &key->keyring->live;
+
+    for (uint32_t i = 0; is_there && i < key->version_count; i++) {
+        if (waits(hf_index_version_at(key, i))) {
             return true;
         }
     }
@@ -285,7 +292,7 @@ static void set_presence(struct hf_index_key *key, enum hf_presence presence)
             hf_sorted_add(to, key);
         }
     }
-    key->presence = presence & 3;
+    key->presence = presence & 7;
     update_waiting(key);
 }
 
@@ -320,6 +327,14 @@ static void drop_all_of(struct hf_index *index, const struct hf_index_key *key)
     }
 }
 
+static enum hf_presence presence_of(const struct hf_key_record *record)
+{
+    if (record->unborn) {
+        return HF_PRESENCE_UNBORN;
+    }
+    return record->deleted ? HF_PRESENCE_DELETED : HF_PRESENCE_LIVE;
+}
+
 void hf_index_put_key(struct hf_index *index, const char *keyring, struct hf_bytes name,
                       const struct hf_key_record *record)
 {
@@ -335,7 +350,7 @@ void hf_index_put_key(struct hf_index *index, const char *keyring, struct hf_byt
         key->primary = record->primary;
         key->algorithm = (uint8_t)record->algorithm;
         key->exportable = record->exportable;
-        set_presence(key, record->deleted ? HF_PRESENCE_DELETED : HF_PRESENCE_LIVE);
+        set_presence(key, presence_of(record));
     }
     if (key->presence != HF_PRESENCE_LIVE) {
         drop_all_of(index, key);
@@ -394,6 +409,7 @@ static struct hf_index_version *version_new(uint32_t number, const struct hf_ver
     version->number = number;
     version->state = (record != NULL ? record->state : HF_KEY_DESTROYED) & 7;
     version->due = record != NULL && record->destroy_at_ms != 0;
+    version->candidate = record != NULL && record->candidate;
     version->elsewhere = record != NULL && record->wrapped.len > HF_INDEX_BLOB_MAX;
     version->blob_len = (uint8_t)blob_len;
     if (blob_len > 0) {
@@ -443,15 +459,15 @@ void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf
     struct hf_index_key *key = need_key(index, keyring, name);
     struct hf_index_version *version = version_new(number, record);
     uint32_t at = version_place(key, number);
-    bool was_due = false;
+    bool waited = false;
 
     if (at < key->version_count && hf_index_version_at(key, at)->number == number) {
-        was_due = hf_index_version_at(key, at)->due;
+        waited = waits(hf_index_version_at(key, at));
         replace_version(index, key, at, version);
     } else {
         insert_version(key, at, version);
     }
-    if (version->due != was_due) {
+    if (waits(version) != waited) {
         update_waiting(key);
     }
 }

@@ -20,6 +20,7 @@
 
 enum hf_presence {
     HF_PRESENCE_AWAITED = 0, /* a version was seen before its key */
+    HF_PRESENCE_UNBORN,      /* its only version is a candidate */
     HF_PRESENCE_LIVE,
     HF_PRESENCE_DELETED,   /* can be recovered */
     HF_PRESENCE_DESTROYED, /* a tombstone */
@@ -30,6 +31,7 @@ struct hf_index_version {
     uint32_t number;
     uint8_t state : 3;     /* enum hf_key_state */
     uint8_t due : 1;       /* its destruction is scheduled */
+    uint8_t candidate : 1; /* not proven on every node yet */
     uint8_t elsewhere : 1; /* the blob is too big and is read from the store */
     uint8_t blob_len;
     _Atomic uint8_t hot; /* some lane may hold a context of it; set under one lane's lock */
@@ -42,9 +44,9 @@ struct hf_index_keyring {
     uint64_t revision;
     struct hf_keyring_record record; /* main_key points into main_key */
     char main_key[65];
-    struct hf_sorted live;
+    struct hf_sorted live; /* and unborn ones */
     struct hf_sorted deleted;
-    struct hf_sorted waiting; /* live keys with versions whose destruction is scheduled */
+    struct hf_sorted waiting; /* of those in live: with versions that are due or candidates */
 };
 
 struct hf_index_key {
@@ -58,7 +60,7 @@ struct hf_index_key {
     uint32_t primary;
     uint32_t version_count;
     uint8_t algorithm;
-    uint8_t presence : 2;
+    uint8_t presence : 3;
     uint8_t exportable : 1;
     uint8_t waiting : 1;
     uint8_t name_len;

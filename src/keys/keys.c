@@ -119,12 +119,29 @@ static struct hf_status apply_key(void *context, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+static void tell_candidate(struct hf_keys *keys, const struct hf_path_parts *parts,
+                           const struct hf_version_record *record, uint64_t seq)
+{
+    HF_AUTO_STRING key = hf_strndup((const char *)parts->name.data, parts->name.len);
+    struct hf_candidate candidate = {
+        .keyring = parts->keyring,
+        .key = key,
+        .version = parts->version,
+        .seq = seq,
+        .created_ms = record->created_ms,
+    };
+
+    if (keys->on_candidate != NULL) {
+        keys->on_candidate(keys->on_candidate_context, &candidate);
+    }
+}
+
 static struct hf_status apply_version(void *context, struct hf_op *op,
                                       const struct hf_opened_view *view)
 {
     struct hf_keys *keys = context;
     struct hf_path_parts parts;
-    struct hf_version_record record;
+    struct hf_version_record record = { 0 };
 
     HF_TRY(hf_version_path_parse(op, view->path, &parts));
     if (!view->tombstone) {
@@ -134,6 +151,9 @@ static struct hf_status apply_version(void *context, struct hf_op *op,
     hf_index_put_version(keys->index, parts.keyring, parts.name, parts.version,
                          view->tombstone ? NULL : &record);
     end_change(keys);
+    if (record.candidate) {
+        tell_candidate(keys, &parts, &record, view->seq);
+    }
     return HF_SUCCESS;
 }
 
@@ -202,6 +222,14 @@ void hf_keys_free(struct hf_keys *keys)
     hf_usage_book_free(keys->usage);
     pthread_mutex_destroy(&keys->change_lock);
     free(keys);
+}
+
+void hf_keys_on_candidate(struct hf_keys *keys,
+                          void (*tell)(void *context, const struct hf_candidate *candidate),
+                          void *context)
+{
+    keys->on_candidate = tell;
+    keys->on_candidate_context = context;
 }
 
 struct hf_seal *hf_keys_seal(struct hf_keys *keys)

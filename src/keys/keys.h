@@ -105,6 +105,7 @@ struct hf_key_plan {
     const char *cipher;               /* as the Hadoop door was told it; NULL: none */
     const struct hf_secret *material; /* imported (PKCS#8 for key pairs); NULL: made here */
     bool pre_active;                  /* do not activate the first version */
+    bool candidate;                   /* stage it as a candidate, see below */
 };
 
 /* What listing and metadata show. Strings belong to the info. */
@@ -114,6 +115,7 @@ struct hf_key_info {
     enum hf_algorithm algorithm;
     bool exportable;
     bool deleted;           /* soft deleted: recoverable until destroy_at_ms */
+    bool unborn;            /* its first version is a candidate: nobody can use it */
     uint64_t destroy_at_ms; /* 0: no destruction is due */
     uint32_t primary;       /* HF_LATEST: none */
     uint32_t version_count; /* ever made */
@@ -132,6 +134,7 @@ HF_DEFINE_CLEANUP(key_info)
 struct hf_version_info {
     uint32_t version;
     enum hf_key_state state;
+    bool candidate; /* Pre-Active, and not proven on every node yet */
     bool imported;
     bool primary;
     uint64_t created_ms, activated_ms, deactivated_ms, compromised_ms, destroyed_ms;
@@ -155,6 +158,67 @@ HF_STATUS hf_key_create(struct hf_keys *keys, struct hf_op *op, struct hf_txn *t
 HF_STATUS hf_key_rotate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
                         const char *keyring, const char *name, const struct hf_secret *material,
                         uint32_t *out_version);
+
+/*
+ * Born proven: on a store of several nodes a new version is first a candidate, committed by
+ * hf_key_create() with the plan's candidate, or by hf_key_rotate_candidate(). Every node opens it
+ * (hf_key_prove); then a second transaction promotes or abandons it.
+ *
+ * A candidate is Pre-Active and takes no part in anything: every use and every change of it is
+ * refused (HF_WRONG_STATE, "not proven yet") but its proof, rewrap, and the destruction of its
+ * whole key. A key whose first version is a candidate is not born: its name is taken (HF_EXISTS),
+ * hf_key_get(), hf_key_versions(), hf_key_names(), hf_key_check_version() and hf_key_acl_name()
+ * tell of it, and to all others it is not there (HF_NOT_FOUND, unknown key).
+ *
+ * The key may be rotated again meanwhile: candidates are numbered one after another and promoted in
+ * any order, and a promotion never moves the primary version to a smaller number.
+ */
+HF_STATUS hf_key_rotate_candidate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                                  const char *keyring, const char *name,
+                                  const struct hf_secret *material, uint32_t *out_version);
+/*
+ * Makes a candidate Active and, unless a later one is it already, primary. One of a plan with
+ * pre_active stays Pre-Active. HF_EXISTS: it is promoted already. HF_WRONG_STATE with cause version
+ * destroyed: it was abandoned, or destroyed with its key; the text has the reason. HF_NOT_FOUND:
+ * its key is deleted, or there never was such a version.
+ */
+HF_STATUS hf_key_promote(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                         const char *keyring, const char *name, uint32_t version);
+/*
+ * Destroys a candidate, also of a deleted key: the tombstone's reason is "abandoned: " and reason,
+ * together at most 255 bytes. Its number is never used again. A key that was not born is destroyed
+ * with it and gives its name back. Fails as hf_key_promote() does.
+ */
+HF_STATUS hf_key_abandon(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                         const char *keyring, const char *name, uint32_t version,
+                         const char *reason);
+
+struct hf_candidate {
+    const char *keyring;
+    const char *key;
+    uint32_t version;
+    uint64_t seq;        /* of the commit that wrote its record as it is now */
+    uint64_t created_ms; /* by the clock of the node that made it */
+};
+/*
+ * Set before unlock. tell is called for each candidate that is found at unlock or comes with a
+ * commit of this node or another, and again when its record is written anew (rewrap, root
+ * rotation), with that commit's seq. It is called within the seal's feed and must call neither keys
+ * nor seal; what it is given lives until it returns.
+ */
+void hf_keys_on_candidate(struct hf_keys *keys,
+                          void (*tell)(void *context, const struct hf_candidate *candidate),
+                          void *context);
+/*
+ * For a job: visits the candidates of keys that are not deleted, made at or before that time: those
+ * whose writer has died between the two transactions. The visitor promotes or abandons each in a
+ * transaction of its own; one that fails ends the walk. What is altered is passed over.
+ */
+HF_STATUS hf_key_candidates_older(struct hf_keys *keys, struct hf_op *op, uint64_t before_ms,
+                                  struct hf_status (*visit)(void *context,
+                                                            const struct hf_candidate *candidate),
+                                  void *context);
+
 /* Makes an Active version the one that encrypts. */
 HF_STATUS hf_key_set_primary(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
                              const char *keyring, const char *name, uint32_t version);
@@ -187,6 +251,7 @@ HF_STATUS hf_key_keep(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn
 /*
  * For a job: visits every key (version HF_LATEST) and every version whose time to be destroyed has
  * come; the visitor destroys it in a transaction of its own. A visitor that fails ends the walk.
+ * What is altered is passed over.
  */
 HF_STATUS hf_key_purge_due(struct hf_keys *keys, struct hf_op *op,
                            struct hf_status (*visit)(void *context, const char *keyring,
@@ -211,7 +276,8 @@ HF_STATUS hf_key_versions(struct hf_keys *keys, struct hf_op *op, const char *ke
                           const char *name,
                           void (*visit)(void *context, const struct hf_version_info *info),
                           void *context);
-/* Names of live keys (or deleted ones) in byte order, after a name (NULL), at most limit. */
+/* Names of live keys and those not born (or of deleted ones) in byte order, after a name (NULL), at
+ * most limit. */
 HF_STATUS hf_key_names(struct hf_keys *keys, struct hf_op *op, const char *keyring, bool deleted,
                        const char *after, size_t limit,
                        void (*visit)(void *context, const char *name), void *context);
@@ -297,7 +363,10 @@ HF_STATUS hf_key_public(struct hf_keys *keys, struct hf_op *op, const char *keyr
 /* The material itself; HF_DENIED unless the key is exportable. Policy is the service's affair. */
 HF_STATUS hf_key_export(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                         const char *name, uint32_t version, struct hf_secret **out);
-/* Opens a version through the whole chain and compares its check value: for proofs and canaries. */
+/*
+ * Opens a version through the whole chain and compares its check value: for proofs and canaries.
+ * Candidates too.
+ */
 HF_STATUS hf_key_prove(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                        const char *name, uint32_t version);
 

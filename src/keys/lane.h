@@ -34,6 +34,9 @@ struct hf_keys {
     unsigned lane_count; /* the last is for threads that have no number of their own */
     struct hf_usage_book *usage;
     struct hf_consumer consumers[3];
+    /* Told of candidates; set before there are any. */
+    void (*on_candidate)(void *context, const struct hf_candidate *candidate);
+    void *on_candidate_context;
 };
 
 /* The lane of the operation's thread, locked. */

@@ -37,8 +37,9 @@ struct hf_status hf_key_change_state(struct hf_keys *keys, struct hf_op *op, str
                        "ask for its destruction");
     }
     HF_TRY(hf_reason_check(op, reason, &words));
-    HF_TRY(hf_stored_key_read(keys, op, &name, false, &stored_key));
+    HF_TRY(hf_stored_key_read(keys, op, &name, HF_LIVE, &stored_key));
     HF_TRY(hf_stored_version_read(keys, op, &name, version, &stored));
+    HF_TRY(hf_candidate_refuse(op, &name, version, &stored->record));
     HF_TRY(hf_key_step(op, &stored->record.state, event));
     stamp(&stored->record, event, hf_env_realtime_ms(op->env));
     stored->record.reason = words;
@@ -59,7 +60,7 @@ struct hf_status hf_key_delete(struct hf_keys *keys, struct hf_op *op, struct hf
     struct hf_bytes words;
 
     HF_TRY(hf_reason_check(op, reason, &words));
-    HF_TRY(hf_stored_key_read(keys, op, &name, false, &stored));
+    HF_TRY(hf_stored_key_read(keys, op, &name, HF_LIVE, &stored));
     HF_TRY(hf_keyring_get(keys, op, keyring, &info));
     stored->record.deleted = true;
     stored->record.deleted_ms = hf_env_realtime_ms(op->env);
@@ -74,7 +75,7 @@ struct hf_status hf_key_recover(struct hf_keys *keys, struct hf_op *op, struct h
     struct hf_name name = { keyring, key };
     HF_AUTO(stored_key) stored = NULL;
 
-    HF_TRY(hf_stored_key_read(keys, op, &name, true, &stored));
+    HF_TRY(hf_stored_key_read(keys, op, &name, HF_OR_DELETED, &stored));
     if (!stored->record.deleted) {
         return hf_fail(op, HF_WRONG_STATE, "the key %s/%s is not deleted", keyring, key);
     }

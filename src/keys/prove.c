@@ -12,7 +12,7 @@ struct hf_status hf_key_prove(struct hf_keys *keys, struct hf_op *op, const char
     HF_AUTO(secret) material = NULL;
     uint8_t value[HF_CHECK_VALUE_LEN];
 
-    HF_TRY(hf_find(keys, op, &name, version, HF_NEED_EXISTS, &found));
+    HF_TRY(hf_find(keys, op, &name, version, HF_NEED_PROOF, &found));
     HF_TRY(hf_stored_version_read(keys, op, &name, found.number, &stored));
     HF_TRY(hf_found_open(keys, op, &name, &found, &material));
     HF_TRY(hf_seal_check_value(keys->seal, op, hf_secret_bytes(material), value));

@@ -51,7 +51,8 @@ struct hf_status hf_key_get(struct hf_keys *keys, struct hf_op *op, const char *
     const struct hf_key_record *record = NULL;
     struct hf_key_info *info = NULL;
 
-    HF_TRY(hf_stored_key_read(keys, op, &name, include_deleted, &stored));
+    HF_TRY(hf_stored_key_read(keys, op, &name, HF_OR_UNBORN | (include_deleted ? HF_OR_DELETED : 0),
+                              &stored));
     record = &stored->record;
     info = hf_alloc(sizeof *info);
     info->keyring = hf_strdup(keyring);
@@ -59,6 +60,7 @@ struct hf_status hf_key_get(struct hf_keys *keys, struct hf_op *op, const char *
     info->algorithm = record->algorithm;
     info->exportable = record->exportable;
     info->deleted = record->deleted;
+    info->unborn = record->unborn;
     info->destroy_at_ms = record->destroy_at_ms;
     info->primary = record->primary;
     info->first_version = record->first_version;
@@ -84,6 +86,7 @@ static struct hf_status version_info(struct hf_op *op, const struct hf_stored_ve
     out->version = number;
     out->state = record->state;
     out->imported = record->imported;
+    out->candidate = record->candidate;
     out->primary = number == primary;
     out->created_ms = record->created_ms;
     out->activated_ms = record->activated_ms;
@@ -116,7 +119,7 @@ static struct hf_status numbers_of(struct hf_keys *keys, struct hf_op *op,
 {
     struct hf_lane *lane = hf_lane_lock(keys, op);
     struct hf_index_key *key = NULL;
-    struct hf_status status = hf_find_live(keys, op, name, &key);
+    struct hf_status status = hf_find_there(keys, op, name, &key);
 
     if (status.code == HF_OK) {
         out->items = hf_alloc_array(key->version_count, sizeof *out->items);
@@ -143,7 +146,7 @@ struct hf_status hf_key_versions(struct hf_keys *keys, struct hf_op *op, const c
     struct numbers numbers = { 0 };
     struct hf_status status = HF_SUCCESS;
 
-    HF_TRY(hf_stored_key_read(keys, op, &name, false, &stored_key));
+    HF_TRY(hf_stored_key_read(keys, op, &name, HF_OR_UNBORN, &stored_key));
     HF_TRY(numbers_of(keys, op, &name, stored_key->record.first_version, &numbers));
     for (uint32_t i = 0; i < numbers.count && status.code == HF_OK; i++) {
         HF_AUTO(stored_version) stored = NULL;
@@ -261,7 +264,7 @@ struct hf_status hf_key_acl_name(struct hf_keys *keys, struct hf_op *op, const c
     struct hf_name name = { keyring, key };
     struct hf_lane *lane = hf_lane_lock(keys, op);
     struct hf_index_key *found = NULL;
-    struct hf_status status = hf_find_live(keys, op, &name, &found);
+    struct hf_status status = hf_find_there(keys, op, &name, &found);
 
     if (status.code == HF_OK) {
         hf_buf_add_text(out, found->acl_name != NULL ? found->acl_name : found->name);

@@ -15,10 +15,13 @@
 #define KEY_DESTROYED       0x04
 #define KEY_HAS_DESCRIPTION 0x08
 #define KEY_HAS_CIPHER      0x10
-#define KEY_FLAGS           0x1f
+#define KEY_UNBORN          0x20
+#define KEY_FLAGS           0x3f
 
-#define VERSION_IMPORTED 0x01
-#define VERSION_FLAGS    0x01
+#define VERSION_IMPORTED         0x01
+#define VERSION_CANDIDATE        0x02
+#define VERSION_STAYS_PRE_ACTIVE 0x04
+#define VERSION_FLAGS            0x07
 
 #define CHECK_VALUE_ENTRY (4 + HF_CHECK_VALUE_LEN)
 
@@ -95,7 +98,7 @@ void hf_key_record_encode(const struct hf_key_record *record, struct hf_buf *out
     hf_put_u8(out, flag(record->exportable, KEY_EXPORTABLE) | flag(record->deleted, KEY_DELETED) |
                        flag(record->destroyed, KEY_DESTROYED) |
                        flag(record->has_description, KEY_HAS_DESCRIPTION) |
-                       flag(record->has_cipher, KEY_HAS_CIPHER));
+                       flag(record->has_cipher, KEY_HAS_CIPHER) | flag(record->unborn, KEY_UNBORN));
     hf_put_u32(out, record->primary);
     hf_put_u32(out, record->first_version);
     hf_put_u32(out, record->next_version);
@@ -145,11 +148,20 @@ static struct hf_bytes take_attributes(struct hf_reader *reader, uint32_t count)
     return hf_bytes_of(from, reader->failed ? 0 : (size_t)(reader->at - from));
 }
 
+/* A key that is not born has one version, and nothing happens to it but its birth or its end. */
+static bool unborn_is_sound(const struct hf_key_record *record)
+{
+    return !record->unborn ||
+           (!record->deleted && !record->destroyed && record->primary == HF_LATEST &&
+            record->next_version - record->first_version == 1);
+}
+
 static bool key_record_is_sound(const struct hf_key_record *record, uint8_t flags)
 {
     return (flags & ~KEY_FLAGS) == 0 && hf_algorithm_row(record->algorithm) != NULL &&
            record->first_version <= record->next_version && record->next_version < HF_LATEST &&
-           (record->primary == HF_LATEST || record->primary < record->next_version);
+           (record->primary == HF_LATEST || record->primary < record->next_version) &&
+           unborn_is_sound(record);
 }
 
 struct hf_status hf_key_record_decode(struct hf_op *op, struct hf_bytes content,
@@ -168,6 +180,7 @@ struct hf_status hf_key_record_decode(struct hf_op *op, struct hf_bytes content,
     record.destroyed = (flags & KEY_DESTROYED) != 0;
     record.has_description = (flags & KEY_HAS_DESCRIPTION) != 0;
     record.has_cipher = (flags & KEY_HAS_CIPHER) != 0;
+    record.unborn = (flags & KEY_UNBORN) != 0;
     record.primary = hf_take_u32(&reader);
     record.first_version = hf_take_u32(&reader);
     record.next_version = hf_take_u32(&reader);
@@ -195,7 +208,9 @@ void hf_version_record_encode(const struct hf_version_record *record, struct hf_
 {
     hf_put_u8(out, FORMAT);
     hf_put_u8(out, (uint8_t)record->state);
-    hf_put_u8(out, flag(record->imported, VERSION_IMPORTED));
+    hf_put_u8(out, flag(record->imported, VERSION_IMPORTED) |
+                       flag(record->candidate, VERSION_CANDIDATE) |
+                       flag(record->stays_pre_active, VERSION_STAYS_PRE_ACTIVE));
     hf_put_u64(out, record->created_ms);
     hf_put_u64(out, record->activated_ms);
     hf_put_u64(out, record->deactivated_ms);
@@ -212,9 +227,13 @@ static bool version_record_is_sound(const struct hf_version_record *record, uint
 {
     bool destroyed =
         record->state == HF_KEY_DESTROYED || record->state == HF_KEY_DESTROYED_COMPROMISED;
+    bool mark_fits = record->candidate
+                         ? record->state == HF_KEY_PRE_ACTIVE && record->destroy_at_ms == 0
+                         : !record->stays_pre_active;
 
     return (flags & ~VERSION_FLAGS) == 0 && record->state >= HF_KEY_PRE_ACTIVE &&
-           record->state <= HF_KEY_DESTROYED_COMPROMISED && destroyed == (record->wrapped.len == 0);
+           record->state <= HF_KEY_DESTROYED_COMPROMISED && mark_fits &&
+           destroyed == (record->wrapped.len == 0);
 }
 
 struct hf_status hf_version_record_decode(struct hf_op *op, struct hf_bytes content,
@@ -230,6 +249,8 @@ struct hf_status hf_version_record_decode(struct hf_op *op, struct hf_bytes cont
     record.state = (enum hf_key_state)hf_take_u8(&reader);
     flags = hf_take_u8(&reader);
     record.imported = (flags & VERSION_IMPORTED) != 0;
+    record.candidate = (flags & VERSION_CANDIDATE) != 0;
+    record.stays_pre_active = (flags & VERSION_STAYS_PRE_ACTIVE) != 0;
     record.created_ms = hf_take_u64(&reader);
     record.activated_ms = hf_take_u64(&reader);
     record.deactivated_ms = hf_take_u64(&reader);

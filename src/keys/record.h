@@ -28,6 +28,7 @@ struct hf_key_record {
     bool exportable;
     bool deleted;   /* soft: can be recovered */
     bool destroyed; /* the tombstone: nothing is left but what is written here */
+    bool unborn; /* its first version is a candidate, its only one, and never was anything else */
     bool has_description;
     bool has_cipher;
     uint32_t primary; /* HF_LATEST: none */
@@ -56,6 +57,8 @@ void hf_attribute_put(struct hf_buf *buf, struct hf_bytes name, struct hf_bytes 
 struct hf_version_record {
     enum hf_key_state state;
     bool imported;
+    bool candidate;        /* Pre-Active until every node has opened it */
+    bool stays_pre_active; /* a candidate: also when they have */
     uint64_t created_ms;
     uint64_t activated_ms;
     uint64_t deactivated_ms;

@@ -8,25 +8,46 @@
 /* So that the tombstone of a key, which lists its versions, always fits into a record. */
 #define VERSIONS_MAX 32768
 
+static struct hf_status rotate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                               const struct hf_name *name, struct hf_new_version *wanted)
+{
+    HF_AUTO(stored_key) stored = NULL;
+
+    HF_TRY(hf_stored_key_read(keys, op, name, HF_LIVE, &stored));
+    if (stored->record.next_version - stored->record.first_version >= VERSIONS_MAX) {
+        return hf_fail(op, HF_LIMITED, "a key has at most %d versions; make a new key",
+                       VERSIONS_MAX);
+    }
+    wanted->algorithm = hf_algorithm_row(stored->record.algorithm);
+    wanted->number = stored->record.next_version;
+    HF_TRY(hf_stage_new_version(keys, op, txn, name, wanted));
+    if (!wanted->candidate) {
+        stored->record.primary = wanted->number;
+    }
+    stored->record.next_version++;
+    return hf_stage_key(op, txn, name, stored->opened->revision, &stored->record);
+}
+
 struct hf_status hf_key_rotate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
                                const char *keyring, const char *key,
                                const struct hf_secret *material, uint32_t *out_version)
 {
     struct hf_name name = { keyring, key };
-    HF_AUTO(stored_key) stored = NULL;
     struct hf_new_version wanted = { .material = material };
 
-    HF_TRY(hf_stored_key_read(keys, op, &name, false, &stored));
-    if (stored->record.next_version - stored->record.first_version >= VERSIONS_MAX) {
-        return hf_fail(op, HF_LIMITED, "a key has at most %d versions; make a new key",
-                       VERSIONS_MAX);
-    }
-    wanted.algorithm = hf_algorithm_row(stored->record.algorithm);
-    wanted.number = stored->record.next_version;
-    HF_TRY(hf_stage_new_version(keys, op, txn, &name, &wanted));
-    stored->record.primary = wanted.number;
-    stored->record.next_version++;
-    HF_TRY(hf_stage_key(op, txn, &name, stored->opened->revision, &stored->record));
+    HF_TRY(rotate(keys, op, txn, &name, &wanted));
+    *out_version = wanted.number;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_key_rotate_candidate(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
+                                         const char *keyring, const char *key,
+                                         const struct hf_secret *material, uint32_t *out_version)
+{
+    struct hf_name name = { keyring, key };
+    struct hf_new_version wanted = { .material = material, .candidate = true };
+
+    HF_TRY(rotate(keys, op, txn, &name, &wanted));
     *out_version = wanted.number;
     return HF_SUCCESS;
 }
@@ -38,7 +59,7 @@ struct hf_status hf_key_set_primary(struct hf_keys *keys, struct hf_op *op, stru
     HF_AUTO(stored_key) stored = NULL;
     HF_AUTO(stored_version) chosen = NULL;
 
-    HF_TRY(hf_stored_key_read(keys, op, &name, false, &stored));
+    HF_TRY(hf_stored_key_read(keys, op, &name, HF_LIVE, &stored));
     HF_TRY(hf_stored_version_read(keys, op, &name, version, &chosen));
     if (chosen->record.state != HF_KEY_ACTIVE) {
         return hf_fail(op, HF_WRONG_STATE,
@@ -58,7 +79,7 @@ static struct hf_status versions_to_move(struct hf_keys *keys, struct hf_op *op,
 {
     struct hf_lane *lane = hf_lane_lock(keys, op);
     struct hf_index_key *key = NULL;
-    struct hf_status status = hf_find_live(keys, op, name, &key);
+    struct hf_status status = hf_find_there(keys, op, name, &key);
     uint32_t count = 0;
 
     if (status.code == HF_OK) {

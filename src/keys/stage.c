@@ -28,34 +28,60 @@ static struct hf_bytes content_of(const struct hf_opened *opened)
     return opened->plain != NULL ? hf_secret_bytes(opened->plain) : HF_BYTES_NONE;
 }
 
-struct hf_status hf_stored_key_read(struct hf_keys *keys, struct hf_op *op,
-                                    const struct hf_name *name, bool or_deleted,
-                                    struct hf_stored_key **out)
+static bool is_allowed(const struct hf_index_key *key, unsigned allowed)
 {
-    HF_AUTO_STRING path = NULL;
-    HF_AUTO(stored_key) stored = hf_alloc(sizeof *stored);
+    return key != NULL &&
+           ((key->presence == HF_PRESENCE_DELETED && (allowed & HF_OR_DELETED) != 0) ||
+            (key->presence == HF_PRESENCE_UNBORN && (allowed & HF_OR_UNBORN) != 0));
+}
+
+/* The index answers for what is not there, so that a refusal never costs a read. */
+static struct hf_status check_there(struct hf_keys *keys, struct hf_op *op,
+                                    const struct hf_name *name, unsigned allowed)
+{
     struct hf_lane *lane = hf_lane_lock(keys, op);
     struct hf_index_key *key = NULL;
     struct hf_status status = hf_find_live(keys, op, name, &key);
 
-    /* The index answers for what is not there, so that a refusal never costs a read. */
-    if (or_deleted && status.code == HF_NOT_FOUND) {
-        key = hf_index_key(keys->index, name->keyring, name->key);
-        if (key != NULL && key->presence == HF_PRESENCE_DELETED) {
-            hf_op_clear(op);
-            status = HF_SUCCESS;
-        }
+    if (status.code == HF_NOT_FOUND &&
+        is_allowed(hf_index_key(keys->index, name->keyring, name->key), allowed)) {
+        hf_op_clear(op);
+        status = HF_SUCCESS;
     }
     hf_lane_unlock(lane);
-    HF_TRY(status);
+    return status;
+}
+
+/* Whether the record is of a kind that may be given, though the index was right a moment ago. */
+static struct hf_status check_still(struct hf_op *op, const struct hf_name *name, unsigned allowed,
+                                    const struct hf_stored_key *stored)
+{
+    const struct hf_key_record *record = &stored->record;
+
+    if (stored->opened->tombstone || (record->deleted && (allowed & HF_OR_DELETED) == 0)) {
+        return hf_fail(op, HF_CONFLICT, "the key %s/%s was deleted just now", name->keyring,
+                       name->key);
+    }
+    if (record->unborn && (allowed & HF_OR_UNBORN) == 0) {
+        return hf_fail(op, HF_CONFLICT, "the key %s/%s was made anew just now", name->keyring,
+                       name->key);
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_stored_key_read(struct hf_keys *keys, struct hf_op *op,
+                                    const struct hf_name *name, unsigned allowed,
+                                    struct hf_stored_key **out)
+{
+    HF_AUTO_STRING path = NULL;
+    HF_AUTO(stored_key) stored = hf_alloc(sizeof *stored);
+
+    HF_TRY(check_there(keys, op, name, allowed));
     HF_TRY(hf_need_waiting(op));
     path = hf_key_path(name->keyring, name->key);
     HF_TRY(hf_seal_get(keys->seal, op, HF_KIND_KEY, path, &stored->opened));
     HF_TRY(hf_key_record_decode(op, content_of(stored->opened), &stored->record));
-    if (stored->opened->tombstone || (stored->record.deleted && !or_deleted)) {
-        return hf_fail(op, HF_CONFLICT, "the key %s/%s was deleted just now", name->keyring,
-                       name->key);
-    }
+    HF_TRY(check_still(op, name, allowed, stored));
     *out = HF_TAKE(stored);
     return HF_SUCCESS;
 }
@@ -140,9 +166,12 @@ struct hf_status hf_stage_new_version(struct hf_keys *keys, struct hf_op *op, st
     HF_AUTO(buf) public_half = hf_buf_new();
     HF_AUTO(buf) wrapped = hf_buf_new();
     struct hf_keyring_info keyring;
+    bool active = !wanted->pre_active && !wanted->candidate;
     struct hf_version_record record = {
-        .state = wanted->pre_active ? HF_KEY_PRE_ACTIVE : HF_KEY_ACTIVE,
+        .state = active ? HF_KEY_ACTIVE : HF_KEY_PRE_ACTIVE,
         .imported = wanted->material != NULL,
+        .candidate = wanted->candidate,
+        .stays_pre_active = wanted->candidate && wanted->pre_active,
         .created_ms = hf_env_realtime_ms(op->env),
     };
 
@@ -151,10 +180,35 @@ struct hf_status hf_stage_new_version(struct hf_keys *keys, struct hf_op *op, st
                            wanted->material_len, &material, public_half));
     HF_TRY(hf_wrap_proven(keys, op, name, wanted->number, keyring.key_version, material,
                           record.check_value, wrapped));
-    record.activated_ms = wanted->pre_active ? 0 : record.created_ms;
+    record.activated_ms = active ? record.created_ms : 0;
     record.public_half = hf_buf_bytes(public_half);
     record.wrapped = hf_buf_bytes(wrapped);
     return hf_stage_version(op, txn, name, wanted->number, 0, &record);
+}
+
+struct hf_status hf_candidate_refuse(struct hf_op *op, const struct hf_name *name, uint32_t number,
+                                     const struct hf_version_record *record)
+{
+    if (record->candidate) {
+        return hf_fail(op, HF_WRONG_STATE,
+                       "version %u of the key %s/%s is not proven yet; it is promoted or abandoned "
+                       "first",
+                       number, name->keyring, name->key);
+    }
+    return HF_SUCCESS;
+}
+
+void hf_version_bury(struct hf_version_record *record, uint64_t now_ms, struct hf_bytes reason)
+{
+    bool compromised = record->state == HF_KEY_COMPROMISED;
+
+    record->state = compromised ? HF_KEY_DESTROYED_COMPROMISED : HF_KEY_DESTROYED;
+    record->candidate = false;
+    record->stays_pre_active = false;
+    record->destroyed_ms = now_ms;
+    record->destroy_at_ms = 0;
+    record->reason = reason;
+    record->wrapped = HF_BYTES_NONE;
 }
 
 struct hf_status hf_reason_check(struct hf_op *op, const char *reason, struct hf_bytes *out)

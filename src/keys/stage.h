@@ -13,12 +13,15 @@ struct hf_stored_key {
 };
 void hf_stored_key_free(struct hf_stored_key *stored);
 HF_DEFINE_CLEANUP(stored_key)
+#define HF_LIVE       0U
+#define HF_OR_DELETED 1U
+#define HF_OR_UNBORN  2U
 /*
- * Reads it. HF_NOT_FOUND, in the words of hf_find_live, unless it is there and, without
- * or_deleted, live. Waits.
+ * Reads it. HF_NOT_FOUND, in the words of hf_find_live, unless it is live or what else is allowed.
+ * Waits.
  */
 HF_STATUS hf_stored_key_read(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
-                             bool or_deleted, struct hf_stored_key **out);
+                             unsigned allowed, struct hf_stored_key **out);
 
 struct hf_stored_version {
     struct hf_opened *opened;
@@ -49,11 +52,18 @@ struct hf_new_version {
     const struct hf_secret *material; /* imported; NULL: made here */
     uint32_t material_len;
     bool pre_active;
+    bool candidate; /* Pre-Active until it is promoted, then what pre_active says */
     uint32_t number;
 };
 /* Makes or takes the material, wraps it, proves it, stages it. */
 HF_STATUS hf_stage_new_version(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
                                const struct hf_name *name, const struct hf_new_version *wanted);
+
+/* HF_WRONG_STATE for a candidate: it is promoted or abandoned first. */
+HF_STATUS hf_candidate_refuse(struct hf_op *op, const struct hf_name *name, uint32_t number,
+                              const struct hf_version_record *record);
+/* Turns it into what is left of a version: all but its material. */
+void hf_version_bury(struct hf_version_record *record, uint64_t now_ms, struct hf_bytes reason);
 
 /* HF_INVALID unless it fits where reasons are kept. NULL counts as empty. */
 HF_STATUS hf_reason_check(struct hf_op *op, const char *reason, struct hf_bytes *out);

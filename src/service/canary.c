@@ -45,7 +45,8 @@ static void take_version(void *context, const struct hf_version_info *info)
     struct first_version *first = context;
     bool is_gone = info->state == HF_KEY_DESTROYED || info->state == HF_KEY_DESTROYED_COMPROMISED;
 
-    if (!is_gone && (!first->found || info->version < first->version)) {
+    /* A candidate may be gone in a moment. */
+    if (!is_gone && !info->candidate && (!first->found || info->version < first->version)) {
         first->found = true;
         first->version = info->version;
     }

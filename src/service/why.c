@@ -186,7 +186,9 @@ static void describe_version(const struct hf_version_info *info, struct hf_statu
     if (!hf_key_state_allows(info->state, HF_USE_PROCESS)) {
         link->health = HF_LINK_CLOSED;
         (void)snprintf(link->detail, sizeof link->detail,
-                       "opened now, but its state refuses every use");
+                       info->candidate
+                           ? "opened now; a candidate, in use once every node has opened it"
+                           : "opened now, but its state refuses every use");
     }
 }
 

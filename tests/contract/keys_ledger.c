@@ -12,9 +12,13 @@
 
 #define ASKED_BY "unix:root"
 
-enum object { THE_RING, KEY_A, KEY_B, KEY_C, KEY_D, KEY_E };
+enum object { THE_RING, KEY_A, KEY_B, KEY_C, KEY_D, KEY_E, KEY_F, KEY_G };
 
-static const char *const object_names[LEDGER_OBJECTS] = { RING, "a", "b", "c", "d", "e" };
+static const char *const object_names[LEDGER_OBJECTS] = { RING, "a", "b", "c", "d", "e", "f", "g" };
+
+static const struct hf_key_plan by_candidate = { .algorithm = HF_ALG_AES_256,
+                                                 .first_version = 1,
+                                                 .candidate = true };
 
 static const struct step {
     const char *says; /* its audit note too */
@@ -50,6 +54,23 @@ static const struct step {
     { "make c again", KEY_C, { .kind = CHANGE_CREATE }, false },
     { "rotate d", KEY_D, { .kind = CHANGE_ROTATE }, false },
     { "make e", KEY_E, { .kind = CHANGE_CREATE }, false },
+    /* Both transactions of a version that is born proven, and a stop between them. */
+    { "make f by candidate", KEY_F, { .kind = CHANGE_CREATE, .plan = &by_candidate }, false },
+    { "promote f/1", KEY_F, { .kind = CHANGE_PROMOTE, .version = 1 }, false },
+    { "rotate f by candidate", KEY_F, { .kind = CHANGE_ROTATE_CANDIDATE }, false },
+    { "rotate f by another", KEY_F, { .kind = CHANGE_ROTATE_CANDIDATE }, true },
+    { "promote f/3", KEY_F, { .kind = CHANGE_PROMOTE, .version = 3 }, false },
+    { "abandon f/2",
+      KEY_F,
+      { .kind = CHANGE_ABANDON, .version = 2, .reason = "a node is silent" },
+      false },
+    { "make g by candidate", KEY_G, { .kind = CHANGE_CREATE, .plan = &by_candidate }, false },
+    { "abandon g/1",
+      KEY_G,
+      { .kind = CHANGE_ABANDON, .version = 1, .reason = "a node is silent" },
+      false },
+    { "make g again by candidate", KEY_G, { .kind = CHANGE_CREATE, .plan = &by_candidate }, false },
+    { "promote g/2", KEY_G, { .kind = CHANGE_PROMOTE, .version = 2 }, false },
 };
 
 static const uint8_t an_iv[16];
@@ -67,9 +88,9 @@ static struct {
 
 static void add_version(void *context, const struct hf_version_info *info)
 {
-    hf_buf_add_format(context, " %u:%s/%u%s%s%s", info->version, hf_key_state_name(info->state),
+    hf_buf_add_format(context, " %u:%s/%u%s%s%s%s", info->version, hf_key_state_name(info->state),
                       info->keyring_key, info->primary ? "*" : "", info->imported ? "i" : "",
-                      info->destroy_at_ms != 0 ? "!" : "");
+                      info->candidate ? "?" : "", info->destroy_at_ms != 0 ? "!" : "");
 }
 
 static void draw_ring(struct hf_buf *out)
@@ -89,8 +110,8 @@ static void draw_key(const char *name, struct hf_buf *out)
         hf_buf_add_format(out, "%s %s", hf_code_name(status.code), hf_cause_name(world.op.cause));
         return;
     }
-    hf_buf_add_format(out, "%s next %u", info->deleted ? "deleted" : "live",
-                      info->last_version + 1);
+    hf_buf_add_format(out, "%s%s next %u", info->unborn ? "unborn " : "",
+                      info->deleted ? "deleted" : "live", info->last_version + 1);
     if (!info->deleted) {
         assert_ok(&world.op, hf_key_versions(world.keys, &world.op, RING, name, add_version, out));
     }
@@ -119,12 +140,12 @@ static struct hf_status stage(const struct step *step, struct hf_txn *txn)
         return hf_keyring_rotate(world.keys, &world.op, txn, RING, &number);
     }
     if (step->imported) {
-        imported = secret_of(hf_bytes_of(material + (change.kind == CHANGE_ROTATE), 32));
+        imported = secret_of(hf_bytes_of(material + (change.kind != CHANGE_CREATE), 32));
         plan.material = imported;
         change.material = imported;
     }
     change.name = object_names[step->object];
-    change.plan = &plan;
+    change.plan = change.plan != NULL ? change.plan : &plan;
     return stage_change(&world.op, txn, &change, &number);
 }
 
@@ -146,10 +167,13 @@ static struct hf_status take_step(size_t number)
     return HF_SUCCESS;
 }
 
-static bool makes_version(const struct step *step)
+/* Whether a version is primary that was not before. */
+static bool makes_primary(const struct step *step)
 {
-    return step->object != THE_RING &&
-           (step->change.kind == CHANGE_CREATE || step->change.kind == CHANGE_ROTATE);
+    enum change_kind kind = step->change.kind;
+
+    return step->object != THE_RING && step->change.plan == NULL &&
+           (kind == CHANGE_CREATE || kind == CHANGE_ROTATE || kind == CHANGE_PROMOTE);
 }
 
 static void keep_wrapped(struct keys_ledger *ledger, enum object object)
@@ -191,7 +215,7 @@ static void run_step(struct keys_ledger *ledger, size_t number)
     ledger->under_way[number] = true;
     ledger->codes[number] = take_step(number).code;
     ledger->under_way[number] = false;
-    if (ledger->codes[number] == HF_OK && makes_version(&steps[number])) {
+    if (ledger->codes[number] == HF_OK && makes_primary(&steps[number])) {
         keep_wrapped(ledger, steps[number].object);
     }
 }

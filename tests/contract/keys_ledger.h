@@ -6,8 +6,8 @@
 
 #include "store_world.h"
 
-#define LEDGER_STEPS    22
-#define LEDGER_OBJECTS  6 /* the keyring and the keys */
+#define LEDGER_STEPS    32
+#define LEDGER_OBJECTS  8 /* the keyring and the keys */
 #define LEDGER_VERSIONS 4
 #define LEDGER_DEK      32
 

@@ -9,8 +9,8 @@
 
 static void add_version(void *context, const struct hf_version_info *info)
 {
-    hf_buf_add_format(context, " %u:%s/%u%s%s", info->version, hf_key_state_name(info->state),
-                      info->keyring_key, info->primary ? "*" : "",
+    hf_buf_add_format(context, " %u:%s/%u%s%s%s", info->version, hf_key_state_name(info->state),
+                      info->keyring_key, info->primary ? "*" : "", info->candidate ? "?" : "",
                       info->destroy_at_ms != 0 ? "!" : "");
 }
 
@@ -26,8 +26,9 @@ static struct hf_buf *picture_of(const char *name)
                           hf_cause_name(world.op.cause));
         return picture;
     }
-    hf_buf_add_format(picture, "%s next %u primary %d", info->deleted ? "deleted" : "live",
-                      info->last_version + 1, info->primary == HF_LATEST ? -1 : (int)info->primary);
+    hf_buf_add_format(picture, "%s%s next %u primary %d", info->unborn ? "unborn " : "",
+                      info->deleted ? "deleted" : "live", info->last_version + 1,
+                      info->primary == HF_LATEST ? -1 : (int)info->primary);
     if (!info->deleted) {
         assert_ok(&world.op,
                   hf_key_versions(world.keys, &world.op, RING, name, add_version, picture));
@@ -53,6 +54,10 @@ static void rotate_ring(void)
     assert_ok(&world.op, hf_txn_commit(txn, &world.op, &commit));
 }
 
+static const struct hf_key_plan aes_candidate = { .algorithm = HF_ALG_AES_256,
+                                                  .first_version = 1,
+                                                  .candidate = true };
+
 static const struct fault_case {
     const char *says;
     struct change change;
@@ -62,6 +67,8 @@ static const struct fault_case {
     bool delete;
     bool destroy;
     bool rotate_ring;
+    bool unborn;         /* the key's first version is a candidate, and its only one */
+    unsigned candidates; /* of a key that is there, after its two versions */
 } cases[] = {
     { .says = "create", .change = { .kind = CHANGE_CREATE } },
     { .says = "create over a tombstone",
@@ -99,7 +106,37 @@ static const struct fault_case {
       .change = { .kind = CHANGE_DESTROY, .version = HF_LATEST, .force = true },
       .is_there = true,
       .delete = true },
+    { .says = "create by candidate", .change = { .kind = CHANGE_CREATE, .plan = &aes_candidate } },
+    { .says = "rotate by candidate",
+      .change = { .kind = CHANGE_ROTATE_CANDIDATE },
+      .is_there = true },
+    { .says = "promote",
+      .change = { .kind = CHANGE_PROMOTE, .version = 3 },
+      .is_there = true,
+      .candidates = 1 },
+    { .says = "promote a first version",
+      .change = { .kind = CHANGE_PROMOTE, .version = 1 },
+      .unborn = true },
+    { .says = "abandon",
+      .change = { .kind = CHANGE_ABANDON, .version = 3, .reason = "silent" },
+      .is_there = true,
+      .candidates = 1 },
+    { .says = "abandon a first version",
+      .change = { .kind = CHANGE_ABANDON, .version = 1, .reason = "silent" },
+      .unborn = true },
+    { .says = "rewrap candidates",
+      .change = { .kind = CHANGE_REWRAP },
+      .is_there = true,
+      .rotate_ring = true,
+      .candidates = 2 },
 };
+
+static void add_candidates(const char *name, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        must(&(struct change){ .kind = CHANGE_ROTATE_CANDIDATE, .name = name });
+    }
+}
 
 static void prepare(const struct fault_case *row, const char *name)
 {
@@ -107,6 +144,10 @@ static void prepare(const struct fault_case *row, const char *name)
         new_key(name, HF_ALG_AES_256);
         rotate(name);
     }
+    if (row->unborn) {
+        must(&(struct change){ .kind = CHANGE_CREATE, .name = name, .plan = &aes_candidate });
+    }
+    add_candidates(name, row->candidates);
     if (row->deactivate) {
         set_state(name, 1, HF_KEY_DEACTIVATE);
     }
@@ -295,6 +336,31 @@ static const struct {
       { .kind = CHANGE_RECOVER },
       true,
       HF_CONFLICT },
+    { "two promotions",
+      { .kind = CHANGE_PROMOTE, .version = 3 },
+      { .kind = CHANGE_PROMOTE, .version = 4 },
+      false,
+      HF_CONFLICT },
+    { "promote and abandon another",
+      { .kind = CHANGE_PROMOTE, .version = 4 },
+      { .kind = CHANGE_ABANDON, .version = 3, .reason = "silent" },
+      false,
+      HF_OK },
+    { "promote and rotate",
+      { .kind = CHANGE_PROMOTE, .version = 3 },
+      { .kind = CHANGE_ROTATE_CANDIDATE },
+      false,
+      HF_CONFLICT },
+    { "delete and promote",
+      { .kind = CHANGE_DELETE },
+      { .kind = CHANGE_PROMOTE, .version = 3 },
+      false,
+      HF_CONFLICT },
+    { "promote and delete",
+      { .kind = CHANGE_PROMOTE, .version = 3 },
+      { .kind = CHANGE_DELETE },
+      false,
+      HF_CONFLICT },
 };
 
 static struct hf_status commit(struct hf_txn *txn, struct hf_op *op)
@@ -325,6 +391,7 @@ static void the_second_of_two_writers_starts_again(void **unused)
         second.name = races[i].says;
         new_key(races[i].says, HF_ALG_AES_256);
         rotate(races[i].says);
+        add_candidates(races[i].says, 2);
         if (races[i].delete) {
             must(&(struct change){ .kind = CHANGE_DELETE, .name = races[i].says });
         }

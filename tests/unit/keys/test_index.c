@@ -297,6 +297,51 @@ static void keys_with_due_versions_are_listed_while_they_live(void **unused)
     assert_int_equal(ring->waiting.count, 0);
 }
 
+static void put_candidate(uint32_t number, bool candidate)
+{
+    static const uint8_t wrapped[81];
+    struct hf_version_record record = {
+        .state = HF_KEY_PRE_ACTIVE,
+        .candidate = candidate,
+        .wrapped = hf_bytes_of(wrapped, sizeof wrapped),
+    };
+
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), number, &record);
+}
+
+static void keys_with_candidates_are_listed_until_all_are_settled(void **unused)
+{
+    struct hf_key_record unborn = {
+        .algorithm = HF_ALG_AES_256, .unborn = true, .primary = HF_LATEST, .next_version = 1
+    };
+    const struct hf_index_keyring *ring = NULL;
+
+    (void)unused;
+    put_ring("ring");
+    ring = hf_index_keyring(index_of_test, "ring");
+    put_candidate(0, true);
+    assert_int_equal(ring->waiting.count, 0);
+    hf_index_put_key(index_of_test, "ring", hf_bytes_of_text("k"), &unborn);
+    assert_int_equal(hf_index_key(index_of_test, "ring", "k")->presence, HF_PRESENCE_UNBORN);
+    assert_int_equal(ring->waiting.count, 1);
+    assert_int_equal(ring->live.count, 1);
+    put_key("ring", "k", false);
+    assert_int_equal(ring->waiting.count, 1);
+    assert_int_equal(ring->live.count, 1);
+    put_candidate(1, true);
+    put_candidate(0, false);
+    assert_int_equal(ring->waiting.count, 1);
+    put_candidate(1, false);
+    assert_int_equal(ring->waiting.count, 0);
+    put_candidate(2, true);
+    put_key("ring", "k", true);
+    assert_int_equal(ring->waiting.count, 0);
+    put_key("ring", "k", false);
+    assert_int_equal(ring->waiting.count, 1);
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 2, NULL);
+    assert_int_equal(ring->waiting.count, 0);
+}
+
 static void clearing_forgets_everything(void **unused)
 {
     (void)unused;
@@ -322,6 +367,7 @@ int main(void)
         TEST(large_blobs_stay_in_the_store),
         TEST(a_changed_version_is_dropped_where_it_was_hot),
         TEST(keys_with_due_versions_are_listed_while_they_live),
+        TEST(keys_with_candidates_are_listed_until_all_are_settled),
         TEST(clearing_forgets_everything),
     };
 

@@ -42,6 +42,7 @@ static void a_wrapping_that_opens_to_something_else_is_never_stored(void **unuse
     } cases[] = {
         { "create", { .kind = CHANGE_CREATE, .name = "unborn" }, 1 },
         { "rotate", { .kind = CHANGE_ROTATE, .name = "proven" }, 1 },
+        { "rotate by candidate", { .kind = CHANGE_ROTATE_CANDIDATE, .name = "proven" }, 1 },
         { "rewrap: the old form opens wrong", { .kind = CHANGE_REWRAP, .name = "proven" }, 1 },
         { "rewrap: the new form opens wrong", { .kind = CHANGE_REWRAP, .name = "proven" }, 2 },
     };
@@ -82,6 +83,12 @@ static void a_proof_compares_what_opens_with_the_check_value(void **unused)
            hf_key_prove(world.keys, &world.op, RING, "checked", 1), HF_CORRUPT, HF_CAUSE_ALTERED);
     break_unwrap(0);
     assert_ok(&world.op, hf_key_prove(world.keys, &world.op, RING, "checked", 1));
+    must(&(struct change){ .kind = CHANGE_ROTATE_CANDIDATE, .name = "checked" });
+    break_unwrap(1);
+    expect("a proof of a candidate that opens wrong",
+           hf_key_prove(world.keys, &world.op, RING, "checked", 2), HF_CORRUPT, HF_CAUSE_ALTERED);
+    break_unwrap(0);
+    assert_ok(&world.op, hf_key_prove(world.keys, &world.op, RING, "checked", 2));
 }
 
 int main(void)

@@ -84,6 +84,14 @@ static const struct {
       "01000000000000000c0000000000000003000001a3185c5000000001a3185d3a60020000000b6365"
       "72743a434e3d6e6e31000000000000000a000001a3185d3a6000000009756e69783a686466730000"
       "000000000005000001a3185c5000" },
+    { "key that is not born", key_again,
+      "010320ffffffff0000000400000005000001a3185c50000000000000000000000000000000000000"
+      "000000000000000000000000000000000000000000000000000000" },
+    { "candidate", version_again,
+      "010106000001a3185c50000000000000000000000000000000000000000000000000000000000000"
+      "0000000000000000000000c0c1c2c3c4c5c6c7c8c9cacbcccdcecf00000000000000000000004101"
+      "00000003000000000000000000000000000000000000000000000000000000000000000000000000"
+      "000000000000000000000000000000000000000000000000" },
 };
 
 static struct hf_buf *bytes_of(size_t row)
@@ -155,16 +163,22 @@ static const struct {
 } unsound[] = {
     { "an unknown flag of a keyring", 0, 1, 0x08 },
     { "an unknown algorithm", 1, 1, 4 },
-    { "an unknown flag of a key", 1, 2, 0x20 },
+    { "an unknown flag of a key", 1, 2, 0x40 },
     { "a primary beyond the versions", 1, 6, 3 },
     { "a first version beyond the next", 1, 10, 4 },
     { "more check values than there are bytes", 2, 71, 2 },
     { "no state", 3, 1, 0 },
     { "an unknown state", 3, 1, 8 },
-    { "an unknown flag of a version", 3, 2, 2 },
+    { "an unknown flag of a version", 3, 2, 8 },
     { "a destroyed version with material", 3, 1, HF_KEY_DESTROYED },
     { "an active version without material", 4, 1, HF_KEY_ACTIVE },
     { "nine callers", 5, 33, 9 },
+    { "an unborn key that is deleted", 6, 2, 0x22 },
+    { "an unborn key that is destroyed", 6, 2, 0x24 },
+    { "an unborn key with two versions", 6, 14, 6 },
+    { "a candidate that is active", 7, 1, HF_KEY_ACTIVE },
+    { "a candidate that is to be destroyed", 7, 50, 1 },
+    { "what stays pre-active and is no candidate", 7, 2, 4 },
 };
 
 static void what_no_record_can_hold_is_refused(void **unused)
@@ -178,6 +192,18 @@ static void what_no_record_can_hold_is_refused(void **unused)
             fail_msg("%s is taken", unsound[i].says);
         }
     }
+}
+
+static void a_key_that_is_not_born_has_no_primary_version(void **unused)
+{
+    static const uint8_t four[] = { 0, 0, 0, 4 };
+    HF_AUTO(buf) bytes = bytes_of(6);
+
+    (void)unused;
+    memcpy(bytes->data + 3, four, sizeof four);
+    assert_int_equal(again_code(6, hf_buf_bytes(bytes)), HF_CORRUPT);
+    bytes->data[2] = 0;
+    assert_int_equal(again_code(6, hf_buf_bytes(bytes)), HF_OK);
 }
 
 static void the_names_of_callers_hold_no_zero_byte_and_fit(void **unused)
@@ -280,6 +306,7 @@ int main(void)
         cmocka_unit_test(what_is_cut_or_prolonged_is_refused),
         cmocka_unit_test(a_later_format_is_told_from_damage),
         cmocka_unit_test(what_no_record_can_hold_is_refused),
+        cmocka_unit_test(a_key_that_is_not_born_has_no_primary_version),
         cmocka_unit_test(the_names_of_callers_hold_no_zero_byte_and_fit),
         cmocka_unit_test(paths_of_versions_are_taken_apart),
         cmocka_unit_test(paths_are_made_and_taken_apart_alike),

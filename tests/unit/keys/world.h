@@ -58,6 +58,9 @@ enum change_kind {
     CHANGE_RECOVER,
     CHANGE_DESTROY,
     CHANGE_KEEP,
+    CHANGE_ROTATE_CANDIDATE,
+    CHANGE_PROMOTE,
+    CHANGE_ABANDON,
 };
 struct change {
     enum change_kind kind;

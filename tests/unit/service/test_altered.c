@@ -169,6 +169,52 @@ static void why_shows_what_is_altered_after_a_restart(void **unused)
     }
 }
 
+/* --- what jobs look for --- */
+
+static struct hf_status add_candidate(void *context, const struct hf_candidate *candidate)
+{
+    hf_buf_add_format(context, "%s@%u ", candidate->key, (unsigned)candidate->version);
+    return HF_SUCCESS;
+}
+
+static struct hf_status add_due(void *context, const char *keyring, const char *name,
+                                uint32_t version)
+{
+    (void)keyring;
+    (void)version;
+    hf_buf_add_format(context, "%s ", name);
+    return HF_SUCCESS;
+}
+
+static void what_is_altered_keeps_no_job_from_the_others(void **unused)
+{
+    static const char *const altered[] = { "version/hdfs/new-a/0000000001", "key/hdfs/new-a" };
+    struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256,
+                                .first_version = 1,
+                                .candidate = true };
+    struct hf_op op = small_world_op(0);
+    struct hf_op root = world_as(ROOT);
+    HF_AUTO(buf) due = hf_buf_new();
+
+    (void)unused;
+    (void)world_key_planned("new-a", &plan);
+    (void)world_key_planned("new-b", &plan);
+    for (size_t i = 0; i < HF_COUNT(altered); i++) {
+        HF_AUTO(buf) found = hf_buf_new();
+
+        small_world_alter(altered[i]);
+        assert_ok(&op, hf_key_candidates_older(world.keys, &op, UINT64_MAX, add_candidate, found));
+        assert_string_equal(hf_buf_text(found), "new-b@1 ");
+        small_world_restore();
+    }
+    assert_ok(&root, delete (&root, "other"));
+    assert_ok(&root, delete (&root, "sales"));
+    small_world.now_ms += 31 * DAY;
+    small_world_alter("key/hdfs/other");
+    assert_ok(&op, hf_key_purge_due(world.keys, &op, add_due, due));
+    assert_string_equal(hf_buf_text(due), "sales ");
+}
+
 #define test_of(name) cmocka_unit_test_setup_teardown(name, setup, world_close)
 
 int main(void)
@@ -178,6 +224,7 @@ int main(void)
         test_of(status_names_an_altered_record),
         test_of(status_and_audit_go_on_without_a_policy_that_is_whole),
         test_of(why_shows_what_is_altered_after_a_restart),
+        test_of(what_is_altered_keeps_no_job_from_the_others),
     };
 
     return cmocka_run_group_tests(tests, world_start, world_stop);

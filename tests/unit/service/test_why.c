@@ -157,6 +157,26 @@ static void states_are_shown_as_they_are(void **unused)
     }
 }
 
+static void a_candidate_opens_and_is_closed_until_it_is_promoted(void **unused)
+{
+    struct hf_key_plan plan = { .algorithm = HF_ALG_AES_128,
+                                .first_version = 1,
+                                .candidate = true };
+    static const char *const ways[] = { "hdfs/unborn", "hdfs/unborn@1" };
+
+    (void)unused;
+    (void)world_key_planned("unborn", &plan);
+    for (size_t i = 0; i < HF_COUNT(ways); i++) {
+        struct chain chain = why(NULL, ways[i]);
+
+        assert_string_equal(chain.links[0].name, "hdfs/unborn@1");
+        assert_string_equal(chain.links[0].state, "pre-active");
+        assert_int_equal(chain.links[0].health, HF_LINK_CLOSED);
+        assert_non_null(strstr(chain.links[0].detail, "opened now; a candidate"));
+        assert_int_equal(chain.links[1].health, HF_LINK_OPEN);
+    }
+}
+
 static void what_is_destroyed_is_broken_and_says_why(void **unused)
 {
     static const struct expected expected[] = {
@@ -336,6 +356,7 @@ int main(void)
         test_of(a_healthy_key_opens_down_to_the_slots),
         test_of(a_wrapped_key_shows_that_it_carries_no_tag),
         test_of(states_are_shown_as_they_are),
+        test_of(a_candidate_opens_and_is_closed_until_it_is_promoted),
         test_of(what_is_destroyed_is_broken_and_says_why),
         test_of(a_deleted_key_is_closed_and_can_come_back),
         test_of(what_was_altered_is_broken_where_it_was_altered),
