@@ -90,22 +90,50 @@ static void each_minute(struct hf_node *node, struct hf_op *op)
     hf_node_drill(node, op);
 }
 
-/* Slots that open by themselves are proven for a new root by themselves. */
-static struct hf_status prove_slot(struct hf_node *node, struct hf_op *op,
-                                   const struct hf_config_slot *configured)
+static struct hf_status with_slot(struct hf_node *node, struct hf_op *op,
+                                  const struct hf_config_slot *configured,
+                                  struct hf_status (*call)(struct hf_seal *seal, struct hf_op *op,
+                                                           struct hf_protector *protector))
 {
     const struct hf_protector_settings settings = { .kind = configured->protector,
                                                     .file = configured->file };
     HF_AUTO(protector) protector = NULL;
 
     HF_TRY(hf_protector_open(node->crypto, op, &settings, &protector));
-    return hf_seal_prove_slots(node->seal, op, protector);
+    return call(node->seal, op, protector);
 }
 
+/* Slots that open by themselves are proven for a new root by themselves. */
 static void prove_slots(struct hf_node *node, struct hf_op *op)
 {
     for (size_t i = 0; i < node->config->slot_count; i++) {
-        hf_node_report(node, op, prove_slot(node, op, &node->config->slots[i]), "proof of a slot");
+        hf_node_report(node, op, with_slot(node, op, &node->config->slots[i], hf_seal_prove_slots),
+                       "proof of a slot");
+    }
+}
+
+/*
+ * While this node was away, a whole rotation of the root went by: its own slots open it again. The
+ * keys that it has in memory are served meanwhile. What fails is tried again, but not so soon.
+ */
+static void regain_root(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
+{
+    uint64_t now_ms = hf_env_boottime_ms(node->env);
+
+    if (now_ms < chores->regain_due_ms || !hf_seal_root_is_lost(node->seal)) {
+        return;
+    }
+    chores->regain_due_ms = now_ms + MINUTE_MS;
+    for (size_t i = 0; i < node->config->slot_count; i++) {
+        struct hf_status status = with_slot(node, op, &node->config->slots[i], hf_seal_root_regain);
+
+        if (status.code == HF_OK) {
+            chores->regain_due_ms = now_ms;
+            return;
+        }
+        hf_node_report(node, op, status,
+                       "the root was rotated while this node was away, and its slot does not open "
+                       "the new one");
     }
 }
 
@@ -141,6 +169,7 @@ void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores 
         rest_while_locked(node, chores);
         return;
     }
+    regain_root(node, op, chores);
     generation = hf_seal_root_generation(node->seal);
     each_second(node, op);
     move_records(node, op, chores);

@@ -111,6 +111,7 @@ struct hf_chores {
     uint64_t minute_due_ms;
     uint64_t sign_due_ms;
     uint64_t move_due_ms;
+    uint64_t regain_due_ms;
     uint32_t proven_for; /* the root for which the slots were last proven */
     bool is_moving;      /* a rotation of the root wants to go on at once */
 };

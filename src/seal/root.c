@@ -158,6 +158,23 @@ void hf_root_keep_old(struct hf_unlocked *unlocked, uint32_t generation, struct 
     pthread_rwlock_unlock(&roots->lock);
 }
 
+void hf_root_take(struct hf_unlocked *unlocked, struct hf_unlocked *from)
+{
+    struct hf_roots *roots = &unlocked->roots;
+
+    pthread_rwlock_wrlock(&roots->lock);
+    if (from->roots.current.generation > roots->current.generation) {
+        hf_secret_free(roots->current.secret);
+        hf_secret_free(roots->old.secret);
+        roots->current = from->roots.current;
+        roots->old = from->roots.old;
+        from->roots.current.secret = NULL;
+        from->roots.old.secret = NULL;
+    }
+    pthread_rwlock_unlock(&roots->lock);
+    hf_contexts_shed(unlocked->contexts);
+}
+
 void hf_root_drop_old(struct hf_unlocked *unlocked, uint32_t generation)
 {
     struct hf_roots *roots = &unlocked->roots;

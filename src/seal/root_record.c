@@ -118,7 +118,7 @@ static struct hf_status follow_once(struct hf_unlocked *unlocked, struct hf_engi
         (status.code == HF_OK && !is_for_followers(record, generation + 1))) {
         return hf_fail(op, HF_WRONG_STATE,
                        "root generation %" PRIu32 " is open, and the store is under generation "
-                       "%" PRIu32 "; lock the node and open it through a slot that is in force",
+                       "%" PRIu32 "; a slot that is in force opens it, this node's own by itself",
                        generation, stands);
     }
     HF_TRY(status);

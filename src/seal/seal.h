@@ -154,6 +154,18 @@ HF_STATUS hf_seal_root_stage(struct hf_seal *seal, struct hf_op *op, struct hf_t
 HF_STATUS hf_seal_root_move(struct hf_seal *seal, struct hf_op *op, size_t max, bool *out_done);
 /* Stages the end: with the commit the old root opens no record any longer and is wiped. */
 HF_STATUS hf_seal_root_end_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn);
+/*
+ * Whether a rotation has ended since the root that is open was in force, so that this seal cannot
+ * follow: it was away too long. What is in memory is served, nothing else.
+ */
+bool hf_seal_root_is_lost(struct hf_seal *seal);
+/*
+ * Then a slot of the protector's kind gives the root in force, while everything stays open: taken
+ * only if it opens the record of the root that is open here, so that it is its successor, and
+ * nobody else's. Fails as hf_seal_unlock() does; HF_SUCCESS when nothing is lost.
+ */
+HF_STATUS hf_seal_root_regain(struct hf_seal *seal, struct hf_op *op,
+                              struct hf_protector *protector);
 struct hf_root_info {
     uint32_t generation;
     bool moving;       /* the rotation to it has not ended */

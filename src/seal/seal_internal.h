@@ -151,6 +151,8 @@ HF_STATUS hf_root_copy(struct hf_unlocked *unlocked, struct hf_op *op, uint32_t 
 void hf_root_advance(struct hf_unlocked *unlocked, uint32_t generation, struct hf_secret **secret);
 /* The same for the one before the root in force. */
 void hf_root_keep_old(struct hf_unlocked *unlocked, uint32_t generation, struct hf_secret **secret);
+/* The roots that are open in from, which is left without, where those are later; for regaining. */
+void hf_root_take(struct hf_unlocked *unlocked, struct hf_unlocked *from);
 /* The old root is wiped, with all that hangs on it: the rotation to generation has ended. */
 void hf_root_drop_old(struct hf_unlocked *unlocked, uint32_t generation);
 /* The commitment of the root in force. */

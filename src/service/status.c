@@ -296,6 +296,12 @@ static struct hf_status report_root(const struct report *report, struct hf_op *o
 {
     struct hf_root_info info;
 
+    if (hf_seal_root_is_lost(report->service->seal)) {
+        tell(report, HF_RED, "root",
+             "it was rotated while this node was away, and none of its slots has opened the new "
+             "one yet: was this node removed? Else 'holdfast lock' and 'holdfast unlock'");
+        return HF_SUCCESS;
+    }
     if (!hf_seal_root_is_moving(report->service->seal)) {
         return HF_SUCCESS;
     }

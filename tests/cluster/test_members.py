@@ -1,18 +1,84 @@
 #!/usr/bin/env python3
 """Members of a shared store, with real daemons on a real PostgreSQL: the first node enrolls itself, others join."""
 import pathlib
+import signal
+import socket
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import postgres  # noqa: E402
-from nodes import Member, store_options  # noqa: E402
+from nodes import Kms, Member, RemoteException, store_options  # noqa: E402
 from node import Node, wait_for  # noqa: E402
+
+
+class Wire:
+    """The way from one node to the database, which can be cut."""
+
+    def __init__(self, port):
+        self.to = port
+        self.ends = []
+        self.whole = True
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            if not self.whole:
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self.to))
+            self.ends += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self.pass_on, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def pass_on(one, other):
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+        except OSError:
+            pass
+        one.close()
+        other.close()
+
+    def cut(self):
+        self.whole = False
+        for end in self.ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.ends.clear()
+
+    def mend(self):
+        self.whole = True
+
+    def close(self):
+        self.cut()
+        self.listener.close()
 
 
 def item(node, name):
     """One line of a node's status, or None."""
     return next((entry for entry in node.run_json("status")["items"] if entry["item"] == name), None)
+
+
+def opens(node, edek):
+    """The data key, or None where it is not known yet."""
+    kms = Kms(node)
+    try:
+        return kms.decrypt(edek)
+    except RemoteException:
+        return None
+    finally:
+        kms.close()
 
 
 def members(node):
@@ -88,6 +154,55 @@ class Members(unittest.TestCase):
         self.assertEqual(item(second, "member")["light"], "red")
         self.assertIn("holdfast node approve", item(second, "member")["text"])
         self.assertEqual(list(members(second)), ["node-1", "node-2"])
+
+
+    def joined(self, first, number):
+        node = Member(first, number)
+        self.addCleanup(node.close)
+        return node
+
+    def test_who_slept_through_a_rotation_of_the_root_opens_on_by_himself(self):
+        wire = Wire(self.server.port)
+        self.addCleanup(wire.close)
+        first = self.first()
+        first.start()
+        stopped, absent, cut_off = (self.joined(first, number) for number in (2, 3, 4))
+        cut_off.configure(f"127.0.0.1:{self.server.port}", f"127.0.0.1:{wire.port}")
+        for node in (stopped, absent, cut_off):
+            node.start()
+        maker = Kms(first)
+        maker.create("before")
+        edek = maker.generate("before")[0]
+        dek = maker.decrypt(edek)
+        for node in (stopped, absent, cut_off):
+            wait_for(lambda: opens(node, edek) == dek, "key of the first node")
+        stopped.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(stopped.process.send_signal, signal.SIGCONT)
+        absent.stop()
+        wire.cut()
+        wait_for(lambda: item(cut_off, "mirror")["light"] == "amber", "node that is cut off")
+        for generation in (2, 3):
+            first.run("root", "rotate")
+            wait_for(lambda: first.run_json("root", "status")["moving"] is False, "end of the rotation")
+        self.assertEqual(first.run_json("root", "status")["generation"], 3)
+        maker.create("after")
+        later = maker.generate("after")[0]
+        # Meanwhile it opens what it knows.
+        self.assertEqual(opens(cut_off, edek), dek)
+        self.assertIn("root generation 1,", item(cut_off, "seal")["text"])
+        stopped.process.send_signal(signal.SIGCONT)
+        absent.start()
+        wire.mend()
+        for node, number in ((stopped, 2), (absent, 3), (cut_off, 4)):
+            with self.subTest(node=number):
+                wait_for(lambda: opens(node, later), "key that was made under the new root")
+                self.assertEqual(opens(node, edek), dek)
+                self.assertIn("root generation 3,", item(node, "seal")["text"])
+                self.assertIsNone(item(node, "root"))
+                wait_for(lambda: members(first)[f"node-{number}"]["proven_generation"] == 3, "proof of its slot")
+        for node, number in ((stopped, 2), (cut_off, 4)):
+            self.assertRegex(node.log_text(), f"slot node-{number} has opened root generation 3")
+        maker.close()
 
 
 if __name__ == "__main__":
