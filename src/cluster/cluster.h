@@ -106,6 +106,30 @@ HF_STATUS hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op *op);
  */
 bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number);
 
+/* --- for people --- */
+
+struct hf_cluster_member {
+    const char *node;
+    const char *site;
+    bool self;
+    bool seen;         /* by a heartbeat that is believed, since this process began */
+    uint64_t quiet_ms; /* since its last news came here, or since it was listed */
+    bool leased;       /* as it said of itself with them */
+    uint64_t applied;
+};
+struct hf_cluster_view {
+    bool listed;             /* this node is a member */
+    uint64_t lease;          /* 0: none */
+    uint64_t stale_ms;       /* since the last fresh moment; UINT64_MAX: not known */
+    uint64_t stale_until_ms; /* what hf_cluster_serve_stale() was given, on the boottime clock */
+    uint64_t applied;
+    uint64_t confirmed;
+};
+/* How it stands; visit (may be NULL) is shown each member, and must not call the cluster. */
+void hf_cluster_look(struct hf_cluster *cluster, struct hf_cluster_view *out,
+                     void (*visit)(void *context, const struct hf_cluster_member *member),
+                     void *context);
+
 /* --- service without a lease --- */
 
 enum hf_cluster_use {
@@ -142,7 +166,10 @@ HF_STATUS hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, 
 
 /* --- born proven --- */
 
-/* The feed has a version that every node has to try, committed as candidate with this seq. */
+/*
+ * The feed has a version that every node has to try, committed as candidate with this seq; in any
+ * order, but before follow() gives a higher seq as applied.
+ */
 void hf_cluster_candidate(struct hf_cluster *cluster, uint64_t seq);
 
 struct hf_cluster_proof {

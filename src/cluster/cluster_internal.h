@@ -98,7 +98,6 @@ struct hf_cluster {
     uint64_t serve_stale_until_ms;
     uint64_t *candidates; /* not tried yet, in order */
     size_t candidate_count;
-    uint64_t last_candidate;
     struct hf_cluster_report report;
 };
 
@@ -134,6 +133,8 @@ HF_STATUS hf_cluster_stamp_read(struct hf_op *op, struct hf_bytes bytes,
 void hf_cluster_grant_lease(struct hf_cluster *cluster, uint64_t sent_ms);
 /* With the lock: is there a lease? */
 bool hf_cluster_is_leased(struct hf_cluster *cluster);
+/* With the lock: since the last fresh moment; UINT64_MAX: not known. */
+uint64_t hf_cluster_staleness_ms(struct hf_cluster *cluster);
 
 /* proof.c */
 

@@ -59,11 +59,9 @@ bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number)
     return number != 0 && hf_cluster_lease(cluster) == number;
 }
 
-/*
- * Since the last fresh moment; UINT64_MAX: not known. In another boot only wall clocks can tell,
- * and one that is behind the stamp was set back, nobody knows how far.
- */
-static uint64_t staleness_ms(struct hf_cluster *cluster)
+/* In another boot only wall clocks can tell, and one behind the stamp was set back, nobody knows
+ * how far. */
+uint64_t hf_cluster_staleness_ms(struct hf_cluster *cluster)
 {
     const struct hf_cluster_stamp *fresh = &cluster->fresh;
     bool same_boot =
@@ -80,7 +78,7 @@ static struct hf_status may_stale(struct hf_cluster *cluster, struct hf_op *op, 
 {
     const char *what = wrap ? "max_stale_wrap" : "max_stale";
     uint64_t now_ms = hf_cluster_now_ms(cluster);
-    uint64_t stale_ms = staleness_ms(cluster);
+    uint64_t stale_ms = hf_cluster_staleness_ms(cluster);
 
     if (limit_ms == 0) {
         return hf_fail(op, HF_UNAVAILABLE,

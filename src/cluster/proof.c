@@ -13,12 +13,20 @@ enum verdict { VERDICT_NONE, VERDICT_OPENED, VERDICT_FAILED };
 
 void hf_cluster_candidate(struct hf_cluster *cluster, uint64_t seq)
 {
+    size_t at;
+
     pthread_mutex_lock(&cluster->lock);
-    if (seq > cluster->last_candidate) {
+    at = cluster->candidate_count;
+    while (at > 0 && cluster->candidates[at - 1] > seq) {
+        at--;
+    }
+    if (at == 0 || cluster->candidates[at - 1] != seq) {
         cluster->candidates = hf_realloc_array(cluster->candidates, cluster->candidate_count + 1,
                                                sizeof *cluster->candidates);
-        cluster->candidates[cluster->candidate_count++] = seq;
-        cluster->last_candidate = seq;
+        memmove(cluster->candidates + at + 1, cluster->candidates + at,
+                (cluster->candidate_count - at) * sizeof *cluster->candidates);
+        cluster->candidates[at] = seq;
+        cluster->candidate_count++;
     }
     pthread_mutex_unlock(&cluster->lock);
 }

@@ -86,6 +86,8 @@ static void each_minute(struct hf_node *node, struct hf_op *op)
     hf_node_report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
     hf_node_report(node, op, hf_service_node_enroll(node->service, op), "membership");
     hf_node_report(node, op, hf_usage_merge(node->keys, op), "usage counts");
+    hf_node_report(node, op, hf_service_settle_candidates(node->service, op),
+                   "versions that are not proven");
     purge(node, op);
     hf_node_drill(node, op);
 }

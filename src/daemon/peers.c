@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,6 +37,14 @@ struct member {
     bool is_removed;
 };
 
+/* A version that this node has to try. */
+struct trial {
+    uint64_t seq;
+    char *keyring;
+    char *key;
+    uint32_t version;
+};
+
 struct hf_peers {
     struct hf_node *node;
     struct hf_cluster *cluster;
@@ -48,9 +57,12 @@ struct hf_peers {
     struct hf_mac *mac; /* of heartbeats; NULL: not read since the unlock */
     struct member *members;
     size_t member_count;
+    struct trial *trials;
+    size_t trial_count;
 
     /* of the thread that makes the turns */
     uint64_t applied;
+    uint64_t damaged; /* records that were, as of that */
     uint64_t lull_ms; /* until then something is under way */
     uint64_t look_ms; /* when the store is looked at next, whatever the others say */
     char last[HF_OP_TEXT_MAX];
@@ -87,27 +99,94 @@ static struct hf_status compute_mac(void *context, struct hf_op *op, struct hf_b
     return status;
 }
 
+static void note_candidate(void *context, const struct hf_candidate *candidate)
+{
+    struct hf_peers *peers = context;
+
+    pthread_mutex_lock(&peers->lock);
+    peers->trials = hf_realloc_array(peers->trials, peers->trial_count + 1, sizeof *peers->trials);
+    peers->trials[peers->trial_count++] = (struct trial){
+        .seq = candidate->seq,
+        .keyring = hf_strdup(candidate->keyring),
+        .key = hf_strdup(candidate->key),
+        .version = candidate->version,
+    };
+    pthread_mutex_unlock(&peers->lock);
+    hf_cluster_candidate(peers->cluster, candidate->seq);
+}
+
+/*
+ * A record that does not open tells nothing, not even that it is a candidate. So each commit of a
+ * stretch that brought one is to be tried: trying what was never noted fails.
+ */
+static void note_damage(struct hf_peers *peers, uint64_t applied)
+{
+    uint64_t damaged = hf_seal_damage(peers->node->seal, NULL, NULL);
+
+    bool is_new = peers->applied != 0 && damaged > peers->damaged;
+
+    for (uint64_t seq = peers->applied + 1; is_new && seq <= applied; seq++) {
+        hf_cluster_candidate(peers->cluster, seq);
+    }
+    peers->damaged = damaged;
+}
+
 static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
                                uint64_t *out_applied)
 {
     struct hf_peers *peers = context;
+    uint64_t applied;
     uint64_t seq;
 
     /* The engine shows nothing that is not confirmed, so going further does no harm. */
     (void)up_to;
     HF_TRY(hf_mirror_follow(peers->node->engine, op, &seq));
-    HF_TRY(hf_seal_follow(peers->node->seal, op, out_applied));
-    if (*out_applied != peers->applied) {
-        peers->applied = *out_applied;
+    HF_TRY(hf_seal_follow(peers->node->seal, op, &applied));
+    if (applied != peers->applied) {
+        note_damage(peers, applied);
+        peers->applied = applied;
         peers->lull_ms = hf_env_boottime_ms(op->env) + LULL_MS;
     }
+    *out_applied = applied;
     return HF_SUCCESS;
+}
+
+static void trial_done(struct trial *trial)
+{
+    free(trial->keyring);
+    free(trial->key);
+}
+
+/* Takes it out of the list; false when it was never noted. */
+static bool take_trial(struct hf_peers *peers, uint64_t seq, struct trial *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&peers->lock);
+    for (size_t i = 0; i < peers->trial_count && !found; i++) {
+        if (peers->trials[i].seq == seq) {
+            *out = peers->trials[i];
+            peers->trials[i] = peers->trials[--peers->trial_count];
+            found = true;
+        }
+    }
+    pthread_mutex_unlock(&peers->lock);
+    return found;
 }
 
 static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
 {
-    (void)context;
-    return hf_fail(op, HF_NOT_FOUND, "commit %llu has no candidate", (unsigned long long)seq);
+    struct hf_peers *peers = context;
+    struct trial trial = { 0 };
+    struct hf_status status;
+
+    if (!take_trial(peers, seq, &trial)) {
+        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
+                             "a record of commit %" PRIu64 " does not open", seq);
+    }
+    status = hf_key_prove(peers->node->keys, op, trial.keyring, trial.key, trial.version);
+    trial_done(&trial);
+    return status;
 }
 
 /* Beside the copy whose age it tells, with a MAC, so that nobody makes an old copy look fresh. */
@@ -261,6 +340,9 @@ static void forget(void *context)
 
     pthread_mutex_lock(&peers->lock);
     peers->member_count = 0;
+    while (peers->trial_count > 0) {
+        trial_done(&peers->trials[--peers->trial_count]);
+    }
     hf_mac_free(peers->mac);
     peers->mac = NULL;
     pthread_mutex_unlock(&peers->lock);
@@ -451,6 +533,7 @@ struct hf_status hf_peers_new(struct hf_op *op, struct hf_node *node, struct hf_
     HF_TRY(hf_cluster_new(op, &settings, &peers->cluster));
     consumer.context = peers;
     hf_seal_add_consumer(node->seal, &consumer);
+    hf_keys_on_candidate(node->keys, note_candidate, peers);
     *out = HF_TAKE(peers);
     return HF_SUCCESS;
 }
@@ -459,10 +542,11 @@ void hf_peers_free(struct hf_peers *peers)
 {
     if (peers != NULL) {
         hf_cluster_free(peers->cluster);
-        hf_mac_free(peers->mac);
+        forget(peers);
         pthread_cond_destroy(&peers->news);
         pthread_mutex_destroy(&peers->lock);
         free(peers->members);
+        free(peers->trials);
         free(peers->stamp_file);
         free(peers);
     }

@@ -189,16 +189,21 @@ struct hf_status hf_control_end_repeated(const struct hf_control *control, struc
     return hf_call_end(&call, op, hf_standing_in_force(call.service, op, control->seq));
 }
 
-struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
+struct hf_status hf_control_commit(struct hf_control *control, struct hf_op *op)
 {
     HF_AUTO(buf) asked = hf_buf_new();
-    struct hf_status status;
 
     if (!op->may_wait) {
         return hf_fail(op, HF_LATER, "a change waits for the store");
     }
     write_asked(control, op, asked);
-    status = run(control, op, hf_buf_bytes(asked));
+    return run(control, op, hf_buf_bytes(asked));
+}
+
+struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
+{
+    struct hf_status status = hf_control_commit(control, op);
+
     if (status.code == HF_OK && !control->repeated) {
         status = hf_standing_in_force(control->call.service, op, control->seq);
     }

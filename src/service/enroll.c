@@ -54,7 +54,7 @@ static const struct hf_member *find_member(const struct hf_members *members, con
 
 /* Whose key it is decides; a machine that only has the name is another. */
 static enum hf_membership membership_of(const struct hf_member *member,
-                                    const struct hf_join_request *node)
+                                        const struct hf_join_request *node)
 {
     bool same_key = memcmp(member->node.public_key, node->public_key, sizeof node->public_key) == 0;
 
@@ -65,7 +65,7 @@ static enum hf_membership membership_of(const struct hf_member *member,
 }
 
 struct hf_status hf_node_membership(struct hf_service *service, struct hf_op *op,
-                                  enum hf_membership *out, size_t *out_members)
+                                    enum hf_membership *out, size_t *out_members)
 {
     const struct hf_drill_slot *slot = own_slot(service);
     HF_AUTO(members) members = NULL;

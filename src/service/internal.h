@@ -115,6 +115,11 @@ struct hf_control {
 /* Takes the call through; failures are audited. HF_LATER where op may not wait. */
 HF_STATUS hf_control_run(struct hf_control *control, struct hf_op *op);
 /*
+ * Only the commit, or what is remembered of it: nobody waits until it is in force, and a failure is
+ * not audited.
+ */
+HF_STATUS hf_control_commit(struct hf_control *control, struct hf_op *op);
+/*
  * Whether the request under op's id went through before; number is set then. Asked first by those
  * who look at the state of things before they change it. Waits.
  */
@@ -129,6 +134,15 @@ void hf_control_answer(struct hf_control *control, uint32_t number);
 /* Puts a secret into what was asked, as a value that tells nothing about it. */
 HF_STATUS hf_control_ask_secret(struct hf_control *control, struct hf_op *op,
                                 const struct hf_secret *secret);
+
+/* --- born.c --- */
+
+/*
+ * A change that makes a version. On a store of this node's own that is hf_control_run(). Else
+ * stage() has staged a candidate: this promotes it once every node alive has opened it, and
+ * abandons it when one cannot (HF_UNAVAILABLE names the node and its reason).
+ */
+HF_STATUS hf_born_run(struct hf_control *control, struct hf_op *op);
 
 /* --- approval.c --- */
 
@@ -185,7 +199,7 @@ enum hf_membership {
 };
 /* Where this node stands in the list of members, and how long that is. Waits. */
 HF_STATUS hf_node_membership(struct hf_service *service, struct hf_op *op, enum hf_membership *out,
-                           size_t *out_members);
+                             size_t *out_members);
 
 /* --- export.c --- */
 

@@ -5,7 +5,7 @@
 #include "service/internal.h"
 
 struct making {
-    const struct hf_key_plan *plan;   /* create */
+    struct hf_key_plan plan;          /* create */
     const struct hf_secret *material; /* rotate */
 };
 
@@ -68,7 +68,7 @@ static struct hf_status stage_create(struct hf_control *control, struct hf_op *o
     uint32_t version = 0;
 
     HF_TRY(hf_key_create(control->call.service->keys, op, txn, control->call.keyring,
-                         control->call.key, making->plan, &version));
+                         control->call.key, &making->plan, &version));
     hf_control_answer(control, version);
     return HF_SUCCESS;
 }
@@ -79,7 +79,7 @@ struct hf_status hf_service_key_create(struct hf_service *service, struct hf_op 
                                        struct hf_secret **out_material)
 {
     HF_AUTO(buf) asked = hf_buf_new();
-    struct making making = { .plan = plan };
+    struct making making = { .plan = *plan };
     struct hf_control control = {
         .call = { .service = service,
                   .action = HF_ACT_KEY_CREATE,
@@ -92,10 +92,11 @@ struct hf_status hf_service_key_create(struct hf_service *service, struct hf_op 
         .asked = asked,
     };
 
+    making.plan.candidate = plan->candidate || service->cluster != NULL;
     HF_TRY(hf_call_allow(&control.call, op));
     HF_TRY(allow_import(&control, op, plan->material));
     HF_TRY(ask_plan(&control, op, plan));
-    HF_TRY(hf_control_run(&control, op));
+    HF_TRY(hf_born_run(&control, op));
     *out_version = control.number;
     give_material(&control, op, out_material);
     return HF_SUCCESS;
@@ -107,10 +108,11 @@ static struct hf_status stage_rotate(struct hf_control *control, struct hf_op *o
                                      struct hf_txn *txn)
 {
     const struct making *making = control->context;
+    const struct hf_call *call = &control->call;
     uint32_t version = 0;
 
-    HF_TRY(hf_key_rotate(control->call.service->keys, op, txn, control->call.keyring,
-                         control->call.key, making->material, &version));
+    HF_TRY((call->service->cluster != NULL ? hf_key_rotate_candidate : hf_key_rotate)(
+        call->service->keys, op, txn, call->keyring, call->key, making->material, &version));
     hf_control_answer(control, version);
     return HF_SUCCESS;
 }
@@ -137,7 +139,7 @@ struct hf_status hf_service_key_rotate(struct hf_service *service, struct hf_op 
     HF_TRY(hf_call_allow(&control.call, op));
     HF_TRY(allow_import(&control, op, material));
     HF_TRY(hf_control_ask_secret(&control, op, material));
-    HF_TRY(hf_control_run(&control, op));
+    HF_TRY(hf_born_run(&control, op));
     *out_version = control.number;
     give_material(&control, op, out_material);
     return HF_SUCCESS;

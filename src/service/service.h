@@ -119,6 +119,11 @@ HF_STATUS hf_service_key_destroy(struct hf_service *service, struct hf_op *op, c
 HF_STATUS hf_service_key_keep(struct hf_service *service, struct hf_op *op, const char *keyring,
                               const char *name, uint32_t version);
 /*
+ * Promotes or abandons versions whose maker has died before he did, for the daemon's job: op has no
+ * caller.
+ */
+HF_STATUS hf_service_settle_candidates(struct hf_service *service, struct hf_op *op);
+/*
  * Destroys what is due, for the daemon's job: op has no caller. Whole keys of keyrings that ask for
  * two people wait for them; a version was approved when its destruction was scheduled.
  */
