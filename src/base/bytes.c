@@ -14,13 +14,20 @@ bool hf_bytes_equal(struct hf_bytes a, struct hf_bytes b)
 
 bool hf_bytes_equal_constant_time(struct hf_bytes a, struct hf_bytes b)
 {
-    volatile uint8_t difference = 0;
+    volatile uint64_t difference = 0;
+    uint64_t left, right;
+    size_t at = 0;
 
     if (a.len != b.len) {
         return false;
     }
-    for (size_t i = 0; i < a.len; i++) {
-        difference = (uint8_t)(difference | (a.data[i] ^ b.data[i]));
+    for (; at + sizeof left <= a.len; at += sizeof left) {
+        memcpy(&left, a.data + at, sizeof left);
+        memcpy(&right, b.data + at, sizeof right);
+        difference = difference | (left ^ right);
+    }
+    for (; at < a.len; at++) {
+        difference = difference | (uint64_t)(a.data[at] ^ b.data[at]);
     }
     return difference == 0;
 }

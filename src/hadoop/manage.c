@@ -101,6 +101,20 @@ static struct hf_status take_attributes(struct hf_op *op, const struct hf_json *
     return HF_SUCCESS;
 }
 
+/* The body as the real server takes it: an object, or nothing is done. */
+static struct hf_status take_object(struct hf_op *op, const struct hf_request *request,
+                                    struct hf_json **out)
+{
+    HF_AUTO(json) body = NULL;
+
+    HF_TRY(hf_json_parse(op, hf_request_body(request), &body));
+    if (!hf_json_is_object(body)) {
+        return illegal_argument(op, "The body must be a JSON object");
+    }
+    *out = HF_TAKE(body);
+    return HF_SUCCESS;
+}
+
 static struct hf_status take_material(struct hf_op *op, const struct hf_json *body,
                                       struct hf_secret **out)
 {
@@ -200,7 +214,7 @@ struct hf_status hf_hadoop_create(struct hf_op *op, struct hf_exchange *exchange
     HF_AUTO(json) body = NULL;
     struct create_call create = { 0 };
     struct call call = { "CREATE_KEY", NULL };
-    struct hf_status status = hf_json_parse(op, hf_request_body(request), &body);
+    struct hf_status status = take_object(op, request, &body);
 
     if (status.code == HF_OK) {
         status = create_key(op, exchange, request, reply, body, &create);
@@ -226,10 +240,8 @@ static struct hf_status roll(struct hf_op *op, struct hf_exchange *exchange,
     uint32_t version = 0;
 
     HF_TRY(take_name(op, exchange, request, "name", name));
-    if (hf_request_body(request).len > 0) {
-        HF_TRY(hf_json_parse(op, hf_request_body(request), &body));
-        HF_TRY(take_material(op, body, &given));
-    }
+    HF_TRY(take_object(op, request, &body));
+    HF_TRY(take_material(op, body, &given));
     HF_TRY(begin_repeatable(op, exchange, request));
     status = hf_service_key_rotate(hadoop->settings.service, op, hadoop->keyring, hf_buf_text(name),
                                    given, &version, &material);

@@ -62,13 +62,14 @@ static struct hf_status check_plan(struct hf_op *op, const char *name,
     return check_attributes(op, plan);
 }
 
-/* HF_EXISTS when the name is in use. */
+/* HF_EXISTS when the name is in use. *out_is_new: there never was a key of this name. */
 static struct hf_status check_free(struct hf_keys *keys, struct hf_op *op,
-                                   const struct hf_name *name)
+                                   const struct hf_name *name, bool *out_is_new)
 {
     struct hf_lane *lane = hf_lane_lock(keys, op);
     const struct hf_index_key *key = hf_index_key(keys->index, name->keyring, name->key);
     unsigned presence = key != NULL ? key->presence : HF_PRESENCE_AWAITED;
+    bool is_new = key == NULL && !hf_has_altered(keys);
 
     hf_lane_unlock(lane);
     if (presence == HF_PRESENCE_LIVE) {
@@ -85,6 +86,7 @@ static struct hf_status check_free(struct hf_keys *keys, struct hf_op *op,
                        "until it is destroyed",
                        name->keyring, name->key);
     }
+    *out_is_new = is_new;
     return HF_SUCCESS;
 }
 
@@ -158,12 +160,16 @@ struct hf_status hf_key_create(struct hf_keys *keys, struct hf_op *op, struct hf
     };
     uint64_t expected = 0;
     uint32_t next = 0;
+    bool is_new = false;
 
     HF_TRY(check_plan(op, key, plan));
     HF_TRY(hf_keyring_get(keys, op, keyring, &info));
-    HF_TRY(check_free(keys, op, &name));
+    HF_TRY(check_free(keys, op, &name, &is_new));
     HF_TRY(hf_need_waiting(op));
-    HF_TRY(read_predecessor(keys, op, &name, &expected, &next));
+    /* Where the index lags behind the store, the commit finds the revision and conflicts. */
+    if (!is_new) {
+        HF_TRY(read_predecessor(keys, op, &name, &expected, &next));
+    }
     wanted.number = next > plan->first_version ? next : plan->first_version;
     HF_TRY(hf_stage_new_version(keys, op, txn, &name, &wanted));
     HF_TRY(stage_key(op, txn, &name, plan, expected, wanted.number));

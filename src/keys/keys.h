@@ -360,6 +360,12 @@ HF_STATUS hf_use_rsa_unwrap(struct hf_keys *keys, struct hf_op *op, const char *
 HF_STATUS hf_key_public(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                         const char *name, uint32_t version, struct hf_buf *out_spki);
 
+/*
+ * Whether the material of a live key may ever leave: settled at its creation, and always so for a
+ * stored secret, which is there to be read. Read from memory. HF_NOT_FOUND.
+ */
+HF_STATUS hf_key_may_leave(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                           const char *name, bool *out);
 /* The material itself; HF_DENIED unless the key is exportable. Policy is the service's affair. */
 HF_STATUS hf_key_export(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                         const char *name, uint32_t version, struct hf_secret **out);

@@ -258,6 +258,21 @@ struct hf_status hf_key_algorithm(struct hf_keys *keys, struct hf_op *op, const 
     return status;
 }
 
+struct hf_status hf_key_may_leave(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                                  const char *key, bool *out)
+{
+    struct hf_name name = { keyring, key };
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    struct hf_index_key *found = NULL;
+    struct hf_status status = hf_find_live(keys, op, &name, &found);
+
+    if (status.code == HF_OK) {
+        *out = found->exportable || found->algorithm == HF_ALG_OPAQUE;
+    }
+    hf_lane_unlock(lane);
+    return status;
+}
+
 struct hf_status hf_key_acl_name(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                                  const char *key, struct hf_buf *out)
 {

@@ -14,12 +14,6 @@ static struct hf_status settle_version(struct hf_call *call, struct hf_op *op, u
     return HF_SUCCESS;
 }
 
-/* A stored secret is there to be read; other material only where that was settled at creation. */
-static bool may_leave(const struct hf_key_info *info)
-{
-    return info->exportable || info->algorithm == HF_ALG_OPAQUE;
-}
-
 /* Takes the material out, has the export on disk, and only then hands it over. */
 static struct hf_status export_recorded(const struct hf_call *call, struct hf_op *op,
                                         struct hf_secret **out)
@@ -37,12 +31,12 @@ struct hf_status hf_export_made(const struct hf_call *call, struct hf_op *op, ui
                                 struct hf_secret **out)
 {
     struct hf_call export_call = *call;
-    HF_AUTO(key_info) info = NULL;
     struct hf_keyring_info keyring;
+    bool may_leave = false;
 
-    HF_TRY(hf_key_get(call->service->keys, op, call->keyring, call->key, false, &info));
+    HF_TRY(hf_key_may_leave(call->service->keys, op, call->keyring, call->key, &may_leave));
     HF_TRY(hf_keyring_get(call->service->keys, op, call->keyring, &keyring));
-    if (!may_leave(info) || keyring.settings.approve_export) {
+    if (!may_leave || keyring.settings.approve_export) {
         return hf_fail(op, HF_DENIED, "the material stays here");
     }
     export_call.action = HF_ACT_KEY_EXPORT;
@@ -84,9 +78,11 @@ static struct hf_status describe(const struct hf_call *call, struct hf_op *op, s
 {
     HF_AUTO(key_info) info = NULL;
     HF_AUTO(buf) parts = hf_buf_new();
+    bool may_leave = false;
 
     HF_TRY(hf_key_get(call->service->keys, op, call->keyring, call->key, false, &info));
-    if (!may_leave(info)) {
+    HF_TRY(hf_key_may_leave(call->service->keys, op, call->keyring, call->key, &may_leave));
+    if (!may_leave) {
         return hf_fail(op, HF_DENIED, "the key was not made exportable, and never will be");
     }
     hf_put_u64(parts, info->created_ms);

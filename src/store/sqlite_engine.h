@@ -1,9 +1,9 @@
 /*
  * The parts of the SQLite engine, for its own files only.
  *
- * One file, store.db in WAL mode, is written by one thread and one connection (sqlite_write.c),
- * read through a small pool of connections (sqlite_read.c) and checkpointed by a thread with a
- * connection of its own (sqlite_checkpoint.c). Each connection is used by one thread at a time.
+ * One file, store.db in WAL mode, is written through one connection (sqlite_write.c), read through
+ * a small pool of connections (sqlite_read.c) and checkpointed by a thread with a connection of its
+ * own (sqlite_checkpoint.c). Each connection is used by one thread at a time.
  */
 #pragma once
 
@@ -86,15 +86,17 @@ struct hf_sqlite_job {
 };
 
 struct hf_sqlite_writer {
-    struct hf_sqlite_connection connection; /* of the writer thread */
-    struct hf_sqlite_position durable;      /* as committed; of the writer thread */
-    struct hf_sqlite_position current;      /* inside the open transaction */
-    bool moved;                             /* current differs from durable */
+    /* These four are of the thread that has set busy. */
+    struct hf_sqlite_connection connection;
+    struct hf_sqlite_position durable; /* as committed */
+    struct hf_sqlite_position current; /* inside the open transaction */
+    bool moved;                        /* current differs from durable */
 
     pthread_t thread;
     bool started;
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t work;
+    bool busy; /* somebody writes: the writer thread, or a caller by itself */
     struct hf_sqlite_job *first;
     struct hf_sqlite_job **last;
     bool stop;
@@ -213,7 +215,7 @@ void hf_sqlite_writer_done(struct hf_sqlite_writer *writer);
 HF_STATUS hf_sqlite_writer_open(struct hf_sqlite_engine *engine, struct hf_op *op);
 HF_STATUS hf_sqlite_writer_start(struct hf_sqlite_engine *engine, struct hf_op *op);
 void hf_sqlite_writer_stop(struct hf_sqlite_engine *engine);
-/* Queues the job and waits until it ended; gives its status. */
+/* Runs the job, or queues it behind others and waits until it ended; gives its status. */
 HF_STATUS hf_sqlite_submit(struct hf_sqlite_engine *engine, struct hf_sqlite_job *job);
 /* From now on no write is taken, for the reason in text. Callable from any thread. */
 void hf_sqlite_refuse_writes(struct hf_sqlite_engine *engine, const char *text);

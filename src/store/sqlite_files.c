@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -78,25 +79,34 @@ struct hf_status hf_sqlite_lock(struct hf_op *op, const char *directory, int *ou
     return HF_SUCCESS;
 }
 
+/*
+ * Asks for no times: one who reads them has the kernel note the time of the very next write, which
+ * makes each commit write the file's inode too.
+ */
+static bool look_at(const char *file, struct hf_file_identity *out)
+{
+    struct statx about;
+
+    if (statx(AT_FDCWD, file, 0, STATX_INO, &about) != 0) {
+        return false;
+    }
+    out->device = makedev(about.stx_dev_major, about.stx_dev_minor);
+    out->inode = about.stx_ino;
+    return true;
+}
+
 struct hf_status hf_sqlite_identify(struct hf_op *op, const char *file,
                                     struct hf_file_identity *out)
 {
-    struct stat about;
-
-    if (stat(file, &about) != 0) {
-        return fail_errno(op, "look at", file);
-    }
-    out->device = about.st_dev;
-    out->inode = about.st_ino;
-    return HF_SUCCESS;
+    return look_at(file, out) ? HF_SUCCESS : fail_errno(op, "look at", file);
 }
 
 bool hf_sqlite_is_same_file(const char *file, const struct hf_file_identity *identity)
 {
-    struct stat about;
+    struct hf_file_identity found;
 
-    return stat(file, &about) == 0 && about.st_dev == identity->device &&
-           about.st_ino == identity->inode;
+    return look_at(file, &found) && found.device == identity->device &&
+           found.inode == identity->inode;
 }
 
 struct hf_status hf_sqlite_make_file(struct hf_op *op, const char *file)

@@ -1,6 +1,7 @@
 /*
  * Writes of the SQLite engine: one thread takes all jobs that are queued, runs them in one
- * transaction, commits once and wakes those who wait.
+ * transaction, commits once and wakes those who wait. A caller who finds nobody at it writes by
+ * itself: alone, it would only wait for that thread.
  */
 #include "store/sqlite_engine.h"
 
@@ -130,28 +131,12 @@ static struct hf_status await(struct hf_sqlite_writer *writer, struct hf_sqlite_
     return job->status;
 }
 
-struct hf_status hf_sqlite_submit(struct hf_sqlite_engine *engine, struct hf_sqlite_job *job)
-{
-    struct hf_sqlite_writer *writer = &engine->writer;
-    struct hf_status status;
-
-    hf_wait_init(&job->ended);
-    pthread_mutex_lock(&writer->lock);
-    status = enqueue(writer, job);
-    if (status.code == HF_OK) {
-        status = await(writer, job);
-    }
-    pthread_mutex_unlock(&writer->lock);
-    hf_assert(pthread_cond_destroy(&job->ended) == 0);
-    return status;
-}
-
 /* Waits for work; false when the thread is to stop. */
 static bool take_group(struct hf_sqlite_writer *writer, struct group *out)
 {
     out->count = 0;
     pthread_mutex_lock(&writer->lock);
-    while (writer->first == NULL && !writer->stop) {
+    while (writer->busy || (writer->first == NULL && !writer->stop)) {
         hf_assert(pthread_cond_wait(&writer->work, &writer->lock) == 0);
     }
     while (writer->first != NULL && out->count < GROUP_MAX) {
@@ -164,6 +149,7 @@ static bool take_group(struct hf_sqlite_writer *writer, struct group *out)
     if (writer->first == NULL) {
         writer->last = &writer->first;
     }
+    writer->busy = out->count > 0;
     pthread_mutex_unlock(&writer->lock);
     return out->count > 0;
 }
@@ -171,6 +157,7 @@ static bool take_group(struct hf_sqlite_writer *writer, struct group *out)
 static void end_group(struct hf_sqlite_writer *writer, struct group *group)
 {
     pthread_mutex_lock(&writer->lock);
+    writer->busy = false;
     for (size_t i = 0; i < group->count; i++) {
         group->jobs[i]->stage = HF_SQLITE_ENDED;
         pthread_cond_signal(&group->jobs[i]->ended);
@@ -402,6 +389,52 @@ static void run_group(struct hf_sqlite_engine *engine, struct group *group)
             (void)run_together(engine, &group->jobs[i], 1);
         }
     }
+}
+
+/* With the lock held, which is given up meanwhile. Whoever came meanwhile is the thread's. */
+static struct hf_status run_alone(struct hf_sqlite_engine *engine, struct hf_sqlite_job *job)
+{
+    struct hf_sqlite_writer *writer = &engine->writer;
+    struct group alone = { .jobs = { job }, .count = 1 };
+
+    HF_TRY(check_refusal(writer, job));
+    writer->busy = true;
+    pthread_mutex_unlock(&writer->lock);
+    run_group(engine, &alone);
+    pthread_mutex_lock(&writer->lock);
+    writer->busy = false;
+    if (writer->first != NULL) {
+        pthread_cond_signal(&writer->work);
+    }
+    return job->status;
+}
+
+static struct hf_status run_queued(struct hf_sqlite_writer *writer, struct hf_sqlite_job *job)
+{
+    struct hf_status status;
+
+    hf_wait_init(&job->ended);
+    status = enqueue(writer, job);
+    if (status.code == HF_OK) {
+        status = await(writer, job);
+    }
+    hf_assert(pthread_cond_destroy(&job->ended) == 0);
+    return status;
+}
+
+struct hf_status hf_sqlite_submit(struct hf_sqlite_engine *engine, struct hf_sqlite_job *job)
+{
+    struct hf_sqlite_writer *writer = &engine->writer;
+    struct hf_status status;
+
+    pthread_mutex_lock(&writer->lock);
+    if (writer->busy || writer->first != NULL) {
+        status = run_queued(writer, job);
+    } else {
+        status = run_alone(engine, job);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return status;
 }
 
 static void *writer_main(void *context)

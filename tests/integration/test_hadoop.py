@@ -294,6 +294,13 @@ class Hadoop(unittest.TestCase):
         self.refused(400, ILLEGAL, "line 1.*column", self.kms.call, "POST", "keys", b'{"name":')
         self.assertEqual(self.kms.names(), before)
 
+    def test_a_body_that_is_no_object_rolls_nothing(self):
+        self.kms.create(self.key)
+        for body in (b"", b"{", b"[]", b"[1]", b'"x"', b'{"material":1}', b"{} {}"):
+            with self.subTest(body):
+                self.refused(400, ILLEGAL, ".", self.kms.call, "POST", f"key/{self.key}", body)
+        self.assertEqual(self.kms.metadata(self.key)["versions"], 1)
+
     def test_members_that_are_not_known_are_skipped(self):
         self.assertEqual(self.kms.create(self.key, flavour="sweet", nested={"a": [1]})["name"], self.key)
 

@@ -6,94 +6,28 @@ way.
 """
 import base64
 import os
-import pathlib
 import shutil
 import unittest
 
-from kms import Kms, b64, unb64
+from kms import Kms, b64
 from node import Node
-
-
-def forms(secret):
-    """Raw, hex in both cases, and base64 in both alphabets at the three alignments."""
-    found = [secret, secret.hex().encode(), secret.hex().upper().encode()]
-    for shift in range(3):
-        text = base64.b64encode(bytes(shift) + secret)
-        # Only what depends on the secret alone: the edges mix with what stands beside it.
-        core = text[(4 if shift else 0):(len(text) - 4)]
-        found += [core, core.replace(b"+", b"-").replace(b"/", b"_")]
-    return found
-
-
-def where(secret, places):
-    return [f"{name}" for name, content in places.items() for form in forms(secret) if form in content]
-
-
-def read_tree(directory, leave_out=()):
-    return {str(path): path.read_bytes() for path in pathlib.Path(directory).rglob("*")
-            if path.is_file() and not any(part in path.parts for part in leave_out)}
-
-
-def core_of(node):
-    """
-    All memory of the process that root can read through a debugger's door, whatever the process says about dumps. Secret
-    memory refuses (memfd_secret), and is counted.
-    """
-    pid = node.process.pid
-    content, refused = [], 0
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            span, rights = line.split()[:2]
-            start, end = (int(part, 16) for part in span.split("-"))
-            if not rights.startswith("rw"):
-                continue  # code and constants of files: nothing is ever written there
-            try:
-                memory.seek(start)
-                piece = memory.read(end - start)
-                # Most of a stack is zeroes that were never touched: searching them takes all the time.
-                pages = (piece[at:at + 4096] for at in range(0, len(piece), 4096))
-                content += [page for page in pages if page.count(0) != len(page)]
-            except (OSError, ValueError):
-                refused += "secretmem" in line
-    return b"".join(content), refused
+from plaintext import export_by_policy, forms, make_keys, places_of, where
 
 
 class Secrets(unittest.TestCase):
     def test_no_plaintext_key_is_where_it_must_not_be(self):
         with Node() as node:
-            node.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_export = "acl"')
+            export_by_policy(node)
             node.start()
             kms = Kms(node)
-            secrets = {}
-            for i in range(6):
-                name = f"key-{i}"
-                given = os.urandom(32)
-                secrets[f"{name} imported"] = given
-                kms.create(name, length=256, material=b64(given))
-                secrets[f"{name} made"] = unb64(kms.roll(name)["material"])
-                for edek in kms.generate(name, 3):
-                    secrets[f"data key of {name}"] = kms.decrypt(edek)
-                kms.batch(name, kms.generate(name, 5))
+            secrets = make_keys(node, kms)
             node.run("key", "create", "hadoop/mac", "--algorithm", "hmac")
             self.assertEqual(node.admin("POST", "/api/v1/keyrings/hadoop/keys/mac/mac",
                                         {"message": b64(b"hello")})[0], 403)
             node.run("policy", "grant", "--who", "pseudo:carol", "--role", "key-user")
-            core, refused = core_of(node)
             kms.close()
-            environment = pathlib.Path(f"/proc/{node.process.pid}/environ").read_bytes()
-            command = pathlib.Path(f"/proc/{node.process.pid}/cmdline").read_bytes()
-            places = {"core": core, "environment": environment, "command line": command}
-            self.assertIn(b"hadoop", core, "the core is readable")
-            memory = [item["text"] for item in node.run_json("status")["items"] if item["item"] == "memory"]
-            if "hidden from the kernel" in memory[0]:
-                self.assertGreater(refused, 0, "secret memory cannot be read")
-            # Keys of the hierarchy that lie in files of D/secrets are looked for in the store, not in their own place.
-            self.assertEqual(node.stop(), 0)
-            places.update(read_tree(node.dir, leave_out=("secrets", "offline")))
-            places["log"] = node.log_text().encode()
-            hierarchy = {"key file": bytes.fromhex((node.dir / "secrets/node.key").read_text().split()[-1]),
-                         "offline passphrase": (node.dir / "offline/passphrase").read_bytes().strip()}
-            for name, secret in {**secrets, **hierarchy}.items():
+            places = places_of(node)
+            for name, secret in secrets.items():
                 self.assertEqual(where(secret, places), [], f"the plaintext of {name} is found")
 
     def test_the_search_finds_what_is_there(self):

@@ -43,6 +43,25 @@ static void views_are_equal_by_length_and_content(void **unused)
     assert_false(hf_bytes_equal(hf_bytes_of("a\0b", 3), hf_bytes_of("a\0c", 3)));
 }
 
+/* Compared several bytes at a time, and what is left one by one. */
+static void a_difference_in_any_byte_counts(void **unused)
+{
+    uint8_t a[40] = { 0 };
+    uint8_t b[40] = { 0 };
+
+    (void)unused;
+    for (size_t len = 1; len <= sizeof a; len++) {
+        assert_true(hf_bytes_equal_constant_time(hf_bytes_of(a, len), hf_bytes_of(b, len)));
+        for (size_t at = 0; at < len; at++) {
+            b[at] = 0x80;
+            if (hf_bytes_equal_constant_time(hf_bytes_of(a, len), hf_bytes_of(b, len))) {
+                fail_msg("byte %zu of %zu does not count", at, len);
+            }
+            b[at] = 0;
+        }
+    }
+}
+
 static void buffers_grow_and_keep_their_content(void **unused)
 {
     HF_AUTO(buf) buf = hf_buf_new();
@@ -252,6 +271,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_are_equal_by_length_and_content),
+        cmocka_unit_test(a_difference_in_any_byte_counts),
         cmocka_unit_test(buffers_grow_and_keep_their_content),
         cmocka_unit_test(buffers_take_all_kinds),
         cmocka_unit_test(a_long_format_fits),

@@ -5,6 +5,7 @@
 
 #include "small_world.h"
 
+#include "base/alloc.h"
 #include "base/text.h"
 #include "identity/cookie.h"
 
@@ -264,6 +265,87 @@ static void a_cookie_changed_in_any_byte_is_refused(void **unused)
     assert_ok(&small_world.op, verify(value));
 }
 
+/* Good cookies are remembered, so each of these is asked for again after it was found good. */
+static void a_cookie_changed_after_it_was_good_is_refused(void **unused)
+{
+    HF_AUTO(buf) value = new_cookie("alice");
+
+    (void)unused;
+    for (size_t i = 0; i < value->len; i++) {
+        assert_ok(&small_world.op, verify(value));
+        value->data[i] ^= 1;
+        assert_fails(&small_world.op, verify(value), HF_UNAUTHENTICATED);
+        value->data[i] ^= 1;
+    }
+    value->len--;
+    assert_fails(&small_world.op, verify(value), HF_UNAUTHENTICATED);
+    value->len++;
+    assert_ok(&small_world.op, verify(value));
+}
+
+static void a_cookie_that_was_good_expires(void **unused)
+{
+    static const struct {
+        const char *says;
+        const char *text;
+    } cases[] = {
+        { "the day it names", "u=a&p=a&t=simple-dt&e=1800000060000" },
+        { "the inactivity it names", "u=a&p=a&t=simple-dt&i=1800000060000&e=9999999999999" },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        HF_AUTO(buf) value = signed_text(cases[i].text);
+
+        small_world.now_ms = WORLD_START_MS + 60000;
+        assert_ok(&small_world.op, verify(value));
+        small_world.now_ms++;
+        if (verify(value).code != HF_UNAUTHENTICATED ||
+            strcmp(small_world.op.text, "AuthenticationToken expired") != 0) {
+            fail_msg("%s: got %s", cases[i].says, small_world.op.text);
+        }
+    }
+}
+
+static void a_cookie_that_was_good_ends_with_its_secret(void **unused)
+{
+    HF_AUTO(buf) value = signed_text("u=a&p=a&t=simple-dt&e=9999999999999");
+
+    (void)unused;
+    for (int rolls = 0; rolls < 2; rolls++) {
+        assert_ok(&small_world.op, verify(value));
+        small_world_pass(VALIDITY_MS);
+        assert_ok(&small_world.op, hf_cookies_refresh(cookies, &small_world.op));
+    }
+    assert_fails(&small_world.op, verify(value), HF_UNAUTHENTICATED);
+    assert_string_equal(small_world.op.text, SIGNER "Invalid signature");
+}
+
+static void many_users_take_turns(void **unused)
+{
+    struct hf_buf *values[64];
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(values); i++) {
+        HF_AUTO_STRING user = hf_format("user%zu", i);
+
+        values[i] = new_cookie(user);
+    }
+    for (size_t turn = 0; turn < 3; turn++) {
+        for (size_t i = 0; i < HF_COUNT(values); i++) {
+            HF_AUTO_STRING user = hf_format("user%zu", i);
+            struct hf_cookie cookie;
+
+            assert_ok(&small_world.op, hf_cookies_verify(cookies, &small_world.op,
+                                                         hf_buf_bytes(values[i]), &cookie));
+            assert_string_equal(cookie.user, user);
+        }
+    }
+    for (size_t i = 0; i < HF_COUNT(values); i++) {
+        hf_buf_free(values[i]);
+    }
+}
+
 static void rolling_leaves_the_id_of_the_request_alone(void **unused)
 {
     struct hf_op *op = &small_world.op;
@@ -427,6 +509,10 @@ int main(void)
         test_of(a_cookie_without_a_good_signature_is_refused),
         test_of(the_last_signature_counts),
         test_of(a_cookie_changed_in_any_byte_is_refused),
+        test_of(a_cookie_changed_after_it_was_good_is_refused),
+        test_of(a_cookie_that_was_good_expires),
+        test_of(a_cookie_that_was_good_ends_with_its_secret),
+        test_of(many_users_take_turns),
         test_of(rolling_leaves_the_id_of_the_request_alone),
         test_of(the_secret_before_is_good_and_the_one_before_that_is_not),
         test_of(a_clock_set_back_does_not_keep_a_secret_alive),
