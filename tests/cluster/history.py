@@ -223,7 +223,7 @@ def opens(key, operations, _):
             continue
         made = handed.get(operation.item)
         known = made is not None and made.end < operation.begin and operation.is_fresh and not gone
-        if operation.last or (operation.outcome == FAIL and known):
+        if operation.last or (operation.outcome == FAIL and operation.why == MISSING and known):
             yield Violation("I5", key, "what was handed out does not open", (*filter(None, (made,)), operation))
 
 
