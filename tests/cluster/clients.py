@@ -34,10 +34,10 @@ class Answer(Exception):
 
 
 class Hadoop:
-    """One node's Hadoop door."""
+    """One node's Hadoop door, to a user of its own: the same write of one user at the same time is taken for a repeat."""
 
-    def __init__(self, node, timeout):
-        self.kms = Kms(node)
+    def __init__(self, node, timeout, user):
+        self.kms = Kms(node, user)
         self.kms.wire.timeout = timeout
         self.stale = None
 
@@ -76,7 +76,7 @@ class Hadoop:
 class Admin:
     """One node's administration door; requests carry an id."""
 
-    def __init__(self, node, timeout):
+    def __init__(self, node, timeout, _=None):
         self.wire = UnixConnection(node.dir / "admin.sock", timeout)
         self.stale = None
 
@@ -186,6 +186,7 @@ class Client(threading.Thread):
         self.failure = None
         self.doors = {}
         self.calls = []
+        self.user = "alice"
 
     def run(self):
         try:
@@ -206,7 +207,7 @@ class Client(threading.Thread):
     def door(self, kind, timeout):
         place = (self.at % len(self.book.nodes), kind, timeout)
         if place not in self.doors:
-            self.doors[place] = kind(self.node(), timeout)
+            self.doors[place] = kind(self.node(), timeout, self.user)
         return place, self.doors[place]
 
     def attempt(self, kind, door_kind, key, do, timeout, **more):
@@ -274,6 +275,7 @@ class Writer(Client):
     def __init__(self, *arguments, shared=(), contested="", **more):
         super().__init__(*arguments, **more)
         self.shared, self.contested, self.turn = list(shared), contested, 0
+        self.user = self.name
 
     def write(self, kind, key):
         door, request = (Admin, self.request_id()) if self.random.random() < 0.5 else (Hadoop, None)
