@@ -39,8 +39,8 @@ def kill(pids):
 class Scene:
     """The whole set-up: a Patroni cluster and the nodes on it."""
 
-    def __init__(self, cluster, nodes):
-        self.cluster, self.nodes = cluster, nodes
+    def __init__(self, cluster, nodes, short):
+        self.cluster, self.nodes, self.short = cluster, nodes, short
 
     def is_whole(self):
         return (all(etcd.process.poll() is None and etcd.is_healthy() for etcd in self.cluster.etcds)

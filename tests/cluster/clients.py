@@ -8,6 +8,7 @@ a call. One that is bound to a node shows what that node does.
 """
 import hashlib
 import json
+import math
 import pathlib
 import random
 import sys
@@ -136,7 +137,7 @@ class Admin:
 
 def stale_of(answer):
     seconds = answer and answer.getheader(STALE)
-    return None if seconds is None else float(seconds)
+    return None if seconds is None else math.inf if seconds == "unknown" else float(seconds)
 
 
 def number_of(made):
