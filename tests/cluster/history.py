@@ -5,12 +5,14 @@ A history is operations (one attempt at one node each) and views (what a node ho
 
     I1  an acknowledged create or roll is present on every node
     I2  a version has one material on all nodes; a wrapped data key opens to one data key
-    I3  what a client sees as current never goes back
+    I3  what a client sees as current at one node never goes back
     I4  nothing of a key opens, and nothing is generated, once its deletion is acknowledged
     I5  every wrapped data key that was handed out opens, everywhere
     I6  one request id has one effect; no version number is given twice; there are no versions that nobody asked for
     I7  a version that anybody has seen is there
-    I9  create, roll and reading the current version are linearizable, key by key
+    I9  creates and rolls are linearizable, key by key, and nobody sees a version before it was asked for
+    order  together with all looks at the current version they are: once anybody has seen a version, answered or not, nobody
+        sees an older one
     lease  after an acknowledged create or roll, no node with a lease answers with an older version, or with none
 
 An attempt without a clear answer is "unknown": it may have happened at any time after it began, or never. An answer that a
@@ -175,23 +177,19 @@ def one_material(key, operations, views):
 
 
 def never_back(key, operations, _):
-    """I3: fresh answers wherever they come from, and all answers of one node."""
-    newest, newest_there = {}, {}
+    """I3: no node goes back, with a lease or without."""
+    newest = {}
     for operation in operations:
         if operation.kind not in (*WRITES, *LOOKS) or operation.outcome != OK:
             continue
         seen = -1 if operation.version is None else operation.version
-        places = [(newest_there, (operation.client, operation.node))]
-        if operation.is_fresh:
-            places.append((newest, operation.client))
-        for table, place in places:
-            before = table.get(place)
-            # A client asks one thing after another; what overlaps was not one client's.
-            if before is not None and before.end < operation.begin and before.version > seen:
-                yield Violation("I3", key, "the current version went back", (before, operation))
-                break
-            if before is None or seen > before.version:
-                table[place] = dataclasses.replace(operation, version=seen)
+        place = (operation.client, operation.node)
+        before, version = newest.get(place, (None, -1))
+        # A client asks one thing after another; what overlaps was not one client's.
+        if before is not None and before.end < operation.begin and version > seen:
+            yield Violation("I3", key, "the current version went back", (before, operation))
+        elif seen >= version:
+            newest[place] = (operation, seen)
 
 
 def revoked(key, operations, _):
@@ -376,17 +374,28 @@ class Search:
 
 
 def linearizable(key, operations, views):
-    """I9."""
+    """I9, and where that holds, order."""
     merged = merge([operation for operation in operations if operation.kind in (*WRITES, *LOOKS)])
     numbers = {number for view in views for number in view.values or {}}
     numbers |= {operation.version for operation in merged if operation.outcome == OK and operation.version is not None}
-    search = Search(merged, sorted(numbers))
-    if not search.run():
-        yield Violation("I9", key, "no order of the operations explains the answers; none of these can be next",
-                        search.blocked[:8])
+    for rule, kinds in (("I9", WRITES), ("order", (*WRITES, *LOOKS))):
+        search = Search([operation for operation in merged if operation.kind in kinds], sorted(numbers))
+        if not search.run():
+            yield Violation(rule, key, "no order explains the answers; none of these can be next", search.blocked[:8])
+            return
 
 
-RULES = (present, one_material, never_back, opens, requests, in_force, linearizable)
+def from_the_future(key, operations, _):
+    """I9: a version is seen before anybody can have made it."""
+    writes = [operation for operation in operations if operation.kind in WRITES]
+    begun = {operation.version: operation for operation in merge(writes) if operation.outcome == OK}
+    for operation in operations:
+        made = begun.get(operation.version) if operation.kind in LOOKS and operation.outcome == OK else None
+        if made is not None and operation.end < made.begin:
+            yield Violation("I9", key, "seen before it was made", (operation, made))
+
+
+RULES = (present, one_material, never_back, opens, requests, in_force, linearizable, from_the_future)
 # Of a key that clients delete and restore, what is current is not asked.
 RULES_OF_DELETED = (present, one_material, revoked, opens, requests)
 
