@@ -48,6 +48,8 @@ class Hadoop:
     def call(self, method, *arguments):
         self.kms.answer = None
         try:
+            if self.kms.cookie is None:
+                self.shake_hands()
             return getattr(self.kms, method)(*arguments)
         except RemoteException as error:
             text = str(error)
@@ -60,6 +62,15 @@ class Hadoop:
             raise Answer(None, text) from None
         finally:
             self.stale = stale_of(self.kms.answer)
+
+    def shake_hands(self):
+        try:
+            self.kms.handshake()
+        except AssertionError as error:
+            # As with any other answer: only what says that the server cannot now is outlived.
+            if str(error)[:1] == "5" or str(error)[:2] == "(5":
+                raise Answer(None, f"handshake: {error}") from None
+            raise
 
     def create(self, key, _):
         return number_of(self.call("create", key))
@@ -98,7 +109,7 @@ class Admin:
         if answer.status == 409:
             code = json.loads(text)["error"]["code"]
             raise Answer(EXISTS if code == "exists" else code, text)
-        if answer.status == 503:
+        if answer.status >= 500:
             raise Answer(None, text)
         if answer.status >= 300:
             raise AssertionError(f"{method} {path}: {answer.status} {text}")

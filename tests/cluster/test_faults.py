@@ -30,12 +30,19 @@ def is_ready(node):
     return node.process is not None and node.admin("GET", "/health/ready", quiet=True)[0] == 200
 
 
+def lights(node):
+    """Of each item of the status, by its name."""
+    return {item["item"]: item["light"] for item in node.admin("GET", "/api/v1/status")[1]["items"]}
+
+
 def metric(node, name):
     found = re.search(rf"^{name}(?:{{[^}}]*}})? (-?\d+)$", node.admin("GET", "/health/metrics")[1], re.M)
     return int(found[1]) if found else None
 
 
 class Faults(unittest.TestCase):
+    runs = 0
+
     @classmethod
     def setUpClass(cls):
         print(f"seed {SEED}", file=sys.stderr)
@@ -46,8 +53,9 @@ class Faults(unittest.TestCase):
         cls.nodes = Nodes(3, [cls.server.port], synchronous=0)
         cls.addClassCleanup(cls.nodes.close)
 
-    def loaded(self, name, seed, **more):
-        return loaded(self.nodes, name, SEED + 1000 * seed, self.wait_until_ready, **more)
+    def loaded(self, name, **more):
+        Faults.runs += 1
+        return loaded(self.nodes, name, SEED + 1000 * Faults.runs, self.wait_until_ready, **more)
 
     def wait_until_ready(self):
         wait_for(lambda: all(is_ready(node) for node in self.nodes.members), "three nodes that are ready", 60)
@@ -72,7 +80,7 @@ class Faults(unittest.TestCase):
         node.prefix = ["env", f"LD_PRELOAD={SHIM}", f"HOLDFAST_CLOCK={clock}"]
         node.start()
         try:
-            with self.loaded("clock", 1) as load:
+            with self.loaded("clock") as load:
                 for shift in (HOUR, 0, -HOUR, 0):
                     clock.write_text(str(shift))
                     self.assertAlmostEqual(self.date_of(node) - time.time(), shift, delta=5)
@@ -100,12 +108,12 @@ class Faults(unittest.TestCase):
 
     def test_a_node_whose_disk_is_full_leaves_the_others_alone_and_comes_back(self):
         node = self.nodes[2]
-        with self.loaded("disk", 2) as load:
+        with self.loaded("disk") as load:
             hard = resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE)[1]
             # Every file that grows, on this node: the copy of the store, its log, the trail.
             resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (4096, hard))
             try:
-                wait_for(lambda: not is_ready(node) or "red" in node.run("status", code=None), "node that is told full", 30)
+                wait_for(lambda: "red" in lights(node).values(), "status that tells it", 30)
                 load.go_on([*load.writers, *load.generators, *load.openers], 20)
             finally:
                 resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
@@ -123,7 +131,7 @@ class Faults(unittest.TestCase):
         node.start()
         held = []
         try:
-            with self.loaded("descriptors", 3) as load:
+            with self.loaded("descriptors") as load:
                 for _ in range(400):
                     wire = socket.create_connection(("127.0.0.1", node.port), timeout=5)
                     held.append(wire)
@@ -170,7 +178,7 @@ class Faults(unittest.TestCase):
             for path in self.copies(node):
                 os.truncate(path, path.stat().st_size // 2)
         for what, hurt in (("removed", remove), ("damaged", damage), ("cut", cut)):
-            with self.subTest(what), self.loaded(f"copy-{what}", 4) as load:
+            with self.subTest(what), self.loaded(f"copy-{what}") as load:
                 self.assertEqual(node.stop(), 0)
                 hurt()
                 node.start()
@@ -179,7 +187,7 @@ class Faults(unittest.TestCase):
 
     def test_a_copy_that_is_removed_while_it_serves_is_no_wrong_answer(self):
         node = self.nodes[2]
-        with self.loaded("copy-gone", 5) as load:
+        with self.loaded("copy-gone") as load:
             for path in self.copies(node):
                 path.unlink()
             load.go_on([*load.writers, *load.generators, *load.openers], 30)
@@ -190,7 +198,7 @@ class Faults(unittest.TestCase):
 
     def test_a_copy_that_is_damaged_while_it_serves_is_no_wrong_answer(self):
         node = self.nodes[2]
-        with self.loaded("copy-damaged", 6) as load:
+        with self.loaded("copy-damaged") as load:
             rolls = random.Random(SEED)
             for path in self.copies(node):
                 with open(path, "r+b") as file:
