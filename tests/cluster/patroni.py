@@ -142,24 +142,45 @@ class Member:
                              "ON_ERROR_STOP=1", "-d", self.conninfo(database), "-c", text]).strip()
 
 
+class Etcd:
+    """One member of the election service."""
+
+    def __init__(self, cluster, name, client, peer):
+        self.name = name
+        self.client, self.peer = f"127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
+        self.data = cluster.base / f"etcd-{name}"
+        self.log = cluster.base / f"etcd-{name}.log"
+        self.process = None
+
+    def start(self, members):
+        self.process = postgres.start(
+            ["etcd", "--name", self.name, "--data-dir", self.data, "--listen-client-urls", f"http://{self.client}",
+             "--advertise-client-urls", f"http://{self.client}", "--listen-peer-urls", self.peer,
+             "--initial-advertise-peer-urls", self.peer,
+             "--initial-cluster", ",".join(f"{member.name}={member.peer}" for member in members),
+             "--unsafe-no-fsync", "--enable-v2"], self.log)
+
+    def pids(self):
+        return [self.process.pid]
+
+    def is_healthy(self):
+        """Whether it is with the others: it answers what needs a leader."""
+        try:
+            with urllib.request.urlopen(f"http://{self.client}/health", timeout=2) as got:
+                return json.load(got).get("health") == "true"
+        except (OSError, ValueError):
+            return False
+
+
 class Cluster:
-    """One etcd and three members; use it as a context manager."""
+    """So many etcd and three members; use it as a context manager."""
 
-    def __init__(self, ttl=6):
+    def __init__(self, ttl=6, etcds=1):
         self.base = postgres.private_directory("holdfast-cluster-")
-        ports = postgres.free_ports(8)
-        self.etcd_ports = ports[:2]
-        self.members = [Member(self, f"n{i + 1}", ports[2 + i], ports[5 + i]) for i in range(3)]
-        self.etcd = None
+        ports = postgres.free_ports(6 + 2 * etcds)
+        self.members = [Member(self, f"n{i + 1}", ports[i], ports[3 + i]) for i in range(3)]
+        self.etcds = [Etcd(self, f"e{i + 1}", *ports[6 + 2 * i:8 + 2 * i]) for i in range(etcds)]
         self.ttl = ttl
-
-    def start_etcd(self):
-        client, peer = (f"http://127.0.0.1:{port}" for port in self.etcd_ports)
-        self.etcd = postgres.start(
-            ["etcd", "--name", "e1", "--data-dir", self.base / "etcd", "--listen-client-urls", client,
-             "--advertise-client-urls", client, "--listen-peer-urls", peer,
-             "--initial-advertise-peer-urls", peer, "--initial-cluster", f"e1={peer}",
-             "--unsafe-no-fsync", "--enable-v2"], self.base / "etcd.log")
 
     def primary(self):
         for member in self.members:
@@ -182,9 +203,10 @@ class Cluster:
 
     def start(self):
         began = time.monotonic()
-        self.start_etcd()
+        for etcd in self.etcds:
+            etcd.start(self.etcds)
         for member in self.members:
-            member.write(f"127.0.0.1:{self.etcd_ports[0]}", self.ttl)
+            member.write(", ".join(etcd.client for etcd in self.etcds), self.ttl)
             member.start()
         try:
             primary = postgres.wait_for(self.is_whole, "whole cluster", 120)
@@ -211,7 +233,8 @@ class Cluster:
                 postgres.signal_all(pids, signal.SIGCONT)
                 postgres.signal_all(pids, signal.SIGKILL)
                 member.process.wait()
-        postgres.stop(self.etcd)
+        for etcd in self.etcds:
+            postgres.stop(etcd.process)
         shutil.rmtree(self.base, ignore_errors=True)
 
     def __enter__(self):

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""
+What befalls one machine of three: its clock jumps, its disk is full, its descriptors are used up, its copy of the store is
+damaged or gone. The two others serve on, the machine itself never gives a wrong answer, and comes back by itself; what clients
+saw keeps every rule of history.py.
+"""
+import email.utils
+import os
+import pathlib
+import random
+import re
+import resource
+import socket
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import postgres  # noqa: E402
+from mix import loaded  # noqa: E402
+from nodes import Kms, Nodes  # noqa: E402
+from postgres import wait_for  # noqa: E402
+
+SEED = int(os.environ.get("HOLDFAST_SEED") or random.getrandbits(30))
+SHIM = pathlib.Path(os.environ["HOLDFAST_BUILD"]) / "tests/lib/clock-shift.so"
+HOUR = 3600
+
+
+def is_ready(node):
+    return node.process is not None and node.admin("GET", "/health/ready", quiet=True)[0] == 200
+
+
+def lights(node):
+    """Of each item of the status, by its name."""
+    return {item["item"]: item["light"] for item in node.admin("GET", "/api/v1/status")[1]["items"]}
+
+
+def metric(node, name):
+    found = re.search(rf"^{name}(?:{{[^}}]*}})? (-?\d+)$", node.admin("GET", "/health/metrics")[1], re.M)
+    return int(found[1]) if found else None
+
+
+class Faults(unittest.TestCase):
+    runs = 0
+
+    @classmethod
+    def setUpClass(cls):
+        print(f"seed {SEED}", file=sys.stderr)
+        cls.server = postgres.Server()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.start()
+        cls.server.make_database()
+        cls.nodes = Nodes(3, [cls.server.port], synchronous=0)
+        cls.addClassCleanup(cls.nodes.close)
+
+    def loaded(self, name, **more):
+        Faults.runs += 1
+        return loaded(self.nodes, name, SEED + 1000 * Faults.runs, self.wait_until_ready, **more)
+
+    def wait_until_ready(self):
+        wait_for(lambda: all(is_ready(node) for node in self.nodes.members), "three nodes that are ready", 60)
+
+    def answers_without_mark(self, node):
+        """It holds a lease again: nothing that it says is marked as stale."""
+        kms = Kms(node)
+
+        def is_fresh():
+            kms.names()
+            return kms.answer.getheader("X-Holdfast-Stale") is None
+        wait_for(is_fresh, "lease", 20)
+        kms.close()
+
+    # --- the clock ---
+
+    def test_a_clock_that_jumps_by_an_hour_disturbs_nobody(self):
+        node = self.nodes[1]
+        clock = node.base / "clock"
+        clock.write_text("")
+        self.assertEqual(node.stop(), 0)
+        node.prefix = ["env", f"LD_PRELOAD={SHIM}", f"HOLDFAST_CLOCK={clock}"]
+        node.start()
+        try:
+            with self.loaded("clock") as load:
+                for shift in (HOUR, 0, -HOUR, 0):
+                    clock.write_text(str(shift))
+                    self.assertAlmostEqual(self.date_of(node) - time.time(), shift, delta=5)
+                    load.go_on([*load.all()], 10)
+            load.no_use_failed()
+            marked = [operation for operation in load.book.history.operations if operation.stale is not None]
+            self.assertEqual(marked, [], "a lease was lost by the jump")
+            refused = [call.why for call in load.bound[1].calls if not call.good]
+            self.assertEqual(refused, [])
+            load.report()
+        finally:
+            node.stop()
+            node.prefix = []
+            node.start()
+
+    @staticmethod
+    def date_of(node):
+        connection = node.connection()
+        connection.request("GET", "/kms/v1/keys/names")
+        answer = connection.getresponse()
+        connection.close()
+        return email.utils.parsedate_to_datetime(answer.getheader("Date")).timestamp()
+
+    # --- the disk ---
+
+    def test_a_node_whose_disk_is_full_leaves_the_others_alone_and_comes_back(self):
+        node = self.nodes[2]
+        with self.loaded("disk") as load:
+            hard = resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE)[1]
+            # Every file that grows, on this node: the copy of the store, its log, the trail.
+            resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (4096, hard))
+            try:
+                wait_for(lambda: "red" in lights(node).values(), "status that tells it", 30)
+                load.go_on([*load.writers, *load.generators, *load.openers], 20)
+            finally:
+                resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+            load.go_on([load.bound[2]], 20)
+            self.answers_without_mark(node)
+        load.no_use_failed()
+        load.report()
+
+    # --- descriptors ---
+
+    def test_a_node_without_descriptors_answers_health_and_comes_back(self):
+        node = self.nodes[2]
+        self.assertEqual(node.stop(), 0)
+        node.prefix = ["prlimit", "--nofile=160:160"]
+        node.start()
+        held = []
+        try:
+            with self.loaded("descriptors") as load:
+                for _ in range(400):
+                    wire = socket.create_connection(("127.0.0.1", node.port), timeout=5)
+                    held.append(wire)
+                wait_for(lambda: metric(node, "holdfast_connections") >= 30, "many connections", 20)
+                used = len(os.listdir(f"/proc/{node.process.pid}/fd"))
+                print(f"{len(held)} connections tried, {metric(node, 'holdfast_connections')} are open, {used} descriptors of 160 "
+                      "are in use", file=sys.stderr)
+                for _ in range(20):
+                    self.assertEqual(node.admin("GET", "/health/live")[0], 200)
+                    self.assertEqual(node.admin("GET", "/health/ready")[0], 200)
+                load.go_on([*load.writers, *load.generators, *load.openers], 10)
+                for wire in held:
+                    wire.close()
+                load.go_on([load.bound[2]], 20)
+            load.no_use_failed()
+        finally:
+            for wire in held:
+                wire.close()
+            node.stop()
+            node.prefix = []
+            node.start()
+
+    # --- the copy of the store ---
+
+    def copies(self, node):
+        return sorted(path for path in (node.dir / "mirror").iterdir() if path.is_file())
+
+    def test_a_copy_that_was_removed_or_damaged_while_stopped_is_made_anew(self):
+        node = self.nodes[2]
+
+        def remove():
+            for path in self.copies(node):
+                path.unlink()
+
+        def damage():
+            rolls = random.Random(SEED)
+            for path in self.copies(node):
+                data = bytearray(path.read_bytes())
+                for _ in range(0 if not data else max(8, len(data) // 4096)):
+                    data[rolls.randrange(len(data))] ^= 1 << rolls.randrange(8)
+                path.write_bytes(data)
+
+        def cut():
+            for path in self.copies(node):
+                os.truncate(path, path.stat().st_size // 2)
+        for what, hurt in (("removed", remove), ("damaged", damage), ("cut", cut)):
+            with self.subTest(what), self.loaded(f"copy-{what}") as load:
+                self.assertEqual(node.stop(), 0)
+                hurt()
+                node.start()
+                load.go_on([load.bound[2]], 20)
+            load.no_use_failed()
+
+    def test_a_copy_that_is_removed_while_it_serves_is_no_wrong_answer(self):
+        node = self.nodes[2]
+        with self.loaded("copy-gone") as load:
+            for path in self.copies(node):
+                path.unlink()
+            load.go_on([*load.writers, *load.generators, *load.openers], 30)
+            self.assertEqual(node.stop(), 0)
+            node.start()
+            load.go_on([load.bound[2]], 20)
+        load.no_use_failed()
+
+    def test_a_copy_that_is_damaged_while_it_serves_is_no_wrong_answer(self):
+        node = self.nodes[2]
+        with self.loaded("copy-damaged") as load:
+            rolls = random.Random(SEED)
+            for path in self.copies(node):
+                with open(path, "r+b") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    for _ in range(size // 2048):
+                        file.seek(rolls.randrange(size))
+                        file.write(bytes([rolls.randrange(256)]))
+            load.go_on([*load.writers, *load.generators, *load.openers], 30)
+            node.kill()
+            node.start()
+            load.go_on([load.bound[2]], 20)
+        load.no_use_failed()
+
+
+if __name__ == "__main__":
+    if postgres.binaries() is None:
+        print("skipped: PostgreSQL is not installed; see tests/deps")
+        sys.exit(77)
+    unittest.main()
