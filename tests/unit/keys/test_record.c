@@ -84,6 +84,9 @@ static const struct {
       "01000000000000000c0000000000000003000001a3185c5000000001a3185d3a60020000000b6365"
       "72743a434e3d6e6e31000000000000000a000001a3185d3a6000000009756e69783a686466730000"
       "000000000005000001a3185c5000" },
+    { "keyring whose keys rotate", keyring_again,
+      "020500000003000001a3185c5000000000009a7ec80000000000006ddd00000000000036ee800000"
+      "0000000927c0000000046d61696e0000000100000000" },
 };
 
 static struct hf_buf *bytes_of(size_t row)
@@ -141,7 +144,7 @@ static void a_later_format_is_told_from_damage(void **unused)
     for (size_t i = 0; i < HF_COUNT(vectors); i++) {
         HF_AUTO(buf) bytes = bytes_of(i);
 
-        bytes->data[0] = 2;
+        bytes->data[0] = 3;
         assert_int_equal(again_code(i, hf_buf_bytes(bytes)), HF_UNSUPPORTED);
     }
 }
@@ -165,6 +168,7 @@ static const struct {
     { "a destroyed version with material", 3, 1, HF_KEY_DESTROYED },
     { "an active version without material", 4, 1, HF_KEY_ACTIVE },
     { "nine callers", 5, 33, 9 },
+    { "format 2 of a keyring where format 1 would do", 6, 57, 0 },
 };
 
 static void what_no_record_can_hold_is_refused(void **unused)
