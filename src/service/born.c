@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cluster/cluster.h"
-#include "service/internal.h"
+#include "service/job.h"
 
 /* A maker that is alive has settled its candidate by then: its operation has ended. */
 #define ORPHAN_MS 60000
@@ -176,15 +176,16 @@ struct hf_status hf_born_run(struct hf_control *control, struct hf_op *op)
 /* --- those whose maker has died --- */
 
 struct orphans {
-    struct hf_service *service;
+    struct hf_job *job;
     struct hf_op *op;
+    bool is_left; /* to another node, or to the next slice */
 };
 
 /* On a store of this node's own, which may have been another's, this node is all there is. */
 static struct hf_status prove_orphan(struct orphans *orphans, const struct hf_candidate *candidate,
                                      struct hf_cluster_proof *out)
 {
-    struct hf_service *service = orphans->service;
+    struct hf_service *service = orphans->job->service;
     struct hf_status status;
 
     if (service->cluster != NULL) {
@@ -200,13 +201,12 @@ static struct hf_status prove_orphan(struct orphans *orphans, const struct hf_ca
     return HF_SUCCESS;
 }
 
-static struct hf_status settle_orphan(void *context, const struct hf_candidate *candidate)
+static struct hf_status settle_orphan(struct orphans *orphans, const struct hf_candidate *candidate)
 {
-    struct orphans *orphans = context;
     struct verdict verdict = { .version = candidate->version };
     char text[160];
     struct hf_control control = {
-        .call = { .service = orphans->service,
+        .call = { .service = orphans->job->service,
                   .action = HF_ACT_KEY_ROTATE,
                   .keyring = candidate->keyring,
                   .key = candidate->key,
@@ -220,25 +220,44 @@ static struct hf_status settle_orphan(void *context, const struct hf_candidate *
 
     HF_TRY(prove_orphan(orphans, candidate, &verdict.proof));
     describe(&verdict, text, sizeof text);
-    status = hf_control_commit(&control, orphans->op);
-    memset(&orphans->op->request_id, 0, sizeof orphans->op->request_id);
-    /* Others do the same, and its maker may be slow. */
-    if (status.code == HF_EXISTS || status.code == HF_WRONG_STATE || status.code == HF_NOT_FOUND) {
+    status = hf_control_run(&control, orphans->op);
+    /* Its maker may only have been slow. */
+    if (status.code == HF_EXISTS || status.code == HF_WRONG_STATE) {
         hf_op_clear(orphans->op);
         return HF_SUCCESS;
     }
     return status;
 }
 
-struct hf_status hf_service_settle_candidates(struct hf_service *service, struct hf_op *op)
+static struct hf_status take_orphan(void *context, const struct hf_candidate *candidate)
 {
+    struct orphans *orphans = context;
+    struct hf_job *job = orphans->job;
+    bool ours = false;
+
+    HF_TRY(hf_job_claim(job, orphans->op, &ours));
+    if (!ours || hf_job_must_rest(job, orphans->op)) {
+        orphans->is_left = true;
+        return (struct hf_status){ HF_LATER }; /* the walk ends */
+    }
+    hf_job_tell(job, orphans->op, job->record.done + 1, 0);
+    return hf_job_pass(job, orphans->op, settle_orphan(orphans, candidate), candidate->keyring,
+                       candidate->key);
+}
+
+struct hf_status hf_job_settle(struct hf_job *job, struct hf_op *op, bool *out_more)
+{
+    struct hf_service *service = job->service;
     uint64_t now_ms = hf_env_realtime_ms(op->env);
-    struct orphans orphans = { service, op };
+    struct orphans orphans = { .job = job, .op = op };
+    struct hf_status status;
 
     /* Without a lease it changes nothing. */
     if (service->cluster != NULL && hf_cluster_lease(service->cluster) == 0) {
         return HF_SUCCESS;
     }
-    return hf_key_candidates_older(service->keys, op, now_ms > ORPHAN_MS ? now_ms - ORPHAN_MS : 0,
-                                   settle_orphan, &orphans);
+    status = hf_key_candidates_older(service->keys, op, now_ms > ORPHAN_MS ? now_ms - ORPHAN_MS : 0,
+                                     take_orphan, &orphans);
+    *out_more = orphans.is_left;
+    return orphans.is_left ? HF_SUCCESS : status;
 }
