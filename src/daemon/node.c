@@ -30,6 +30,7 @@ static struct hf_status open_store(struct hf_node *node, struct hf_op *op)
         .engine = config->store_engine,
         .directory = config->store_directory,
         .hosts = (const char *const *)config->store_hosts,
+        .site = config->site,
         .synchronous = config->store_synchronous,
         .allow_fewer = config->store_allow_fewer,
         .mirror = config->store_mirror,

@@ -327,6 +327,11 @@ uint64_t hf_failing_faults(struct hf_engine *engine)
     return faults;
 }
 
+static void failing_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context)
+{
+    hf_engine_hosts(inner_of(engine), visit, context);
+}
+
 const struct hf_engine_ops hf_failing_engine = {
     .name = "failing",
     .open = failing_open,
@@ -346,4 +351,5 @@ const struct hf_engine_ops hf_failing_engine = {
     .close = failing_close,
     .beat = failing_beat,
     .beats = failing_beats,
+    .hosts = failing_hosts,
 };

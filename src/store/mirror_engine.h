@@ -16,7 +16,7 @@ struct hf_mirror {
     struct hf_engine base;
     struct hf_env *env;
     struct hf_store_settings settings; /* of the engine behind, to open it; views of these: */
-    char *behind_engine, *behind_directory;
+    char *behind_engine, *behind_directory, *behind_site;
     char **behind_hosts;
     char *directory;
     char *file; /* <directory>/store.db */

@@ -117,4 +117,5 @@ const struct hf_engine_ops hf_postgres_engine = {
     .close = postgres_close,
     .beat = hf_pg_beat,
     .beats = hf_pg_beats,
+    .hosts = hf_pg_hosts,
 };

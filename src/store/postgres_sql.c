@@ -131,7 +131,11 @@ const char hf_pg_sql_probe[] =
     " pg_has_role('pg_read_all_stats', 'USAGE'),"
     " current_setting('synchronous_commit'),"
     " current_setting('fsync'),"
-    " extract(epoch FROM pg_postmaster_start_time())";
+    " extract(epoch FROM pg_postmaster_start_time()),"
+    " CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn(), '0/0')"
+    "  ELSE pg_current_wal_lsn() END - '0/0',"
+    " CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_receive_lsn(), '0/0')"
+    "  ELSE pg_current_wal_lsn() END - '0/0'";
 
 const char hf_pg_sql_has_schema[] =
     "SELECT count(*) FROM information_schema.tables"

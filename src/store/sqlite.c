@@ -174,4 +174,5 @@ const struct hf_engine_ops hf_sqlite_engine = {
     .close = sqlite_close,
     .beat = hf_sqlite_beat,
     .beats = hf_sqlite_beats,
+    .hosts = hf_engine_no_hosts,
 };

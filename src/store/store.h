@@ -161,12 +161,37 @@ struct hf_store_settings {
     bool arriving;        /* the one that is being moved here; see hf_engine_settle() */
 
     /* of a store on database hosts */
-    const char *const *hosts; /* how to connect, in libpq's words, one each; NULL-terminated */
-    unsigned synchronous;     /* standbys that confirm every commit before it is answered */
-    bool allow_fewer;         /* with fewer of them write all the same, and say so; else refuse */
+    /*
+     * How to connect, in libpq's words, one each; NULL-terminated. Before them may stand where the
+     * host is and how to reach its Patroni: "site='east' patroni='https://db1:8008' host='db1'".
+     */
+    const char *const *hosts;
+    const char *site;     /* where we are: hosts of it are read first; NULL: no such order */
+    unsigned synchronous; /* standbys that confirm every commit before it is answered */
+    bool allow_fewer;     /* with fewer of them write all the same, and say so; else refuse */
 
     const char *mirror; /* where a local copy is kept that follows the engine; NULL: none */
 };
+
+enum hf_host_state {
+    HF_HOST_PRIMARY,
+    HF_HOST_STANDBY,
+    HF_HOST_LEFT, /* on a timeline that another has left, or of another cluster: not used */
+    HF_HOST_AWAY, /* does not answer */
+};
+
+/* A database host, as this node sees it. */
+struct hf_host {
+    char name[128];
+    char site[HF_NODE_NAME_MAX + 1]; /* "": not told */
+    enum hf_host_state state;
+    bool is_near;      /* of our own site */
+    bool lags;         /* a standby that is behind by a second or more: not read first */
+    bool says_primary; /* whatever we think of it */
+    uint64_t timeline; /* the last one heard; 0: none */
+    char problem[160]; /* of a host that is not used */
+};
+typedef void (*hf_host_visitor)(void *context, const struct hf_host *host);
 
 struct hf_engine_ops {
     const char *name; /* as written in holdfast.conf */
@@ -198,6 +223,9 @@ struct hf_engine_ops {
                                const char *destination);
     struct hf_status (*settle)(struct hf_engine *engine, struct hf_op *op);
     void (*close)(struct hf_engine *engine);
+
+    /* database hosts */
+    void (*hosts)(struct hf_engine *engine, hf_host_visitor visit, void *context);
 
     /* heartbeats */
     struct hf_status (*beat)(struct hf_engine *engine, struct hf_op *op, const struct hf_beat *beat,
@@ -344,6 +372,14 @@ HF_STATUS hf_engine_beat(struct hf_engine *engine, struct hf_op *op, const struc
  */
 HF_STATUS hf_engine_beats(struct hf_engine *engine, struct hf_op *op, hf_beat_visitor visit,
                           void *context, uint64_t *out_seq);
+
+/*
+ * The hosts of a store that has some, in the order of the settings, as they were last seen: at most
+ * a few seconds ago. None while it has not been reached.
+ */
+void hf_engine_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context);
+/* Of engines without hosts. */
+void hf_engine_no_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context);
 
 extern const struct hf_engine_ops hf_sqlite_engine;
 extern const struct hf_engine_ops hf_postgres_engine;
