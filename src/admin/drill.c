@@ -6,15 +6,6 @@
 
 #define DEADLINE_MS ((uint64_t)4 * 3600 * 1000)
 
-/* The service has written the whole document: it is signed, byte for byte. */
-static struct hf_status answer(struct hf_reply *reply, const struct hf_buf *json)
-{
-    reply->status = 200;
-    reply->content_type = "application/json";
-    hf_buf_add_bytes(&reply->body, hf_buf_bytes(json));
-    return HF_SUCCESS;
-}
-
 HANDLER(drill)
 {
     static const char *const members[] = { "keyring", NULL };
@@ -27,7 +18,7 @@ HANDLER(drill)
     /* As long as there are versions: whoever waits for it knows. */
     op->deadline_ms = hf_env_boottime_ms(op->env) + DEADLINE_MS;
     HF_TRY(hf_service_drill(service_of(exchange), op, keyring, receipt));
-    return answer(reply, receipt);
+    return answer_json(reply, receipt);
 }
 
 HANDLER(drill_progress)
@@ -72,7 +63,7 @@ HANDLER(what_if)
     }
     free(words);
     HF_TRY(status);
-    return answer(reply, out);
+    return answer_json(reply, out);
 }
 
 HANDLER(min_cut)
@@ -85,5 +76,5 @@ HANDLER(min_cut)
     HF_TRY(take_body(op, request, members, &body));
     HF_TRY(hf_json_text_or(op, body, "what", NULL, &what));
     HF_TRY(hf_service_min_cut(service_of(exchange), op, what, out));
-    return answer(reply, out);
+    return answer_json(reply, out);
 }

@@ -25,6 +25,8 @@ struct hf_service {
     uint64_t fed;           /* the commit up to which there is nothing more to bring */
     uint64_t fed_note;      /* as long as this is the last note of the trail */
     struct hf_repeats *repeats;
+    const struct hf_store_settings *store;
+    struct hf_service_outside outside;
     char *site;
     const struct hf_pkey *signer;
     const struct hf_drill_slot *slots;
@@ -76,6 +78,11 @@ HF_STATUS hf_call_end_on_disk(const struct hf_call *call, struct hf_op *op,
 void hf_call_count(const struct hf_call *call, struct hf_op *op, enum hf_code code);
 void hf_call_event(const struct hf_call *call, const struct hf_op *op, const char *outcome,
                    struct hf_audit_event *out);
+
+/* --- feed.c --- */
+
+/* The history is another one from this commit on: what follows is brought into the trail, too. */
+void hf_service_feed_from(struct hf_service *service, uint64_t seq);
 
 /* --- control.c --- */
 

@@ -694,4 +694,5 @@ const struct hf_engine_ops hf_memory_engine = {
     .beat = memory_beat,
     .beats = memory_beats,
     .hosts = hf_engine_no_hosts,
+    .accept = hf_engine_accept_as_is,
 };

@@ -614,4 +614,5 @@ const struct hf_engine_ops hf_mirror_engine = {
     .beat = mirror_beat,
     .beats = mirror_beats,
     .hosts = mirror_hosts,
+    .accept = hf_mirror_accept,
 };

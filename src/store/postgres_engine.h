@@ -103,6 +103,9 @@ extern const char hf_pg_sql_put_schema[];   /* version, min_reader, min_writer *
 extern const char hf_pg_sql_insert_state[]; /* store id, epoch, timeline, started */
 extern const char hf_pg_sql_store_id[];
 extern const char hf_pg_sql_set_epoch[];
+/* Of a standby: seq, watermark, time and request id of the last commit. */
+extern const char hf_pg_sql_stand[];
+extern const char hf_pg_sql_promote[];
 /* The current schema, and whether beside it there is one of a store that arrives, or of one that
  * was moved away. */
 extern const char hf_pg_sql_look_beside[];
@@ -327,12 +330,22 @@ static inline struct hf_pg_engine *hf_pg_of(struct hf_engine *engine)
     return (struct hf_pg_engine *)engine;
 }
 
+/* postgres.c */
+
+/* Hosts that are watched, and nothing else yet; for postgres_sites.c. */
+HF_STATUS hf_pg_watch(struct hf_op *op, const struct hf_store_settings *settings,
+                      struct hf_pg_engine **out);
+/* Also for one that was opened in part only. */
+void hf_pg_close(struct hf_pg_engine *engine);
+
 /* postgres_settings.c */
 
 /* Parses and checks the hosts of the settings. HF_INVALID. */
 HF_STATUS hf_pg_settings_take(struct hf_pg_engine *engine, struct hf_op *op,
                               const struct hf_store_settings *settings);
 void hf_pg_settings_done(struct hf_pg_engine *engine);
+/* What libpq is told of a host; "" for nothing. */
+const char *hf_pg_setting(const struct hf_pg_host *host, const char *keyword);
 
 /* postgres_link.c */
 
@@ -574,6 +587,9 @@ struct hf_status hf_pg_recall(struct hf_engine *engine, struct hf_op *op,
 struct hf_status hf_pg_find(struct hf_engine *engine, struct hf_op *op,
                             const uint8_t digest[HF_DIGEST_LEN], uint64_t since_ms,
                             uint64_t up_to_seq, struct hf_request_id *out);
+
+/* postgres_sites.c */
+struct hf_status hf_pg_accept(struct hf_engine *engine, struct hf_op *op);
 
 /* postgres_snapshot.c */
 struct hf_status hf_pg_snapshot(struct hf_engine *engine, struct hf_op *op, const char *file,

@@ -208,3 +208,8 @@ void hf_pg_settings_done(struct hf_pg_engine *engine)
     }
     free(engine->hosts);
 }
+
+const char *hf_pg_setting(const struct hf_pg_host *host, const char *keyword)
+{
+    return value_of(host->options, keyword);
+}

@@ -433,3 +433,15 @@ void hf_engine_no_hosts(struct hf_engine *engine, hf_host_visitor visit, void *c
     (void)visit;
     (void)context;
 }
+
+struct hf_status hf_engine_accept(struct hf_engine *engine, struct hf_op *op)
+{
+    return engine->ops->accept(engine, op);
+}
+
+struct hf_status hf_engine_accept_as_is(struct hf_engine *engine, struct hf_op *op)
+{
+    (void)engine;
+    (void)op;
+    return HF_SUCCESS;
+}
