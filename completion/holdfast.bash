@@ -41,6 +41,11 @@ _holdfast_nodes()
     "$@" --json node list 2>/dev/null | grep -o '"name":"[^"]*"' | cut -d '"' -f 4
 }
 
+_holdfast_sites()
+{
+    "$@" --json node list 2>/dev/null | grep -o '"site":"[^"]*"' | cut -d '"' -f 4 | sort -u
+}
+
 _holdfast_keys()
 {
     local keyring=$1
@@ -61,6 +66,9 @@ _holdfast_word()
         ;;
     "node show 0" | "node drain 0" | "node remove 0")
         _holdfast_nodes "$@"
+        ;;
+    "site promote 0")
+        _holdfast_sites "$@"
         ;;
     key\ *\ 0 | "why  0" | "what-if  0" | "bench  0")
         if [[ $current == */* ]]; then

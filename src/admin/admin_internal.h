@@ -17,6 +17,8 @@ struct hf_service *service_of(const struct hf_exchange *exchange);
 
 /* Starts a 200 answer that is one JSON object; the caller fills and closes it. */
 void start_object(struct hf_reply *reply, struct hf_json_writer *writer);
+/* 200 and a JSON document that the service has written. */
+struct hf_status answer_json(struct hf_reply *reply, const struct hf_buf *json);
 /* 200 and {}. */
 struct hf_status put_done(struct hf_reply *reply);
 /* The body as JSON with only these members; an absent body is an empty object. */
@@ -88,6 +90,9 @@ HANDLER(node);
 HANDLER(node_approve);
 HANDLER(node_drain);
 HANDLER(node_remove);
+/* sites.c */
+HANDLER(site_promote);
+HANDLER(accept_history);
 /* keyrings.c */
 HANDLER(keyring_list);
 HANDLER(keyring_create);

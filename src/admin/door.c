@@ -35,6 +35,8 @@ static const struct hf_route routes[] = {
     { HF_GET, "/api/v1/nodes/:node", 0, HF_WORKER, hf_admin_node },
     { HF_DELETE, "/api/v1/nodes/:node", KIB(1), HF_WORKER, hf_admin_node_remove },
     { HF_POST, "/api/v1/nodes/:node/drain", KIB(1), HF_WORKER, hf_admin_node_drain },
+    { HF_POST, "/api/v1/sites/:site/promote", KIB(1), HF_WORKER, hf_admin_site_promote },
+    { HF_POST, "/api/v1/store/accept-history", KIB(1), HF_WORKER, hf_admin_accept_history },
     { HF_GET, "/api/v1/root", 0, HF_WORKER, hf_admin_root },
     { HF_POST, "/api/v1/root/rotate", KIB(1), HF_WORKER, hf_admin_root_rotate },
     { HF_POST, "/api/v1/why", KIB(16), HF_WORKER, hf_admin_why },

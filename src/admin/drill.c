@@ -88,7 +88,7 @@ HANDLER(what_if)
     }
     free(words);
     HF_TRY(status);
-    return answer(reply, out);
+    return answer_json(reply, out);
 }
 
 HANDLER(min_cut)
@@ -101,5 +101,5 @@ HANDLER(min_cut)
     HF_TRY(take_body(op, request, members, &body));
     HF_TRY(hf_json_text_or(op, body, "what", NULL, &what));
     HF_TRY(hf_service_min_cut(service_of(exchange), op, what, out));
-    return answer(reply, out);
+    return answer_json(reply, out);
 }

@@ -50,6 +50,7 @@ extern const struct command cli_node_commands[];
 extern const struct command cli_slot_commands[];
 extern const struct command cli_member_commands[];
 extern const struct command cli_store_commands[];
+extern const struct command cli_site_commands[];
 extern const struct command cli_keyring_commands[];
 extern const struct command cli_key_commands[];
 extern const struct command cli_policy_commands[];

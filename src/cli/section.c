@@ -267,7 +267,7 @@ void cli_store_words(const struct hf_config *config, struct hf_buf *out)
     }
     hf_buf_add_text(out, "postgres");
     for (size_t i = 0; config->store_hosts[i] != NULL; i++) {
-        const char *host = config->store_hosts[i];
+        const char *host = strstr(config->store_hosts[i], "host=");
         const char *end = strstr(host, " user=");
 
         hf_buf_add_format(out, "%s %.*s", i > 0 ? "," : "",

@@ -451,6 +451,34 @@ static struct hf_status keep_stamp(struct hf_cluster *cluster, struct hf_op *op)
     return HF_SUCCESS;
 }
 
+void hf_cluster_forget(struct hf_cluster *cluster)
+{
+    pthread_mutex_lock(&cluster->lock);
+    cluster->applied = 0;
+    cluster->confirmed = 0;
+    cluster->lease_until_ms = 0;
+    cluster->candidate_count = 0;
+    cluster->forgotten = true;
+    pthread_mutex_unlock(&cluster->lock);
+}
+
+static void begin_anew_if_forgotten(struct hf_cluster *cluster)
+{
+    bool forgotten;
+
+    pthread_mutex_lock(&cluster->lock);
+    forgotten = cluster->forgotten;
+    cluster->forgotten = false;
+    pthread_mutex_unlock(&cluster->lock);
+    if (forgotten) {
+        cluster->echo.awaited = false;
+        cluster->beat_due_ms = 0;
+        cluster->told_confirmed = 0;
+        cluster->told_applied = 0;
+        cluster->told_proved = 0;
+    }
+}
+
 /* The first failure is the one that is told. */
 static void note_status(struct hf_op *op, struct hf_status status, struct hf_op *first,
                         struct hf_status *out)
@@ -470,6 +498,7 @@ struct hf_status hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op,
     struct hf_status status = HF_SUCCESS;
     struct hf_op first = *op;
 
+    begin_anew_if_forgotten(cluster);
     if (hf_cluster_now_ms(cluster) >= cluster->beat_due_ms) {
         note_status(op, beat_for_lease(cluster, op), &first, &status);
     }

@@ -84,6 +84,12 @@ HF_STATUS hf_cluster_recall_stamp(struct hf_cluster *cluster, struct hf_op *op,
 void hf_cluster_set_members(struct hf_cluster *cluster, const char *const *names, size_t count);
 
 /*
+ * The node is locked: nothing that it knew is in its memory any more, and the store that it opens
+ * next may stand elsewhere. Ends the lease; the last fresh moment stays.
+ */
+void hf_cluster_forget(struct hf_cluster *cluster);
+
+/*
  * One turn: the heartbeat for the lease if it is due, a look at everybody's, the feed as far as it
  * is confirmed, candidates, and news of this node. *out_next_ms is when to call again, also after a
  * failure, of which the status is the first one; the turn goes on after it as far as it can.

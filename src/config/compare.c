@@ -39,6 +39,7 @@ static void add_text(struct hf_buf *out, const cfg_opt_t *opt, const struct row 
     case ROW_TEXT:
     case ROW_PATH:
     case ROW_TEXTS:
+    case ROW_HOSTS:
         break;
     }
     text = cfg_opt_getnstr((cfg_opt_t *)opt, at);

@@ -88,6 +88,18 @@ static int check_text(cfg_t *cfg, const struct row *row, const char *value)
     return 0;
 }
 
+static int check_host(cfg_t *cfg, const char *value)
+{
+    struct hf_op op;
+
+    hf_op_init(&op, NULL);
+    if (hf_config_check_host(&op, value).code != HF_OK) {
+        cfg_error(cfg, "%s", op.text);
+        return -1;
+    }
+    return 0;
+}
+
 /* Called for each value as it is read, so that the complaint has its line. */
 static int check_value(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -108,6 +120,9 @@ static int check_value(cfg_t *cfg, cfg_opt_t *opt)
         }
         return 0;
     }
+    if (row->type == ROW_HOSTS) {
+        return check_host(cfg, cfg_opt_getnstr(opt, last));
+    }
     return row->type == ROW_BOOL ? 0 : check_text(cfg, row, cfg_opt_getnstr(opt, last));
 }
 
@@ -123,7 +138,8 @@ static cfg_opt_t option_of(const struct row *row)
         cfg_opt_t option = CFG_INT(row->name, strtol(row->absent, NULL, 10), CFGF_NONE);
         return option;
     }
-    case ROW_TEXTS: {
+    case ROW_TEXTS:
+    case ROW_HOSTS: {
         cfg_opt_t option = CFG_STR_LIST(row->name, NULL, CFGF_NONE);
         return option;
     }
@@ -544,7 +560,8 @@ void hf_config_free(struct hf_config *config)
 /* "(number, default 32, from 1 to 1024)" */
 static void describe_type(const struct row *row, struct hf_buf *out)
 {
-    static const char *const types[] = { "text", "path", "yes or no", "number", "list of texts" };
+    static const char *const types[] = { "text",   "path",          "yes or no",
+                                         "number", "list of texts", "list of hosts" };
 
     hf_buf_add_format(out, "(%s", types[row->type]);
     if (row->absent != NULL) {

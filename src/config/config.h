@@ -46,7 +46,7 @@ struct hf_config {
     uint64_t drill_every_ms; /* 0: only when asked for */
     uint32_t min_ways;
     char *store_engine, *store_directory, *pin_file;
-    char **store_hosts; /* of engine postgres: connection strings; NULL-terminated */
+    char **store_hosts; /* of engine postgres: as hf_store_settings has them; NULL-terminated */
     unsigned store_synchronous;
     bool store_allow_fewer;
     char *store_mirror; /* of engine postgres: where its local copy is kept; else NULL */

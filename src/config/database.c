@@ -6,6 +6,9 @@
 
 #include "base/alloc.h"
 
+#define SITE_MAX   64
+#define SITE_SIGNS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
+
 /* keyword='value', with what libpq takes for an end or an escape escaped. */
 static void add(struct hf_buf *conninfo, const char *keyword, struct hf_bytes value)
 {
@@ -57,19 +60,106 @@ static bool split(const char *host, struct hf_bytes *out_name, const char **out_
     return out_name->len > 0 && (*end == '\0' || (*out_port != NULL && is_port(*out_port)));
 }
 
-static struct hf_status one_host(struct hf_op *op, const struct database_settings *settings,
-                                 const char *host, char **out)
+/* "db1:5432 site=east": what we are told of a host, and libpq is not. */
+struct words {
+    char *address;
+    const char *site, *patroni; /* NULL: not told; parts of text */
+    char *text;
+};
+
+static void words_done(struct words *words)
+{
+    free(words->address);
+    free(words->text);
+}
+
+static bool is_site(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > 0 && len <= SITE_MAX && len == strspn(name, SITE_SIGNS);
+}
+
+static bool is_url(const char *text)
+{
+    return (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0) &&
+           strpbrk(text, "'\\") == NULL;
+}
+
+static struct hf_status take_word(struct hf_op *op, struct words *words, const char *word)
+{
+    if (strncmp(word, "site=", 5) == 0 && words->site == NULL) {
+        words->site = word + 5;
+        return is_site(words->site)
+                   ? HF_SUCCESS
+                   : hf_fail(op, HF_INVALID,
+                             "%.100s: the name of a site has up to %d letters, digits, '.', '-' "
+                             "and '_'",
+                             word, SITE_MAX);
+    }
+    if (strncmp(word, "patroni=", 8) == 0 && words->patroni == NULL) {
+        words->patroni = word + 8;
+        return is_url(words->patroni)
+                   ? HF_SUCCESS
+                   : hf_fail(op, HF_INVALID,
+                             "%.100s: it must be the address of Patroni's REST API, such as "
+                             "https://db1:8008",
+                             word);
+    }
+    return hf_fail(op, HF_INVALID,
+                   "\"%.100s\": after a database host stand site= and patroni= only", word);
+}
+
+static struct hf_status take_words(struct hf_op *op, const char *host, struct words *out)
+{
+    char *rest = out->text = hf_strdup(host);
+    const char *word = strsep(&rest, " ");
+
+    out->address = hf_strdup(word);
+    while ((word = strsep(&rest, " ")) != NULL) {
+        if (word[0] != '\0') {
+            HF_TRY(take_word(op, out, word));
+        }
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status check_address(struct hf_op *op, const char *host, struct hf_bytes *out_name,
+                                      const char **out_port)
+{
+    if (split(host, out_name, out_port)) {
+        return HF_SUCCESS;
+    }
+    return hf_fail(op, HF_INVALID,
+                   "\"%.100s\" is no database host; such are \"db1:5432\", \"[::1]:5432\" and "
+                   "\"/run/postgresql\"",
+                   host);
+}
+
+struct hf_status hf_config_check_host(struct hf_op *op, const char *host)
+{
+    struct words words = { 0 };
+    struct hf_bytes name;
+    const char *port;
+    struct hf_status status = take_words(op, host, &words);
+
+    if (status.code == HF_OK) {
+        status = check_address(op, words.address, &name, &port);
+    }
+    words_done(&words);
+    return status;
+}
+
+static struct hf_status write_host(struct hf_op *op, const struct database_settings *settings,
+                                   const struct words *words, char **out)
 {
     HF_AUTO(buf) conninfo = hf_buf_new();
     struct hf_bytes name;
     const char *port;
 
-    if (!split(host, &name, &port)) {
-        return hf_fail(op, HF_INVALID,
-                       "\"%.100s\" is no database host; such are \"db1:5432\", \"[::1]:5432\" and "
-                       "\"/run/postgresql\"",
-                       host);
-    }
+    HF_TRY(check_address(op, words->address, &name, &port));
+    add_text(conninfo, "site", words->site);
+    add_text(conninfo, "patroni", words->patroni);
     add(conninfo, "host", name);
     add_text(conninfo, "port", port);
     add_text(conninfo, "dbname", settings->database);
@@ -81,6 +171,19 @@ static struct hf_status one_host(struct hf_op *op, const struct database_setting
     add_text(conninfo, "sslkey", settings->key);
     *out = hf_strdup(hf_buf_text(conninfo));
     return HF_SUCCESS;
+}
+
+static struct hf_status one_host(struct hf_op *op, const struct database_settings *settings,
+                                 const char *host, char **out)
+{
+    struct words words = { 0 };
+    struct hf_status status = take_words(op, host, &words);
+
+    if (status.code == HF_OK) {
+        status = write_host(op, settings, &words, out);
+    }
+    words_done(&words);
+    return status;
 }
 
 struct hf_status hf_config_database(struct hf_op *op, const struct database_settings *settings,

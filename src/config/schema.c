@@ -31,8 +31,9 @@ const struct row hf_config_rows[] = {
     { "store", "directory", ROW_PATH, "store", NULL, 0, 0, "Its files, of engine sqlite." },
     { "store", "pin", ROW_PATH, "state/pin", NULL, 0, 0,
       "What this node remembers of the store, outside of it: id, root commitment, highest head." },
-    { "store", "hosts", ROW_TEXTS, NULL, NULL, 0, 0,
-      "Of engine postgres: its database hosts, such as { \"db1:5432\", \"db2:5432\" }." },
+    { "store", "hosts", ROW_HOSTS, NULL, NULL, 0, 0,
+      "Of engine postgres: its database hosts, such as { \"db1:5432\", \"db2:5432 site=east\" }; "
+      "those of this node's own site are read first." },
     { "store", "mirror", ROW_PATH, "mirror", NULL, 0, 0,
       "Of engine postgres: the local copy that keys are opened from, also without a database." },
     { "store", "database", ROW_TEXT, "holdfast", NULL, 0, 0, "The database on them." },

@@ -6,7 +6,7 @@
 #include <confuse.h>
 #include <stdbool.h>
 
-enum row_type { ROW_TEXT, ROW_PATH, ROW_BOOL, ROW_NUMBER, ROW_TEXTS };
+enum row_type { ROW_TEXT, ROW_PATH, ROW_BOOL, ROW_NUMBER, ROW_TEXTS, ROW_HOSTS };
 
 struct row {
     const char *section; /* "" for the top level */

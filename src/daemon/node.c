@@ -26,18 +26,18 @@ static struct hf_status make_directory(struct hf_op *op, const char *path)
 static struct hf_status open_store(struct hf_node *node, struct hf_op *op)
 {
     const struct hf_config *config = node->config;
-    const struct hf_store_settings settings = {
+    struct hf_mirror_guard guard;
+
+    node->store = (struct hf_store_settings){
         .engine = config->store_engine,
         .directory = config->store_directory,
         .hosts = (const char *const *)config->store_hosts,
+        .site = config->site,
         .synchronous = config->store_synchronous,
         .allow_fewer = config->store_allow_fewer,
         .mirror = config->store_mirror,
     };
-
-    struct hf_mirror_guard guard;
-
-    HF_TRY(hf_engine_open(op, &settings, &node->engine));
+    HF_TRY(hf_engine_open(op, &node->store, &node->engine));
     HF_TRY(hf_seal_open(node->crypto, op, node->engine, config->pin_file, &node->seal));
     guard = hf_seal_guard(node->seal);
     hf_mirror_set_guard(node->engine, &guard);
@@ -125,6 +125,8 @@ static struct hf_status open_upper_half(struct hf_node *node, struct hf_op *op)
                                        .node = config->node,
                                        .shared_store = node->peers != NULL,
                                        .cluster = hf_peers_cluster(node->peers),
+                                       .store = &node->store,
+                                       .outside = hf_node_outside(node),
                                        .site = config->site,
                                        .signer = node->audit_signer,
                                        .slots = node->drill_slots,
@@ -245,7 +247,7 @@ static void report_closed(struct hf_node *node, struct hf_op *op, struct hf_stat
  * A slot that does not open is no reason to stop: the next may, or a person unlocks. A store that
  * is not the one we know is.
  */
-static struct hf_status unlock(struct hf_node *node, struct hf_op *op)
+struct hf_status hf_node_unlock(struct hf_node *node, struct hf_op *op)
 {
     for (size_t i = 0; i < node->config->slot_count; i++) {
         struct hf_status status = try_slot(node, op, &node->config->slots[i]);
@@ -265,7 +267,7 @@ static struct hf_status unlock(struct hf_node *node, struct hf_op *op)
 
 struct hf_status hf_node_start(struct hf_node *node, struct hf_op *op)
 {
-    HF_TRY(unlock(node, op));
+    HF_TRY(hf_node_unlock(node, op));
     if (hf_seal_is_unlocked(node->seal)) {
         hf_node_unlocked(node);
     }

@@ -41,6 +41,7 @@ struct hf_node {
     const struct hf_config *config; /* of the start */
     struct loaded *loaded;          /* since then, the last first; the main thread's */
     struct hf_crypto *crypto;
+    struct hf_store_settings store; /* what engine was opened by; views of config */
     struct hf_engine *engine;
     struct hf_seal *seal;
     struct hf_keys *keys;
@@ -93,6 +94,13 @@ void hf_node_make_health(struct hf_node *node);
 /* --- status.c: what only the daemon knows --- */
 void hf_node_status(void *context, void (*visit)(void *context, const struct hf_status_item *item),
                     void *visit_context);
+
+/* --- node.c --- */
+/* Tries the configured slots; a node that none opens stays locked, which is no failure. */
+struct hf_status hf_node_unlock(struct hf_node *node, struct hf_op *op);
+
+/* --- site.c --- */
+struct hf_service_outside hf_node_outside(struct hf_node *node);
 
 /* --- jobs.c --- */
 /* The configured slots as the service takes them. */

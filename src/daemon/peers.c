@@ -138,7 +138,8 @@ static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
     uint64_t applied;
     uint64_t seq;
 
-    /* The engine shows nothing that is not confirmed, so going further does no harm. */
+    /* The engine shows nothing that is not confirmed, so going further does no harm. After a lock
+     * the numbers may begin lower. */
     (void)up_to;
     HF_TRY(hf_mirror_follow(peers->node->engine, op, &seq));
     HF_TRY(hf_seal_follow(peers->node->seal, op, &applied));
@@ -346,6 +347,7 @@ static void forget(void *context)
     hf_mac_free(peers->mac);
     peers->mac = NULL;
     pthread_mutex_unlock(&peers->lock);
+    hf_cluster_forget(peers->cluster);
 }
 
 void hf_peers_unlocked(struct hf_peers *peers)
@@ -541,8 +543,10 @@ struct hf_status hf_peers_new(struct hf_op *op, struct hf_node *node, struct hf_
 void hf_peers_free(struct hf_peers *peers)
 {
     if (peers != NULL) {
+        if (peers->cluster != NULL) {
+            forget(peers);
+        }
         hf_cluster_free(peers->cluster);
-        forget(peers);
         pthread_cond_destroy(&peers->news);
         pthread_mutex_destroy(&peers->lock);
         free(peers->members);

@@ -111,6 +111,31 @@ static void tell_copy(struct hf_node *node, const struct telling *telling)
     }
 }
 
+static void tell_host(void *context, const struct hf_host *host)
+{
+    static const char *const states[] = { [HF_HOST_PRIMARY] = "the primary",
+                                          [HF_HOST_STANDBY] = "a standby",
+                                          [HF_HOST_LEFT] = "not used",
+                                          [HF_HOST_AWAY] = "does not answer" };
+    bool is_used = host->state == HF_HOST_PRIMARY || host->state == HF_HOST_STANDBY;
+    HF_AUTO_STRING name = hf_format("database %.38s", host->name);
+    HF_AUTO(buf) text = hf_buf_new();
+
+    if (host->site[0] != '\0') {
+        hf_buf_add_format(text, "site %s%s, ", host->site, host->is_near ? " (this one)" : "");
+    }
+    hf_buf_add_text(text, states[host->state]);
+    if (host->timeline != 0) {
+        hf_buf_add_format(text, ", timeline %" PRIu64, host->timeline);
+    }
+    if (is_used && host->lags) {
+        hf_buf_add_text(text, ", behind by a second or more");
+    } else if (!is_used) {
+        hf_buf_add_format(text, ": %s", host->problem);
+    }
+    tell(context, is_used ? HF_GREEN : HF_AMBER, name, hf_buf_text(text));
+}
+
 /* The offline slot's secret must leave this machine: amber while D/offline holds a file. */
 static void tell_offline(struct hf_node *node, const struct telling *telling)
 {
@@ -167,6 +192,7 @@ void hf_node_status(void *context, void (*visit)(void *context, const struct hf_
         tell_listener(node, &node->listeners[i], &telling);
     }
     tell_copy(node, &telling);
+    hf_engine_hosts(node->engine, tell_host, (void *)&telling);
     tell_offline(node, &telling);
     tell_key_files(node, &telling);
 }

@@ -58,6 +58,8 @@
     row(HF_ACT_SLOT_TEST, "slot.test", false) \
     row(HF_ACT_SLOT_REMOVE, "slot.remove", false) \
     row(HF_ACT_ROOT_ROTATE, "root.rotate", false) \
+    row(HF_ACT_SITE_PROMOTE, "site.promote", false) \
+    row(HF_ACT_STORE_ACCEPT, "store.accept", false) \
     row(HF_ACT_DRILL_RUN, "drill.run", false) \
     row(HF_ACT_DRILL_READ, "drill.read", false) \
     row(HF_ACT_JOB_LIST, "job.list", false) \

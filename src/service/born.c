@@ -137,10 +137,11 @@ static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
 static struct hf_status make(struct hf_control *control, struct hf_op *op)
 {
     const char *detail = control->call.detail;
+    struct hf_request_id asked = op->request_id;
     struct hf_request_id id;
     struct hf_status status;
 
-    if (!hf_request_id_is_set(&op->request_id)) {
+    if (!hf_request_id_is_set(&asked)) {
         hf_env_random(op->env, op->request_id.bytes, sizeof op->request_id.bytes);
     }
     id = op->request_id;
@@ -149,8 +150,8 @@ static struct hf_status make(struct hf_control *control, struct hf_op *op)
     control->call.detail = detail;
     if (status.code == HF_OK) {
         status = settle(control, op, &id);
-        op->request_id = id;
     }
+    op->request_id = asked;
     return status;
 }
 

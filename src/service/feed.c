@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "service/internal.h"
 
 #define NOTES_AT_ONCE 256
@@ -12,6 +13,38 @@ struct feeding {
     uint64_t seq; /* of the last note seen */
 };
 
+static struct hf_status take_text(struct hf_op *op, const struct hf_json *note, const char *name,
+                                  const char **out)
+{
+    return hf_json_text_or(op, note, name, NULL, out);
+}
+
+/*
+ * Of a history that was accepted: the trail has a note of that number already, of the history that
+ * was given up. So this one comes as a line without a number.
+ */
+static struct hf_status append_anew(struct feeding *feeding, uint64_t seq, uint64_t realtime_ms,
+                                    struct hf_bytes bytes)
+{
+    struct hf_op *op = feeding->op;
+    struct hf_audit_event event = { .realtime_ms = realtime_ms };
+    HF_AUTO(json) note = NULL;
+    HF_AUTO_STRING detail = NULL;
+    const char *words = NULL;
+
+    HF_TRY(hf_json_parse(op, bytes, &note));
+    HF_TRY(take_text(op, note, "operation", &event.operation));
+    HF_TRY(take_text(op, note, "outcome", &event.outcome));
+    HF_TRY(take_text(op, note, "caller", &event.caller));
+    HF_TRY(take_text(op, note, "keyring", &event.keyring));
+    HF_TRY(take_text(op, note, "key", &event.key));
+    HF_TRY(take_text(op, note, "detail", &words));
+    detail = hf_format("commit %" PRIu64 " of the history that was accepted%s%s", seq,
+                       words != NULL ? ": " : "", words != NULL ? words : "");
+    event.detail = detail;
+    return hf_audit_append(feeding->service->audit, op, &event);
+}
+
 static struct hf_status append(void *context, uint64_t seq, uint64_t realtime_ms,
                                struct hf_bytes note)
 {
@@ -20,6 +53,9 @@ static struct hf_status append(void *context, uint64_t seq, uint64_t realtime_ms
     feeding->seq = seq;
     if (note.len == 0) {
         return HF_SUCCESS;
+    }
+    if (seq <= hf_audit_last_note(feeding->service->audit)) {
+        return append_anew(feeding, seq, realtime_ms, note);
     }
     return hf_audit_append_note(feeding->service->audit, feeding->op, seq, realtime_ms, note);
 }
@@ -69,6 +105,9 @@ static struct hf_status feed_all(struct hf_service *service, struct hf_op *op)
     /* A trail whose disk was full has gone back to an earlier note, and so do we. */
     if (from == service->fed_note) {
         from = service->fed;
+    } else if (from > reached) {
+        /* After a start: the store stands before the trail, since its history was accepted. */
+        from = reached;
     }
     status = feed(&feeding, &from);
     if (status.code == HF_NOT_FOUND) {
@@ -93,4 +132,12 @@ struct hf_status hf_service_feed_audit(struct hf_service *service, struct hf_op 
     status = feed_all(service, op);
     pthread_mutex_unlock(&service->feeder);
     return status;
+}
+
+void hf_service_feed_from(struct hf_service *service, uint64_t seq)
+{
+    pthread_mutex_lock(&service->feeder);
+    service->fed = seq;
+    service->fed_note = hf_audit_last_note(service->audit);
+    pthread_mutex_unlock(&service->feeder);
 }

@@ -31,6 +31,8 @@ struct hf_service {
     uint64_t fed;           /* the commit up to which there is nothing more to bring */
     uint64_t fed_note;      /* as long as this is the last note of the trail */
     struct hf_repeats *repeats;
+    const struct hf_store_settings *store;
+    struct hf_service_outside outside;
     char *site;
     const struct hf_pkey *signer;
     const struct hf_drill_slot *slots;
@@ -103,6 +105,10 @@ HF_STATUS hf_standing_get(const struct hf_call *call, struct hf_op *op);
 HF_STATUS hf_standing_check(const struct hf_call *call, struct hf_op *op);
 /* Returns when the commit is in force on every node; HF_IN_DOUBT as hf_cluster_wait_applied(). */
 HF_STATUS hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq);
+/* --- feed.c --- */
+
+/* The history is another one from this commit on: what follows is brought into the trail, too. */
+void hf_service_feed_from(struct hf_service *service, uint64_t seq);
 
 /* --- control.c --- */
 

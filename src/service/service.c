@@ -19,6 +19,8 @@ struct hf_service *hf_service_new(const struct hf_service_parts *parts)
     service->shared_store = parts->shared_store;
     service->node = hf_strdup(parts->node != NULL ? parts->node : "");
     service->site = hf_strdup(parts->site != NULL ? parts->site : "");
+    service->store = parts->store;
+    service->outside = parts->outside;
     service->signer = parts->signer;
     service->slots = parts->slots;
     service->slot_count = parts->slot_count;

@@ -25,6 +25,18 @@ struct hf_drill_slot {
     struct hf_protector_settings protector;
 };
 
+/* What the daemon does for the service; each NULL where there is no daemon. */
+struct hf_service_outside {
+    void *context;
+    /* The seal was locked: what is kept besides it is wiped. */
+    void (*locked)(void *context);
+    /* Opens it again through the slots that need no person. HF_WRONG_STATE when none does. */
+    struct hf_status (*reopen)(void *context, struct hf_op *op);
+    /* Has the Patroni of a standby cluster make it a cluster of its own. */
+    struct hf_status (*end_standby_cluster)(void *context, struct hf_op *op,
+                                            const struct hf_site_stand *stand);
+};
+
 struct hf_service_parts { /* all borrowed */
     struct hf_seal *seal;
     struct hf_keys *keys;
@@ -33,6 +45,9 @@ struct hf_service_parts { /* all borrowed */
     const char *node;
     bool shared_store;          /* other nodes commit to the same store */
     struct hf_cluster *cluster; /* leases and acknowledgement among them; NULL: none */
+
+    const struct hf_store_settings *store; /* of the engine; NULL: it cannot be opened again */
+    struct hf_service_outside outside;
 
     /* Proofs. */
     const char *site;             /* where the node stands; NULL: no name */
@@ -414,6 +429,31 @@ HF_STATUS hf_service_node_remove(struct hf_service *service, struct hf_op *op, c
  * is, and status says what it lacks.
  */
 HF_STATUS hf_service_node_enroll(struct hf_service *service, struct hf_op *op);
+/* --- sites (docs/sites.md) --- */
+
+struct hf_site_order {
+    bool dry_run;      /* only tells */
+    bool force;        /* though another host still says that it is the primary */
+    uint64_t may_lose; /* so many commits that were answered, and no more */
+};
+/*
+ * Makes the standby of a site the primary, and answers JSON: where it stands, what is lost with
+ * that, and what is still to be done. HF_WRONG_STATE when something speaks against it that the
+ * order does not allow, HF_IN_DOUBT when the promotion was begun and its end not seen.
+ */
+HF_STATUS hf_service_site_promote(struct hf_service *service, struct hf_op *op, const char *site,
+                                  const struct hf_site_order *order, struct hf_buf *out);
+struct hf_accept_order {
+    bool dry_run;
+    bool force; /* though something that was taken away comes back, or what vanishes is not known */
+};
+/*
+ * Gives up what this node's copy has and the store does not, and follows the store as it stands;
+ * the node is locked meanwhile. Answers JSON with each commit that vanishes; the trail has them
+ * before. HF_WRONG_STATE when there is nothing to accept, or for what needs force.
+ */
+HF_STATUS hf_service_accept_history(struct hf_service *service, struct hf_op *op,
+                                    const struct hf_accept_order *order, struct hf_buf *out);
 
 /* A new root in force; HF_WRONG_STATE until the rotation before has ended. */
 HF_STATUS hf_service_root_rotate(struct hf_service *service, struct hf_op *op,

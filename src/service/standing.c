@@ -61,6 +61,8 @@ static enum need need_of(enum hf_action action)
     case HF_ACT_DRILL_RUN:
     case HF_ACT_DRILL_READ:
     case HF_ACT_JOB_LIST:
+    case HF_ACT_SITE_PROMOTE:
+    case HF_ACT_STORE_ACCEPT:
     case HF_ACT_NODE_LIST:
     case HF_ACTION_COUNT:
         break;

@@ -327,6 +327,16 @@ uint64_t hf_failing_faults(struct hf_engine *engine)
     return faults;
 }
 
+static void failing_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context)
+{
+    hf_engine_hosts(inner_of(engine), visit, context);
+}
+
+static struct hf_status failing_accept(struct hf_engine *engine, struct hf_op *op)
+{
+    return hf_engine_accept(inner_of(engine), op);
+}
+
 const struct hf_engine_ops hf_failing_engine = {
     .name = "failing",
     .open = failing_open,
@@ -346,4 +356,6 @@ const struct hf_engine_ops hf_failing_engine = {
     .close = failing_close,
     .beat = failing_beat,
     .beats = failing_beats,
+    .hosts = failing_hosts,
+    .accept = failing_accept,
 };

@@ -693,4 +693,6 @@ const struct hf_engine_ops hf_memory_engine = {
     .close = memory_close,
     .beat = memory_beat,
     .beats = memory_beats,
+    .hosts = hf_engine_no_hosts,
+    .accept = hf_engine_accept_as_is,
 };

@@ -362,10 +362,12 @@ static void keep_settings(struct hf_mirror *mirror, const struct hf_store_settin
     mirror->behind_engine = copy_text(settings->engine);
     mirror->behind_directory = copy_text(settings->directory);
     mirror->behind_hosts = copy_texts(settings->hosts);
+    mirror->behind_site = copy_text(settings->site);
     mirror->settings = *settings;
     mirror->settings.engine = mirror->behind_engine;
     mirror->settings.directory = mirror->behind_directory;
     mirror->settings.hosts = (const char *const *)mirror->behind_hosts;
+    mirror->settings.site = mirror->behind_site;
     mirror->settings.mirror = NULL;
     mirror->settings.create = false;
 }
@@ -376,6 +378,7 @@ static void settings_done(struct hf_mirror *mirror)
         free(mirror->behind_hosts[i]);
     }
     free(mirror->behind_hosts);
+    free(mirror->behind_site);
     free(mirror->behind_engine);
     free(mirror->behind_directory);
 }
@@ -584,6 +587,16 @@ static struct hf_status mirror_beats(struct hf_engine *engine, struct hf_op *op,
     return hf_engine_beats(behind, op, visit, context, out_seq);
 }
 
+/* As far as is known: nobody waits here for a store that was never reached. */
+static void mirror_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context)
+{
+    struct hf_engine *behind = atomic_load(&hf_mirror_of(engine)->behind);
+
+    if (behind != NULL) {
+        hf_engine_hosts(behind, visit, context);
+    }
+}
+
 const struct hf_engine_ops hf_mirror_engine = {
     .name = "mirror",
     .open = mirror_open,
@@ -603,4 +616,6 @@ const struct hf_engine_ops hf_mirror_engine = {
     .close = mirror_close,
     .beat = mirror_beat,
     .beats = mirror_beats,
+    .hosts = mirror_hosts,
+    .accept = hf_mirror_accept,
 };

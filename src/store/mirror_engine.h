@@ -16,7 +16,7 @@ struct hf_mirror {
     struct hf_engine base;
     struct hf_env *env;
     struct hf_store_settings settings; /* of the engine behind, to open it; views of these: */
-    char *behind_engine, *behind_directory;
+    char *behind_engine, *behind_directory, *behind_site;
     char **behind_hosts;
     char *directory;
     char *file; /* <directory>/store.db */
@@ -61,6 +61,7 @@ HF_STATUS hf_mirror_make_copy(struct hf_mirror *mirror, struct hf_op *op, const 
 HF_STATUS hf_mirror_reach(struct hf_mirror *mirror, struct hf_op *op, struct hf_engine **out);
 /* The copy stands at seq at least; 0: wherever the engine stands now. */
 HF_STATUS hf_mirror_catch_up(struct hf_mirror *mirror, struct hf_op *op, uint64_t seq);
+struct hf_status hf_mirror_accept(struct hf_engine *engine, struct hf_op *op);
 /* Makes another copy when reading this one failed so that it must be damaged. */
 HF_STATUS hf_mirror_replace(struct hf_mirror *mirror, struct hf_op *op, const char *why);
 /* May there be a write? Tries to mend what is wrong with the copy. */

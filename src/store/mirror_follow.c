@@ -467,3 +467,49 @@ struct hf_status hf_mirror_check_writes(struct hf_mirror *mirror, struct hf_op *
     }
     return hf_mirror_catch_up(mirror, op, 0);
 }
+
+/* --- another history --- */
+
+/* What only this copy has must not be lost with it: it stays beside the new one. */
+static struct hf_status keep_copy(struct hf_mirror *mirror, struct hf_op *op)
+{
+    HF_AUTO_STRING file = hf_format("%s/given-up-%" PRIu64 "-%" PRIu64 ".db", mirror->directory,
+                                    atomic_load(&mirror->seq), hf_env_realtime_ms(op->env));
+    uint64_t seq = 0;
+
+    HF_TRY(hf_engine_snapshot(mirror->copy, op, file, &seq));
+    HF_WARNING(mirror->env, "the copy of what is given up, up to commit %" PRIu64 ", is kept as %s",
+               seq, file);
+    return HF_SUCCESS;
+}
+
+static struct hf_status accept(struct hf_mirror *mirror, struct hf_op *op)
+{
+    uint64_t seq = atomic_load(&mirror->seq);
+    struct hf_engine *behind = NULL;
+    struct hf_status status;
+
+    HF_TRY(hf_mirror_reach(mirror, op, &behind));
+    HF_TRY(hf_engine_accept(behind, op));
+    if (mirror->copy != NULL) {
+        HF_TRY(keep_copy(mirror, op));
+    }
+    atomic_store(&mirror->seq, 0);
+    status = hf_mirror_make_copy(mirror, op, "the history of the store is accepted as it is");
+    if (status.code != HF_OK) {
+        atomic_store(&mirror->seq, seq);
+        return status;
+    }
+    return catch_up(mirror, op, 0);
+}
+
+struct hf_status hf_mirror_accept(struct hf_engine *engine, struct hf_op *op)
+{
+    struct hf_mirror *mirror = hf_mirror_of(engine);
+    struct hf_status status;
+
+    HF_TRY(enter(mirror, op));
+    status = accept(mirror, op);
+    leave(mirror);
+    return status;
+}

@@ -38,11 +38,8 @@ static struct hf_pg_engine *engine_new(struct hf_op *op)
     return engine;
 }
 
-/* Also for an engine that was opened in part only. */
-static void postgres_close(struct hf_engine *base)
+void hf_pg_close(struct hf_pg_engine *engine)
 {
-    struct hf_pg_engine *engine = hf_pg_of(base);
-
     atomic_store(&engine->stop, true);
     hf_pg_writer_stop(engine);
     hf_pg_watcher_stop(engine);
@@ -58,6 +55,11 @@ static void postgres_close(struct hf_engine *base)
     free(engine);
 }
 
+static void postgres_close(struct hf_engine *base)
+{
+    hf_pg_close(hf_pg_of(base));
+}
+
 /* All of them, since the one that says it is the primary may be the past. */
 static struct hf_status await_hosts(struct hf_pg_engine *engine, struct hf_op *op)
 {
@@ -70,12 +72,32 @@ static struct hf_status await_hosts(struct hf_pg_engine *engine, struct hf_op *o
     return HF_SUCCESS;
 }
 
-static struct hf_status open_parts(struct hf_pg_engine *engine, struct hf_op *op,
-                                   const struct hf_store_settings *settings)
+static struct hf_status start_watching(struct hf_pg_engine *engine, struct hf_op *op,
+                                       const struct hf_store_settings *settings)
 {
     HF_TRY(hf_pg_settings_take(engine, op, settings));
     HF_TRY(hf_pg_watcher_start(engine, op));
-    HF_TRY(await_hosts(engine, op));
+    return await_hosts(engine, op);
+}
+
+struct hf_status hf_pg_watch(struct hf_op *op, const struct hf_store_settings *settings,
+                             struct hf_pg_engine **out)
+{
+    struct hf_pg_engine *engine = engine_new(op);
+    struct hf_status status = start_watching(engine, op, settings);
+
+    if (status.code != HF_OK) {
+        hf_pg_close(engine);
+        return status;
+    }
+    *out = engine;
+    return HF_SUCCESS;
+}
+
+static struct hf_status open_parts(struct hf_pg_engine *engine, struct hf_op *op,
+                                   const struct hf_store_settings *settings)
+{
+    HF_TRY(start_watching(engine, op, settings));
     if (settings->create) {
         HF_TRY(hf_pg_create(engine, op, settings));
     }
@@ -117,4 +139,6 @@ const struct hf_engine_ops hf_postgres_engine = {
     .close = postgres_close,
     .beat = hf_pg_beat,
     .beats = hf_pg_beats,
+    .hosts = hf_pg_hosts,
+    .accept = hf_pg_accept,
 };

@@ -89,6 +89,8 @@ enum hf_pg_probe_column {
     HF_PG_PROBE_COMMIT,
     HF_PG_PROBE_FSYNC,
     HF_PG_PROBE_STARTED,
+    HF_PG_PROBE_REPLAYED,
+    HF_PG_PROBE_RECEIVED,
     HF_PG_PROBE_COLUMNS,
 };
 /* How many of our tables are there; then version, min_reader, min_writer. */
@@ -101,6 +103,9 @@ extern const char hf_pg_sql_put_schema[];   /* version, min_reader, min_writer *
 extern const char hf_pg_sql_insert_state[]; /* store id, epoch, timeline, started */
 extern const char hf_pg_sql_store_id[];
 extern const char hf_pg_sql_set_epoch[];
+/* Of a standby: seq, watermark, time and request id of the last commit. */
+extern const char hf_pg_sql_stand[];
+extern const char hf_pg_sql_promote[];
 /* The current schema, and whether beside it there is one of a store that arrives, or of one that
  * was moved away. */
 extern const char hf_pg_sql_look_beside[];
@@ -134,17 +139,23 @@ struct hf_pg_role {
     bool may_see;               /* the role may see the standbys */
     bool commits_synchronously; /* in our session */
     bool syncs_disk;
-    char started[48]; /* when the server was started */
+    char started[48];  /* when the server was started */
+    uint64_t replayed; /* where its log is in force up to; of a primary: where it ends */
+    uint64_t received; /* the same, of what a standby has of it */
 };
 
 struct hf_pg_host {
-    char *name; /* "db1:5432", for texts */
+    char *name;    /* "db1:5432", for texts */
+    char *site;    /* NULL: not told */
+    char *patroni; /* the address of its REST API; NULL: not told */
+    bool is_near;  /* of our own site */
     const char **keywords, **values;
     PQconninfoOption *options; /* own the values */
     /* of the view; its lock guards them */
     bool tried;
     bool answers;
     bool quarantined;
+    bool lags;              /* a standby: behind what the primary had a second before */
     struct hf_pg_role role; /* the last one heard */
     char problem[160];
 };
@@ -157,6 +168,9 @@ struct hf_pg_view {
     uint64_t timeline;
     uint64_t system; /* 0: no host has answered yet */
     bool fewer;      /* synchronous standbys than required */
+    struct {
+        uint64_t position, at_ms;
+    } mark, next_mark; /* where the primary's log stood, a second ago or more, and since */
     /* Until when writes wait for the standbys to come back, rather than being refused. */
     uint64_t lenient_until_ms;
     bool had_enough; /* standbys, at any time */
@@ -316,12 +330,22 @@ static inline struct hf_pg_engine *hf_pg_of(struct hf_engine *engine)
     return (struct hf_pg_engine *)engine;
 }
 
+/* postgres.c */
+
+/* Hosts that are watched, and nothing else yet; for postgres_sites.c. */
+HF_STATUS hf_pg_watch(struct hf_op *op, const struct hf_store_settings *settings,
+                      struct hf_pg_engine **out);
+/* Also for one that was opened in part only. */
+void hf_pg_close(struct hf_pg_engine *engine);
+
 /* postgres_settings.c */
 
 /* Parses and checks the hosts of the settings. HF_INVALID. */
 HF_STATUS hf_pg_settings_take(struct hf_pg_engine *engine, struct hf_op *op,
                               const struct hf_store_settings *settings);
 void hf_pg_settings_done(struct hf_pg_engine *engine);
+/* What libpq is told of a host; "" for nothing. */
+const char *hf_pg_setting(const struct hf_pg_host *host, const char *keyword);
 
 /* postgres_link.c */
 
@@ -443,8 +467,11 @@ bool hf_pg_is_current(struct hf_pg_engine *engine, const struct hf_pg_link *link
 HF_STATUS hf_pg_primary(struct hf_pg_engine *engine, struct hf_op *op, size_t *out_host);
 /* Is there a primary that policy forbids to write to, and not just since a moment ago? */
 bool hf_pg_policy_refuses(struct hf_pg_engine *engine);
-/* The best host to read from that is not in the set of bits; false: none. */
-bool hf_pg_reader_host(struct hf_pg_engine *engine, uint32_t without, size_t *out_host);
+/* The best host to read from that is not in the set of bits, for newest the primary before all
+ * others; false: none. */
+bool hf_pg_reader_host(struct hf_pg_engine *engine, uint32_t without, bool newest,
+                       size_t *out_host);
+void hf_pg_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context);
 /* Waits, at most for about ms, for news of the watcher. */
 void hf_pg_await_news(struct hf_pg_engine *engine, uint64_t ms);
 bool hf_pg_all_tried(struct hf_pg_engine *engine);
@@ -519,6 +546,7 @@ struct hf_pg_reading {
     struct hf_op *op;
     struct hf_pg_link *link;
     struct hf_pg_limit limit;
+    bool newest;        /* the primary is asked first, wherever it stands */
     uint64_t confirmed; /* when the call began: a host that shows less is behind */
     bool shown;         /* a visitor was called */
     bool again;         /* set with a failure: another host, or the same later, may do */
@@ -526,6 +554,9 @@ struct hf_pg_reading {
 typedef struct hf_status (*hf_pg_read_call)(struct hf_pg_reading *reading, void *context);
 HF_STATUS hf_pg_read(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_call call,
                      void *context);
+/* The same, for what is not there: a standby may only not have it yet. */
+HF_STATUS hf_pg_read_newest(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_call call,
+                            void *context);
 /*
  * May what was read be shown? stands is the host's counter, watermark what all nodes have
  * confirmed, and needed the highest seq in what was read, which a barrier proves if need be.
@@ -556,6 +587,9 @@ struct hf_status hf_pg_recall(struct hf_engine *engine, struct hf_op *op,
 struct hf_status hf_pg_find(struct hf_engine *engine, struct hf_op *op,
                             const uint8_t digest[HF_DIGEST_LEN], uint64_t since_ms,
                             uint64_t up_to_seq, struct hf_request_id *out);
+
+/* postgres_sites.c */
+struct hf_status hf_pg_accept(struct hf_engine *engine, struct hf_op *op);
 
 /* postgres_snapshot.c */
 struct hf_status hf_pg_snapshot(struct hf_engine *engine, struct hf_op *op, const char *file,

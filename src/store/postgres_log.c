@@ -240,7 +240,7 @@ struct hf_status hf_pg_recall(struct hf_engine *engine, struct hf_op *op,
 {
     struct recall_call call = { batch, out };
 
-    return hf_pg_read(hf_pg_of(engine), op, read_first, &call);
+    return hf_pg_read_newest(hf_pg_of(engine), op, read_first, &call);
 }
 
 /* --- find --- */
@@ -318,5 +318,5 @@ struct hf_status hf_pg_find(struct hf_engine *engine, struct hf_op *op,
 {
     struct find_call call = { digest, since_ms, up_to_seq, out };
 
-    return hf_pg_read(hf_pg_of(engine), op, read_find, &call);
+    return hf_pg_read_newest(hf_pg_of(engine), op, read_find, &call);
 }

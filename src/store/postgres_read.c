@@ -1,5 +1,6 @@
 /*
- * Reads of the PostgreSQL engine: each borrows a connection, asks the primary or else a standby,
+ * Reads of the PostgreSQL engine: each borrows a connection, asks the best host (one of our own
+ * site, the primary, or else a standby),
  * and goes on to the next host when one does not answer. What is shown is never behind what this
  * node has confirmed, and never something that a failover could still take away.
  */
@@ -68,10 +69,32 @@ static void give_back(struct hf_pg_readers *readers, struct hf_pg_link *link)
     pthread_mutex_unlock(&readers->lock);
 }
 
+/* A free link that is connected there is better than connecting the one we have anew. */
+static void exchange_link(struct hf_pg_reading *reading, size_t host)
+{
+    struct hf_pg_readers *readers = &reading->engine->readers;
+
+    pthread_mutex_lock(&readers->lock);
+    for (size_t i = 0; i < readers->free_count; i++) {
+        struct hf_pg_link *other = readers->free[i];
+
+        if (other->db != NULL && other->host == host) {
+            readers->free[i] = reading->link;
+            reading->link = other;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&readers->lock);
+}
+
 static struct hf_status connect_to(struct hf_pg_reading *reading, size_t host)
 {
     struct hf_pg_link *link = reading->link;
 
+    if (link->db == NULL || link->host != host) {
+        exchange_link(reading, host);
+        link = reading->link;
+    }
     if (link->db != NULL && link->host == host && hf_pg_is_current(reading->engine, link)) {
         return HF_SUCCESS;
     }
@@ -98,12 +121,12 @@ static struct hf_status try_host(struct hf_pg_reading *reading, size_t host, hf_
     struct hf_status status;
 
     reading->again = false;
-    reading->link->failure = HF_PG_FINE;
     status = connect_to(reading, host);
     if (status.code != HF_OK) {
         *out_go_on = true;
         return status;
     }
+    reading->link->failure = HF_PG_FINE;
     status = call(reading, context);
     /* A host that was left behind meanwhile may have shown what never was. */
     if (status.code == HF_OK && !reading->shown &&
@@ -146,7 +169,7 @@ static struct hf_status read_somewhere(struct hf_pg_reading *reading, hf_pg_read
     while (go_on) {
         size_t host = 0;
 
-        if (hf_pg_reader_host(engine, tried, &host)) {
+        if (hf_pg_reader_host(engine, tried, reading->newest, &host)) {
             tried |= 1U << host;
             status = try_host(reading, host, call, context, &go_on);
         } else {
@@ -162,12 +185,13 @@ static struct hf_status read_somewhere(struct hf_pg_reading *reading, hf_pg_read
     return status;
 }
 
-struct hf_status hf_pg_read(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_call call,
-                            void *context)
+static struct hf_status read_from(struct hf_pg_engine *engine, struct hf_op *op, bool newest,
+                                  hf_pg_read_call call, void *context)
 {
     struct hf_pg_reading reading = {
         .engine = engine,
         .op = op,
+        .newest = newest,
         .limit = { .op = op, .quiet_ms = HF_PG_READ_MS, .stop = &engine->stop },
         .confirmed = atomic_load(&engine->confirmed),
     };
@@ -181,6 +205,18 @@ struct hf_status hf_pg_read(struct hf_pg_engine *engine, struct hf_op *op, hf_pg
     status = read_somewhere(&reading, call, context);
     give_back(&engine->readers, reading.link);
     return status;
+}
+
+struct hf_status hf_pg_read(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_call call,
+                            void *context)
+{
+    return read_from(engine, op, false, call, context);
+}
+
+struct hf_status hf_pg_read_newest(struct hf_pg_engine *engine, struct hf_op *op,
+                                   hf_pg_read_call call, void *context)
+{
+    return read_from(engine, op, true, call, context);
 }
 
 /* A barrier on the same timeline makes durable what was read from its primary. */

@@ -15,6 +15,10 @@
 #define TIMELINE_DIGITS 8
 /* After a failover the new primary is without its standbys for a while: so long writes wait. */
 #define LENIENT_MS 10000
+/* Between two marks of where the primary stands; less than the watcher's time between two looks. */
+#define MARK_MS 900
+/* More than any host is worth for where it stands. */
+#define WORTH_MOST 5
 
 static const char *skip_spaces(const char *at)
 {
@@ -84,6 +88,10 @@ struct hf_status hf_pg_role_read(struct hf_op *op, const PGresult *probe, struct
     };
     out->timeline = timeline_of(probe, out->primary);
     (void)snprintf(out->started, sizeof out->started, "%s", text_at(probe, HF_PG_PROBE_STARTED));
+    out->replayed = strtoull(text_at(probe, HF_PG_PROBE_REPLAYED), NULL, 10);
+    out->received = strtoull(text_at(probe, HF_PG_PROBE_RECEIVED), NULL, 10);
+    /* After a restart of its receiver a standby counts from the begin of a log file again. */
+    out->received = out->received > out->replayed ? out->received : out->replayed;
     return HF_SUCCESS;
 }
 
@@ -230,6 +238,24 @@ static void judge(struct hf_pg_engine *engine)
     }
 }
 
+/* With marks a second apart, a standby that follows at all is past the older one. */
+static void note_position(struct hf_pg_engine *engine, struct hf_pg_host *host)
+{
+    struct hf_pg_view *view = &engine->view;
+    uint64_t now_ms = hf_pg_now_ms();
+
+    if (!host->role.primary) {
+        host->lags = host->role.replayed < view->mark.position;
+        return;
+    }
+    host->lags = false;
+    if (!host->quarantined && now_ms - view->next_mark.at_ms >= MARK_MS) {
+        view->mark = view->next_mark;
+        view->next_mark.position = host->role.replayed;
+        view->next_mark.at_ms = now_ms;
+    }
+}
+
 void hf_pg_publish(struct hf_pg_engine *engine, size_t host, const struct hf_pg_role *role,
                    const char *problem)
 {
@@ -253,6 +279,9 @@ void hf_pg_publish(struct hf_pg_engine *engine, size_t host, const struct hf_pg_
         about->problem[strcspn(about->problem, "\n")] = '\0';
     }
     judge(engine);
+    if (role != NULL) {
+        note_position(engine, about);
+    }
     pthread_cond_broadcast(&engine->view.changed);
     pthread_mutex_unlock(&engine->view.lock);
 }
@@ -297,24 +326,40 @@ bool hf_pg_policy_refuses(struct hf_pg_engine *engine)
     return refuses;
 }
 
-bool hf_pg_reader_host(struct hf_pg_engine *engine, uint32_t without, size_t *out_host)
+/*
+ * How good a host is to read from; 0: not at all. Near ones come first, unless they lag: then
+ * another is quicker than waiting. A host that says primary and is not ours is one of two: neither
+ * is believed.
+ */
+static unsigned worth(const struct hf_pg_engine *engine, size_t at, bool newest)
 {
-    bool found = false;
+    const struct hf_pg_host *host = &engine->hosts[at];
+    bool primary = engine->view.primary == (int)at;
+
+    if (!host->answers || host->quarantined || (host->role.primary && !primary)) {
+        return 0;
+    }
+    if (newest && primary) {
+        return WORTH_MOST;
+    }
+    return 1U + (primary ? 1U : 0U) + (host->is_near && !host->lags ? 2U : 0U);
+}
+
+bool hf_pg_reader_host(struct hf_pg_engine *engine, uint32_t without, bool newest, size_t *out_host)
+{
+    unsigned best = 0;
 
     pthread_mutex_lock(&engine->view.lock);
     for (size_t i = 0; i < engine->host_count; i++) {
-        const struct hf_pg_host *host = &engine->hosts[i];
-        bool primary = engine->view.primary == (int)i;
+        unsigned is_worth = (without & 1U << i) == 0 ? worth(engine, i, newest) : 0;
 
-        /* A host that says primary and is not ours is one of two: neither is believed. */
-        if ((without & 1U << i) == 0 && host->answers && !host->quarantined &&
-            (primary || !host->role.primary) && (primary || !found)) {
+        if (is_worth > best) {
             *out_host = i;
-            found = true;
+            best = is_worth;
         }
     }
     pthread_mutex_unlock(&engine->view.lock);
-    return found;
+    return best > 0;
 }
 
 void hf_pg_await_news(struct hf_pg_engine *engine, uint64_t ms)
@@ -334,4 +379,42 @@ bool hf_pg_all_tried(struct hf_pg_engine *engine)
     }
     pthread_mutex_unlock(&engine->view.lock);
     return all;
+}
+
+static void describe(const struct hf_pg_engine *engine, size_t at, struct hf_host *out)
+{
+    const struct hf_pg_host *host = &engine->hosts[at];
+
+    *out = (struct hf_host){ .state = HF_HOST_AWAY,
+                             .is_near = host->is_near,
+                             .lags = host->lags,
+                             .timeline = host->role.timeline };
+    (void)snprintf(out->name, sizeof out->name, "%s", host->name);
+    (void)snprintf(out->site, sizeof out->site, "%s", host->site != NULL ? host->site : "");
+    if (!host->answers || host->quarantined) {
+        (void)snprintf(out->problem, sizeof out->problem, "%s",
+                       host->tried ? host->problem : "not tried yet");
+    }
+    if (!host->answers) {
+        return;
+    }
+    out->says_primary = host->role.primary;
+    out->state = engine->view.primary == (int)at ? HF_HOST_PRIMARY : HF_HOST_STANDBY;
+    if (host->quarantined || (host->role.primary && out->state != HF_HOST_PRIMARY)) {
+        out->state = HF_HOST_LEFT;
+    }
+}
+
+void hf_pg_hosts(struct hf_engine *base, hf_host_visitor visit, void *context)
+{
+    struct hf_pg_engine *engine = hf_pg_of(base);
+
+    for (size_t i = 0; i < engine->host_count; i++) {
+        struct hf_host host;
+
+        pthread_mutex_lock(&engine->view.lock);
+        describe(engine, i, &host);
+        pthread_mutex_unlock(&engine->view.lock);
+        visit(context, &host);
+    }
 }

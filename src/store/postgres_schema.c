@@ -259,7 +259,7 @@ static struct hf_status check(struct hf_pg_engine *engine, struct hf_op *op,
     uint64_t count = 0;
     size_t host = 0;
 
-    if (!hf_pg_reader_host(engine, 0, &host)) {
+    if (!hf_pg_reader_host(engine, 0, true, &host)) {
         return hf_pg_primary(engine, op, &host);
     }
     HF_TRY(hf_pg_connect(engine, op, limit, host, 0, 0, link));

@@ -121,11 +121,30 @@ static void list_values(struct hf_pg_host *host)
     }
 }
 
+/* Takes "word='value' " off the front of text; NULL, if it does not stand there. */
+static char *take_word(const char **text, const char *word)
+{
+    size_t len = strlen(word);
+    const char *value;
+    size_t width;
+
+    if (strncmp(*text, word, len) != 0 || strncmp(*text + len, "='", 2) != 0) {
+        return NULL;
+    }
+    value = *text + len + 2;
+    width = strcspn(value, "'");
+    *text = value + width + strspn(value + width, "' ");
+    return hf_strndup(value, width);
+}
+
 static struct hf_status take_host(struct hf_op *op, const char *conninfo, struct hf_pg_host *out)
 {
     char *error = NULL;
     const char *host;
     const char *port;
+
+    out->site = take_word(&conninfo, "site");
+    out->patroni = take_word(&conninfo, "patroni");
 
     out->options = PQconninfoParse(conninfo, &error);
     if (out->options == NULL) {
@@ -166,7 +185,11 @@ struct hf_status hf_pg_settings_take(struct hf_pg_engine *engine, struct hf_op *
     engine->hosts = hf_alloc_array(count, sizeof *engine->hosts);
     engine->host_count = count;
     for (size_t i = 0; i < count; i++) {
-        HF_TRY(take_host(op, settings->hosts[i], &engine->hosts[i]));
+        struct hf_pg_host *host = &engine->hosts[i];
+
+        HF_TRY(take_host(op, settings->hosts[i], host));
+        host->is_near =
+            settings->site != NULL && host->site != NULL && strcmp(host->site, settings->site) == 0;
     }
     return HF_SUCCESS;
 }
@@ -177,9 +200,16 @@ void hf_pg_settings_done(struct hf_pg_engine *engine)
         struct hf_pg_host *host = &engine->hosts[i];
 
         free(host->name);
+        free(host->site);
+        free(host->patroni);
         free(host->keywords);
         free(host->values);
         PQconninfoFree(host->options);
     }
     free(engine->hosts);
+}
+
+const char *hf_pg_setting(const struct hf_pg_host *host, const char *keyword)
+{
+    return value_of(host->options, keyword);
 }

@@ -1,9 +1,9 @@
 /*
  * All SQL of the PostgreSQL engine, so that another engine that speaks its protocol can be tried by
  * changing one file. Statements keep to what such engines share: no LISTEN, no advisory locks, no
- * functions in the database. Only hf_pg_sql_session, hf_pg_sql_probe and the statement
- * "commit_locally" use what PostgreSQL alone knows. Everything of ours is BIGINT or BYTEA: paths
- * are bytes, sorted by byte.
+ * functions in the database. Only hf_pg_sql_session, hf_pg_sql_probe, hf_pg_sql_promote and the
+ * statement "commit_locally" use what PostgreSQL alone knows. Everything of ours is BIGINT or
+ * BYTEA: paths are bytes, sorted by byte.
  */
 #include "store/postgres_engine.h"
 
@@ -131,7 +131,11 @@ const char hf_pg_sql_probe[] =
     " pg_has_role('pg_read_all_stats', 'USAGE'),"
     " current_setting('synchronous_commit'),"
     " current_setting('fsync'),"
-    " extract(epoch FROM pg_postmaster_start_time())";
+    " extract(epoch FROM pg_postmaster_start_time()),"
+    " CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn(), '0/0')"
+    "  ELSE pg_current_wal_lsn() END - '0/0',"
+    " CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_receive_lsn(), '0/0')"
+    "  ELSE pg_current_wal_lsn() END - '0/0'";
 
 const char hf_pg_sql_has_schema[] =
     "SELECT count(*) FROM information_schema.tables"
@@ -150,6 +154,12 @@ const char hf_pg_sql_insert_state[] =
     " VALUES (1, $1, 0, $2, ''::bytea, 0, $3, $4)";
 const char hf_pg_sql_store_id[] = "SELECT store_id FROM state";
 const char hf_pg_sql_set_epoch[] = "UPDATE state SET seq = $1, epoch = $2, head = $3";
+
+const char hf_pg_sql_stand[] =
+    "SELECT s.seq, " WATERMARK ", coalesce(b.realtime_ms, 0), coalesce(b.request_id, ''::bytea)"
+    " FROM state s LEFT JOIN batch b ON b.seq = s.seq";
+/* Of PostgreSQL alone; it answers once the server takes writes, or after so many seconds. */
+const char hf_pg_sql_promote[] = "SELECT pg_promote(true, 30)";
 
 const char hf_pg_sql_look_beside[] =
     "SELECT current_schema(),"

@@ -174,4 +174,6 @@ const struct hf_engine_ops hf_sqlite_engine = {
     .close = sqlite_close,
     .beat = hf_sqlite_beat,
     .beats = hf_sqlite_beats,
+    .hosts = hf_engine_no_hosts,
+    .accept = hf_engine_accept_as_is,
 };

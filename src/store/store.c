@@ -421,3 +421,27 @@ struct hf_status hf_engine_beats(struct hf_engine *engine, struct hf_op *op, hf_
     return leave(engine, op, CALL_BEATS, began_ms,
                  engine->ops->beats(engine, op, visit, context, out_seq));
 }
+
+void hf_engine_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context)
+{
+    engine->ops->hosts(engine, visit, context);
+}
+
+void hf_engine_no_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context)
+{
+    (void)engine;
+    (void)visit;
+    (void)context;
+}
+
+struct hf_status hf_engine_accept(struct hf_engine *engine, struct hf_op *op)
+{
+    return engine->ops->accept(engine, op);
+}
+
+struct hf_status hf_engine_accept_as_is(struct hf_engine *engine, struct hf_op *op)
+{
+    (void)engine;
+    (void)op;
+    return HF_SUCCESS;
+}

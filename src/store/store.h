@@ -161,12 +161,37 @@ struct hf_store_settings {
     bool arriving;        /* the one that is being moved here; see hf_engine_settle() */
 
     /* of a store on database hosts */
-    const char *const *hosts; /* how to connect, in libpq's words, one each; NULL-terminated */
-    unsigned synchronous;     /* standbys that confirm every commit before it is answered */
-    bool allow_fewer;         /* with fewer of them write all the same, and say so; else refuse */
+    /*
+     * How to connect, in libpq's words, one each; NULL-terminated. Before them may stand where the
+     * host is and how to reach its Patroni: "site='east' patroni='https://db1:8008' host='db1'".
+     */
+    const char *const *hosts;
+    const char *site;     /* where we are: hosts of it are read first; NULL: no such order */
+    unsigned synchronous; /* standbys that confirm every commit before it is answered */
+    bool allow_fewer;     /* with fewer of them write all the same, and say so; else refuse */
 
     const char *mirror; /* where a local copy is kept that follows the engine; NULL: none */
 };
+
+enum hf_host_state {
+    HF_HOST_PRIMARY,
+    HF_HOST_STANDBY,
+    HF_HOST_LEFT, /* on a timeline that another has left, or of another cluster: not used */
+    HF_HOST_AWAY, /* does not answer */
+};
+
+/* A database host, as this node sees it. */
+struct hf_host {
+    char name[128];
+    char site[HF_NODE_NAME_MAX + 1]; /* "": not told */
+    enum hf_host_state state;
+    bool is_near;      /* of our own site */
+    bool lags;         /* a standby that is behind by a second or more: not read first */
+    bool says_primary; /* whatever we think of it */
+    uint64_t timeline; /* the last one heard; 0: none */
+    char problem[160]; /* of a host that is not used */
+};
+typedef void (*hf_host_visitor)(void *context, const struct hf_host *host);
 
 struct hf_engine_ops {
     const char *name; /* as written in holdfast.conf */
@@ -198,6 +223,10 @@ struct hf_engine_ops {
                                const char *destination);
     struct hf_status (*settle)(struct hf_engine *engine, struct hf_op *op);
     void (*close)(struct hf_engine *engine);
+
+    /* database hosts */
+    void (*hosts)(struct hf_engine *engine, hf_host_visitor visit, void *context);
+    struct hf_status (*accept)(struct hf_engine *engine, struct hf_op *op);
 
     /* heartbeats */
     struct hf_status (*beat)(struct hf_engine *engine, struct hf_op *op, const struct hf_beat *beat,
@@ -344,6 +373,61 @@ HF_STATUS hf_engine_beat(struct hf_engine *engine, struct hf_op *op, const struc
  */
 HF_STATUS hf_engine_beats(struct hf_engine *engine, struct hf_op *op, hf_beat_visitor visit,
                           void *context, uint64_t *out_seq);
+
+/*
+ * The hosts of a store that has some, in the order of the settings, as they were last seen: at most
+ * a few seconds ago. None while it has not been reached.
+ */
+void hf_engine_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context);
+/* Of engines without hosts. */
+void hf_engine_no_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context);
+
+/*
+ * From now on the store is taken as it stands, whatever this process has seen of it: the way past
+ * HF_WRONG_STATE for a store that went back in time or has another history. A mirror keeps the copy
+ * of what is given up beside the new one. Nobody may read meanwhile who relies on what he has seen.
+ */
+HF_STATUS hf_engine_accept(struct hf_engine *engine, struct hf_op *op);
+/* Of engines that remember nothing. */
+struct hf_status hf_engine_accept_as_is(struct hf_engine *engine, struct hf_op *op);
+
+/*
+ * A look at the database hosts by connections of its own, also while no engine can be opened: for
+ * giving the writes to another site.
+ */
+struct hf_sites;
+/* Waits until each host has answered, or not in time. HF_UNSUPPORTED for a store without hosts. */
+HF_STATUS hf_sites_open(struct hf_op *op, const struct hf_store_settings *settings,
+                        struct hf_sites **out);
+void hf_sites_free(struct hf_sites *sites);
+HF_DEFINE_CLEANUP(sites)
+void hf_sites_each(struct hf_sites *sites, hf_host_visitor visit, void *context);
+
+/* The standby of a site that would take over. */
+struct hf_site_stand {
+    size_t host;    /* its place in the settings */
+    char name[128]; /* "db1:5432" */
+    uint64_t timeline;
+    uint64_t seq;                    /* where the store stands there */
+    struct hf_request_id request_id; /* of that commit, */
+    uint64_t committed_ms;           /* and when it was made; 0: its log does not have it */
+    uint64_t confirmed_seq;          /* what nodes had confirmed, as far as that has come there */
+    uint64_t waiting_bytes; /* of the log, received and not in force yet: a promotion does that */
+    const char *patroni;    /* how its Patroni is reached; NULL: it is promoted through SQL */
+    const char *ca, *certificate, *key; /* for that; "" where there is none */
+};
+/*
+ * The one that has received most. HF_NOT_FOUND for a site that no host names, HF_WRONG_STATE when
+ * the primary is there already, HF_UNAVAILABLE when no standby of it answers.
+ */
+HF_STATUS hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const char *site,
+                         struct hf_site_stand *out);
+/* Promotes it through SQL; HF_IN_DOUBT when the answer was not seen. */
+HF_STATUS hf_sites_promote(struct hf_sites *sites, struct hf_op *op,
+                           const struct hf_site_stand *stand);
+/* Waits until a host of the site is the primary; *out_timeline is the one it is on. */
+HF_STATUS hf_sites_await(struct hf_sites *sites, struct hf_op *op, const char *site,
+                         uint64_t *out_timeline);
 
 extern const struct hf_engine_ops hf_sqlite_engine;
 extern const struct hf_engine_ops hf_postgres_engine;

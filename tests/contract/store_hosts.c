@@ -283,6 +283,111 @@ static void a_read_goes_on_at_the_standby_when_the_primary_is_frozen(void **stat
     hf_engine_free(node.engine);
 }
 
+struct seen {
+    unsigned primaries, standbys, near, lagging;
+};
+
+static void count_host(void *context, const struct hf_host *host)
+{
+    struct seen *seen = context;
+
+    seen->primaries += host->state == HF_HOST_PRIMARY && strcmp(host->site, "west") == 0;
+    seen->standbys += host->state == HF_HOST_STANDBY && strcmp(host->site, "east") == 0;
+    seen->near += host->is_near && host->timeline == 1;
+    seen->lagging += host->lags && host->is_near;
+}
+
+static struct seen see(struct node *node)
+{
+    struct seen seen = { 0 };
+
+    hf_engine_hosts(node->engine, count_host, &seen);
+    return seen;
+}
+
+static uint64_t seq_seen(struct node *node)
+{
+    struct hf_store_state found;
+
+    node_has(node, PATIENCE_MS);
+    assert_ok(&node->op, hf_engine_state(node->engine, &node->op, &found, NULL));
+    return found.seq;
+}
+
+static struct hf_status node_open_in(struct node *node, const char *site)
+{
+    HF_AUTO_STRING primary = store_database_of(STORE);
+    HF_AUTO_STRING standby = standby_conninfo();
+    HF_AUTO_STRING west = hf_format("site='west' %s", primary);
+    HF_AUTO_STRING east = hf_format("site='east' %s", standby);
+    const char *const hosts[] = { west, east, NULL };
+    const struct hf_store_settings settings = { .engine = "postgres",
+                                                .hosts = hosts,
+                                                .site = site };
+
+    memset(node, 0, sizeof *node);
+    hf_env_system(&node->env);
+    hf_op_init(&node->op, &node->env);
+    return hf_engine_open(&node->op, &settings, &node->engine);
+}
+
+/* A standby that does not go on shows who reads from it, and is left when it lags. */
+static void hosts_of_the_own_site_are_read_first_unless_they_lag(void **state)
+{
+    struct node east, west;
+    uint64_t before;
+
+    (void)state;
+    assert_ok(&east.op, node_open_in(&east, "east"));
+    assert_ok(&west.op, node_open_in(&west, "west"));
+    assert_ok(&west.op, put_new(&west, 40));
+    await_standby("SELECT count(*) FROM record WHERE path = 'path/40'");
+    before = seq_seen(&east);
+    assert_int_equal(seq_seen(&west), before);
+    assert_true(see(&east).primaries == 1 && see(&east).standbys == 1 && see(&east).near == 1);
+    PQclear(ask_standby("SELECT pg_wal_replay_pause()"));
+    assert_ok(&west.op, put_new(&west, 41));
+    assert_int_equal(seq_seen(&west), before + 1);
+    assert_int_equal(seq_seen(&east), before);
+    node_has(&east, PATIENCE_MS);
+    while (see(&east).lagging == 0) {
+        assert_ok(&east.op, hf_op_check_deadline(&east.op));
+        nap();
+    }
+    assert_int_equal(seq_seen(&east), before + 1);
+    PQclear(ask_standby("SELECT pg_wal_replay_resume()"));
+    while (see(&east).lagging > 0) {
+        assert_ok(&east.op, hf_op_check_deadline(&east.op));
+        nap();
+    }
+    hf_engine_free(west.engine);
+    hf_engine_free(east.engine);
+}
+
+static void what_a_node_wrote_itself_it_reads_though_its_site_lags(void **state)
+{
+    struct hf_change change = store_change("path/50", 0, "body");
+    struct hf_batch batch = store_batch(50, &change, 1);
+    struct hf_commit first;
+    struct node east, west;
+
+    (void)state;
+    assert_ok(&east.op, node_open_in(&east, "east"));
+    assert_ok(&west.op, node_open_in(&west, "west"));
+    PQclear(ask_standby("SELECT pg_wal_replay_pause()"));
+    node_has(&east, PATIENCE_MS);
+    assert_ok(&east.op, put_new(&east, 49));
+    assert_ok(&east.op, look(&east, "path/49"));
+    /* And what another has asked is known, though no read of this node shows it. */
+    assert_ok(&west.op, put_new(&west, 50));
+    hf_commit_init(&first);
+    assert_ok(&east.op, hf_engine_recall(east.engine, &east.op, &batch, &first));
+    hf_commit_done(&first);
+    PQclear(ask_standby("SELECT pg_wal_replay_resume()"));
+    hf_engine_free(west.engine);
+    hf_engine_free(east.engine);
+}
+
 static void of_two_that_claim_to_be_primary_the_higher_timeline_wins(void **state)
 {
     HF_AUTO_STRING primary = store_database_of(STORE);
@@ -362,6 +467,8 @@ int main(void)
         cmocka_unit_test(a_standby_alone_is_read_and_not_written),
         cmocka_unit_test(what_nodes_have_confirmed_is_read_from_a_standby),
         cmocka_unit_test(a_read_goes_on_at_the_standby_when_the_primary_is_frozen),
+        cmocka_unit_test(hosts_of_the_own_site_are_read_first_unless_they_lag),
+        cmocka_unit_test(what_a_node_wrote_itself_it_reads_though_its_site_lags),
         cmocka_unit_test(of_two_that_claim_to_be_primary_the_higher_timeline_wins),
         cmocka_unit_test(a_promotion_that_lost_confirmed_commits_is_noticed),
         cmocka_unit_test(the_past_is_not_used_by_a_node_that_starts_either),

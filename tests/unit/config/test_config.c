@@ -92,6 +92,8 @@ static void database_hosts_become_connection_strings(void **unused)
         "host='10.0.0.1' dbname=",
         "host='::1' port='1' ",
         "host='/run/it\\'s' ",
+        "site='east' host='db2' port='5432' ",
+        "site='b.1' patroni='https://db3:8008' host='db3' dbname=",
     };
     HF_AUTO(config) config = NULL;
     struct hf_op op;
@@ -99,7 +101,9 @@ static void database_hosts_become_connection_strings(void **unused)
     (void)unused;
     assert_ok(&op, load(&op,
                         "store { engine = \"postgres\" user = \"hf\" passfile = \"/p\"\n"
-                        "  hosts = { \"db1:5433\", \"10.0.0.1\", \"[::1]:1\", \"/run/it's\" }\n"
+                        "  hosts = { \"db1:5433\", \"10.0.0.1\", \"[::1]:1\", \"/run/it's\",\n"
+                        "    \"db2:5432 site=east\",\n"
+                        "    \"db3  patroni=https://db3:8008 site=b.1\" }\n"
                         "  sslmode = \"verify-full\" ca = \"/ca\" synchronous = 2\n"
                         "  when_fewer = \"allow\" }\n",
                         &config));
@@ -128,6 +132,13 @@ static const struct {
     { "an unknown name in a section", "store {\n engin = \"x\"\n}\n", ":2:", "engin" },
     { "a value that is none of the choices", "store {\n\n engine = \"mysql\"\n}\n",
       ":3:", "mysql" },
+    { "a site that is no name",
+      "store { engine = \"postgres\"\n hosts = { \"db1\",\n \"db2 site=a/b\" } }\n", ":3:", "a/b" },
+    { "a site without a name", "store { hosts = { \"db1 site=\" } }\n", ":1:", "site=" },
+    { "a site twice", "store {\n hosts = { \"db1 site=a site=b\" } }\n", ":2:", "site=b" },
+    { "another word after a host", "store {\n hosts = { \"db1 rack=4\" } }\n", ":2:", "rack=4" },
+    { "a Patroni that is no address", "store {\n hosts = { \"db1 patroni=db1:8008\" } }\n",
+      ":2:", "https://" },
     { "a database without hosts", "store { engine = \"postgres\" }\n", ":1:", "hosts" },
     { "a database host without a port after the colon",
       "store { engine = \"postgres\"\n hosts = { \"db1:\" } }\n", ":2:", "db1:" },

@@ -166,8 +166,10 @@ static void roles_hold_what_is_written_of_them(void **unused)
                      "audit.read why drill.read job.list node.list " },
         { "operator",
           "node.status node.unlock node.lock slot.list slot.change keyring.read key.list "
-          "policy.read policy.change approve why slot.test slot.remove root.rotate drill.run "
-          "drill.read job.list node.list node.approve node.change node.remove " },
+          "policy.read policy.change approve why slot.test slot.remove root.rotate "
+          "site.promote store.accept drill.run drill.read job.list node.list node.approve "
+          "node.change "
+          "node.remove " },
     };
 
     (void)unused;

@@ -112,6 +112,9 @@ static void a_host_is_reached_safely_or_not_at_all(void **state)
         { "dbname=x", HF_INVALID, "host" },
         { "host=db1 colour=red", HF_INVALID, "colour" },
         { "nonsense", HF_INVALID, "cannot be read" },
+        { "site='east' host=127.0.0.1", HF_OK, "prefer" },
+        { "site='east' patroni='http://[::1]:1' host=db1", HF_OK, "verify-full" },
+        { "host=db1 site='east'", HF_INVALID, "site" },
     };
     struct hf_env env;
 

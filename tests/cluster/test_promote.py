@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""
+Two sites, the second of which follows asynchronously: what 'holdfast site promote' says would be lost, what it refuses, and
+what it does; what a node whose copy is ahead gives up, and that it says so. On loopback: sites are told, not apart.
+"""
+import contextlib
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import postgres  # noqa: E402
+from nodes import Kms, Member, Node, RemoteException, store_options  # noqa: E402
+from postgres import wait_for  # noqa: E402
+
+
+def add_site(node, site):
+    """And no drill that would commit something while a test counts commits."""
+    path = node.dir / "holdfast.conf"
+    path.write_text(f'site = "{site}"\nproof {{\n    drill_hours = 0\n}}\n' + path.read_text())
+
+
+def items(node, start):
+    return {item["item"]: item for item in node.run_json("status")["items"] if item["item"].startswith(start)}
+
+
+def trail_of(node):
+    return [json.loads(line) for line in (node.dir / "audit" / "audit.log").read_text().splitlines()]
+
+
+class Sites(contextlib.ExitStack):
+    """Site a with the primary and a node, site b with a standby that is not waited for, and a node."""
+
+    def __init__(self, patroni=""):
+        super().__init__()
+        self.a = self.enter_context(postgres.Server(name="a"))
+        self.a.start()
+        self.a.make_database()
+        self.b = self.enter_context(postgres.Server(copy_of=self.a, name="b"))
+        self.b.start()
+        hosts = [f"127.0.0.1:{self.a.port} site=a", f"127.0.0.1:{self.b.port} site=b{patroni}"]
+        options = [word for host in hosts for word in ("--store-host", host)]
+        self.node_a = self.enter_context(Node(*store_options([], 0), *options))
+        self.node_a.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
+        add_site(self.node_a, "a")
+        self.node_a.start()
+        self.node_b = self.enter_context(Member(self.node_a, 2))
+        add_site(self.node_b, "b")
+        self.node_b.start()
+
+    def seq(self, server):
+        return int(server.sql("SELECT seq FROM state"))
+
+    def settle(self):
+        """Everything is everywhere, and nothing else is being written."""
+        wait_for(lambda: self.seq(self.b) == self.seq(self.a), "site b with all of site a", 30)
+        self.settle_copies()
+        wait_for(lambda: self.seq(self.b) == self.seq(self.a), "site b with all of site a", 30)
+
+    def settle_copies(self):
+        wait_for(lambda: self.copy(self.node_b) == self.copy(self.node_a) == self.seq(self.a), "copies", 30)
+
+    def copy(self, node):
+        """The commit at which the node's copy stands."""
+        words = items(node, "mirror")["mirror"]["text"].split()
+        return int(words[words.index("commit") + 1].rstrip(","))
+
+    def nothing_lost(self):
+        """What the dry run says once the standby has what was written in the background, too."""
+        def told():
+            answer = plan(self.node_b)
+            return answer if answer["losses"] == 0 and answer["standby"]["seq"] == self.seq(self.a) else None
+        return wait_for(told, "standby with everything", 30)
+
+    def cut_replication(self):
+        self.b.sql("ALTER SYSTEM SET primary_conninfo = ''", "postgres")
+        self.b.sql("SELECT pg_reload_conf()", "postgres")
+        wait_for(lambda: self.b.sql("SELECT count(*) FROM pg_stat_wal_receiver") == "0", "end of replication", 20)
+
+
+def plan(node, *words):
+    return node.run_json("site", "promote", "b", "--dry-run", *words)
+
+
+def promotion_without_loss():
+    with Sites() as sites:
+        kms = Kms(sites.node_a)
+        kms.create("orders")
+        edek = kms.generate("orders")[0]
+        dek = kms.decrypt(edek)
+        sites.settle()
+        hosts = items(sites.node_b, "database")
+        assert len(hosts) == 2 and all(item["light"] == "green" for item in hosts.values()), hosts
+        near = hosts[f"database 127.0.0.1:{sites.b.port}"]["text"]
+        assert near.startswith("site b (this one), a standby, timeline 1"), near
+        # The primary answers: it is said, and refused.
+        told = sites.nothing_lost()
+        assert told["lost"]["count"] == 0 and told["standby"]["by"] == "pg_promote", told
+        assert "still answers as the primary" in told["refused"], told
+        sites.node_b.run("site", "promote", "b", code=5)
+        assert "still answers" in sites.node_b.error, sites.node_b.error
+        sites.node_b.run("site", "promote", "a", code=5)
+        sites.node_b.run("site", "promote", "nowhere", code=4)
+        assert sites.b.sql("SELECT pg_is_in_recovery()") == "t", "a dry run or a refusal promoted"
+        sites.nothing_lost()
+        sites.a.kill()
+        assert plan(sites.node_b)["refused"] is None
+        done = sites.node_b.run_json("site", "promote", "b")
+        assert done["promoted"] and done["timeline"] == 2 and done["after"] is None, done
+        # Both nodes go on by themselves, on the new timeline, with a raised epoch.
+        for node in (sites.node_a, sites.node_b):
+            def works(node=node):
+                try:
+                    other = Kms(node)
+                    other.create(f"after-{node.port}")
+                    assert other.decrypt(edek) == dek
+                    return True
+                except (RemoteException, OSError):
+                    return False
+            wait_for(works, "write after the promotion", 30)
+        assert sites.b.sql("SELECT epoch FROM state") == "2"
+        # Neither node believes the old one when it comes back, though it says that it is the primary.
+        sites.a.start()
+        assert sites.a.sql("SELECT pg_is_in_recovery()") == "f"
+        name = f"database 127.0.0.1:{sites.a.port}"
+        wait_for(lambda: "a timeline that another host has left" in items(sites.node_b, name)[name]["text"],
+                 "quarantine of the old primary", 20)
+        before = sites.seq(sites.a)
+        Kms(sites.node_a).create("not-on-the-old-one")
+        assert sites.seq(sites.a) == before and sites.seq(sites.b) > before
+        trail = sites.node_b.run("audit", "verify")
+        print(trail.splitlines()[0])
+
+
+def promotion_with_loss():
+    with Sites() as sites:
+        kms = Kms(sites.node_a)
+        kms.create("kept")
+        kms.create("deleted")
+        sites.settle()
+        common = sites.seq(sites.a)
+        sites.cut_replication()
+        # What only site a has from here on was answered all the same: nothing waits for site b.
+        Kms(sites.node_b).create("lost-key")
+        edek = Kms(sites.node_b).generate("lost-key")[0]
+        sites.node_a.run("key", "delete", "hadoop/deleted", "--reason", "test")
+        sites.settle_copies()
+        answered = sites.seq(sites.a)
+        sites.a.kill()
+        told = plan(sites.node_b)
+        known = told["known_seq"]
+        assert told["standby"]["seq"] == sites.seq(sites.b) == common, told
+        assert known >= answered and told["losses"] == known - common, (told, answered, common)
+        assert told["lost"]["count"] == told["copy_seq"] - common >= answered - common, told
+        lost = {(commit["operation"], commit["what"]): commit for commit in told["lost"]["commits"]}
+        assert ("key.create", "hadoop/lost-key") in lost and ("key.delete", "hadoop/deleted") in lost, lost
+        assert lost["key.delete", "hadoop/deleted"]["takes_away"] and told["lost"]["taking_away"] >= 1
+        assert not lost["key.create", "hadoop/lost-key"]["takes_away"]
+        assert f"--lose {known - common}" in told["refused"], told
+        sites.node_b.run("site", "promote", "b", "--lose", known - common - 1, code=5)
+        assert sites.b.sql("SELECT pg_is_in_recovery()") == "t"
+        done = sites.node_b.run_json("site", "promote", "b", "--lose", known - common)
+        assert done["promoted"] and "store accept-history" in done["after"], done
+        # Nothing is followed silently: the copy stays, keys open, nothing is written.
+        wait_for(lambda: items(sites.node_b, "mirror")["mirror"]["light"] == "red", "refusal of the mirror", 20)
+        assert Kms(sites.node_b).decrypt(edek)
+        try:
+            Kms(sites.node_b).create("too-early")
+            raise AssertionError("a node wrote to a history that it does not follow")
+        except RemoteException as error:
+            assert error.status >= 500, error
+        for node in (sites.node_b, sites.node_a):
+            told = node.run_json("store", "accept-history", "--dry-run")
+            assert told["common_seq"] == common and told["lost"]["count"] == told["copy_seq"] - common, told
+            assert "took something away" in told["refused"], told
+            node.run("store", "accept-history", code=5)
+            assert items(node, "mirror")["mirror"]["light"] == "red"
+            done = node.run_json("store", "accept-history", "--force")
+            assert done["accepted"], done
+            node.run("store", "accept-history", code=5)
+            assert "nothing to accept" in node.error, node.error
+            after = Kms(node)
+            assert after.metadata("kept") and after.metadata("deleted"), "what was common is gone"
+            assert not after.metadata("lost-key")
+            after.create(f"after-{node.port}")
+            kept = list((node.dir / "mirror").glob("given-up-*.db"))
+            assert len(kept) == 1, kept
+            said = [line for line in trail_of(node) if line["operation"] == "store.accept"]
+            assert any("hadoop/deleted, which took something away" in line.get("detail", "") for line in said), said
+            assert any("hadoop/lost-key" in line.get("detail", "") for line in said), said
+            wait_for(lambda: any(line["operation"] == "key.create" and line.get("key") == f"after-{node.port}"
+                                 for line in trail_of(node)), "note of the new history in the trail", 10)
+            node.run("audit", "verify")
+            node.stop()
+            node.start()
+            assert Kms(node).metadata(f"after-{node.port}")
+
+
+if __name__ == "__main__":
+    if postgres.binaries() is None:
+        print("skipped: PostgreSQL is not installed; see tests/deps")
+        sys.exit(77)
+    promotion_without_loss()
+    promotion_with_loss()
+    print("promoted with and without loss; what was given up was said")
