@@ -151,6 +151,39 @@ static void run_line(struct line *line, struct waiter *waiters, size_t count,
     }
 }
 
+static struct hf_status note_thread(void *context, struct hf_op *op, uint64_t seq,
+                                    struct hf_bytes head, struct hf_bytes note,
+                                    struct hf_linked *changes, size_t count,
+                                    struct hf_buf *out_head)
+{
+    *(pthread_t *)context = pthread_self();
+    return store_linker.link(NULL, op, seq, head, note, changes, count, out_head);
+}
+
+/* Nothing is handed over to another thread, before others came and after. */
+static void a_writer_alone_writes_by_itself(void **state)
+{
+    struct waiter others[2] = { { .request = 10, .path = "x" }, { .request = 11, .path = "y" } };
+    struct line line;
+
+    line_init(&line, *state);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct waiter alone = { .line = &line, .request = 20 + i, .expected = i, .path = "alone" };
+        pthread_t writer = { 0 };
+        struct hf_linker linker = { note_thread, &writer };
+
+        apply_one(&alone, &linker);
+        assert_int_equal(alone.status.code, HF_OK);
+        assert_true(pthread_equal(writer, pthread_self()));
+        if (i == 0) {
+            run_line(&line, others, HF_COUNT(others), NULL);
+            assert_int_equal(others[0].status.code, HF_OK);
+            assert_int_equal(others[1].status.code, HF_OK);
+        }
+    }
+    line_done(&line);
+}
+
 static const struct vfs_fault never = { VFS_SYNC, SQLITE_OK, false, false, NULL };
 
 static void start_counting(struct line *line)
@@ -328,6 +361,7 @@ static int uninstall(void **state)
 int main(void)
 {
     struct CMUnitTest tests[] = {
+        GROUP(a_writer_alone_writes_by_itself),
         GROUP(writers_in_line_share_one_sync),
         GROUP(later_ones_see_the_earlier_ones_of_their_group),
         GROUP(doubt_is_for_those_who_wrote),

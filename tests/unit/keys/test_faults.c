@@ -281,6 +281,28 @@ static void every_change_happens_whole_or_not_at_all(void **unused)
     }
 }
 
+/* Creation is held to a commit of its own, so it reads nothing that the index knows. */
+static void a_new_key_is_one_call_to_the_store(void **unused)
+{
+    (void)unused;
+    /* The first one opens the keyring's key. */
+    new_key("the first", HF_ALG_AES_256);
+    hf_failing_set(world.engine, HF_FAULT_NONE, HF_OK, 0);
+    new_key("never there before", HF_ALG_AES_256);
+    assert_int_equal(hf_failing_calls(world.engine), 1);
+
+    must(&(struct change){ .kind = CHANGE_DELETE, .name = "never there before" });
+    must(&(struct change){ .kind = CHANGE_DESTROY,
+                           .name = "never there before",
+                           .version = HF_LATEST,
+                           .force = true });
+    hf_failing_set(world.engine, HF_FAULT_NONE, HF_OK, 0);
+    new_key("never there before", HF_ALG_AES_256);
+    /* The tombstone says where its versions go on. */
+    assert_int_equal(hf_failing_calls(world.engine), 2);
+    assert_int_equal(version_of("never there before", 2).state, HF_KEY_ACTIVE);
+}
+
 /* --- two writers --- */
 
 static const struct {
@@ -438,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_change_happens_whole_or_not_at_all),
+        cmocka_unit_test(a_new_key_is_one_call_to_the_store),
         cmocka_unit_test(the_second_of_two_writers_starts_again),
         cmocka_unit_test(two_creations_of_a_name_make_one_key),
     };
