@@ -16,6 +16,9 @@ from nodes import Kms, Member, Node, RemoteException, store_options  # noqa: E40
 from postgres import wait_for  # noqa: E402
 
 
+ROLE = "kms"
+
+
 def add_site(node, site):
     """And no drill that would commit something while a test counts commits."""
     path = node.dir / "holdfast.conf"
@@ -70,7 +73,10 @@ class Sites(contextlib.ExitStack):
         super().__init__()
         self.a = self.enter_context(postgres.Server(name="a"))
         self.a.start()
-        self.a.make_database()
+        # As docs/postgresql.md has it: a role that is no superuser, and sees the standbys.
+        for order in (f"CREATE ROLE {ROLE} LOGIN", f"GRANT pg_read_all_stats TO {ROLE}",
+                      f"CREATE DATABASE {postgres.DATABASE} OWNER {ROLE}"):
+            self.a.sql(order, "postgres")
         if standby_cluster:
             self.b = self.enter_context(StandbyCluster(self.a))
         else:
@@ -79,7 +85,7 @@ class Sites(contextlib.ExitStack):
         address = getattr(self.b, "address", "")
         hosts = [f"127.0.0.1:{self.a.port} site=a", f"127.0.0.1:{self.b.port} site=b{address}"]
         options = [word for host in hosts for word in ("--store-host", host)]
-        self.node_a = self.enter_context(Node(*store_options([], 0), *options))
+        self.node_a = self.enter_context(Node(*store_options([], 0), "--store-user", ROLE, *options))
         self.node_a.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
         add_site(self.node_a, "a")
         self.node_a.start()
@@ -111,6 +117,11 @@ class Sites(contextlib.ExitStack):
             return answer if answer["losses"] == 0 and answer["standby"]["seq"] == self.seq(self.a) else None
         return wait_for(told, "standby with everything", 30)
 
+    def may_promote(self):
+        self.a.sql(f"GRANT EXECUTE ON FUNCTION pg_promote TO {ROLE}")
+        asked = f"SELECT has_function_privilege('{ROLE}', 'pg_promote(boolean, integer)', 'EXECUTE')"
+        wait_for(lambda: self.b.sql(asked) == "t", "right in site b", 20)
+
     def cut_replication(self):
         self.b.sql("ALTER SYSTEM SET primary_conninfo = ''", "postgres")
         self.b.sql("SELECT pg_reload_conf()", "postgres")
@@ -140,7 +151,10 @@ def promotion_without_loss():
         assert "still answers" in sites.node_b.error, sites.node_b.error
         sites.node_b.run("site", "promote", "a", code=5)
         sites.node_b.run("site", "promote", "nowhere", code=4)
+        sites.node_b.run("site", "promote", "b", "--force", code=3)
+        assert "GRANT EXECUTE ON FUNCTION pg_promote" in sites.node_b.error, sites.node_b.error
         assert sites.b.sql("SELECT pg_is_in_recovery()") == "t", "a dry run or a refusal promoted"
+        sites.may_promote()
         sites.nothing_lost()
         sites.a.kill()
         assert plan(sites.node_b)["refused"] is None
@@ -169,6 +183,7 @@ def promotion_with_loss():
         kms = Kms(sites.node_a)
         kms.create("kept")
         kms.create("deleted")
+        sites.may_promote()
         sites.settle()
         common = sites.seq(sites.a)
         sites.cut_replication()
