@@ -80,15 +80,22 @@ static bool is_site(const char *name)
     return len > 0 && len <= SITE_MAX && len == strspn(name, SITE_SIGNS);
 }
 
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Without TLS only where nobody can stand between. */
 static bool is_url(const char *text)
 {
-    return (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0) &&
+    return (begins(text, "https://") || begins(text, "http://127.") ||
+            begins(text, "http://[::1]")) &&
            strpbrk(text, "'\\") == NULL;
 }
 
 static struct hf_status take_word(struct hf_op *op, struct words *words, const char *word)
 {
-    if (strncmp(word, "site=", 5) == 0 && words->site == NULL) {
+    if (begins(word, "site=") && words->site == NULL) {
         words->site = word + 5;
         return is_site(words->site)
                    ? HF_SUCCESS
@@ -97,13 +104,13 @@ static struct hf_status take_word(struct hf_op *op, struct words *words, const c
                              "and '_'",
                              word, SITE_MAX);
     }
-    if (strncmp(word, "patroni=", 8) == 0 && words->patroni == NULL) {
+    if (begins(word, "patroni=") && words->patroni == NULL) {
         words->patroni = word + 8;
         return is_url(words->patroni)
                    ? HF_SUCCESS
                    : hf_fail(op, HF_INVALID,
                              "%.100s: it must be the address of Patroni's REST API, such as "
-                             "https://db1:8008",
+                             "https://db1:8008 (http:// on loopback addresses only)",
                              word);
     }
     return hf_fail(op, HF_INVALID,

@@ -118,8 +118,9 @@ static struct hf_status refuse(struct hf_mirror *mirror, struct hf_op *op)
     HF_AUTO_STRING reason = hf_strdup(op->text);
 
     (void)hf_fail(op, HF_WRONG_STATE,
-                  "%.150s; bring the right store back, or, to take it as it is, move %.100s away",
-                  reason, mirror->directory)
+                  "%.150s; bring the right store back, or take it as it is with 'holdfast store "
+                  "accept-history', which says first what is given up",
+                  reason)
         .code;
     return wrong(mirror, op, HF_MIRROR_REFUSED, (struct hf_status){ HF_WRONG_STATE });
 }

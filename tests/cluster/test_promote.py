@@ -7,11 +7,16 @@ import contextlib
 import json
 import pathlib
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import patroni  # noqa: E402
 import postgres  # noqa: E402
 from nodes import Kms, Member, Node, RemoteException, store_options  # noqa: E402
 from postgres import wait_for  # noqa: E402
+
+
+ROLE = "kms"
 
 
 def add_site(node, site):
@@ -28,19 +33,59 @@ def trail_of(node):
     return [json.loads(line) for line in (node.dir / "audit" / "audit.log").read_text().splitlines()]
 
 
+class StandbyCluster(patroni.Cluster):
+    """One host under Patroni that follows another cluster: what Patroni calls a standby cluster."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.member = self.members[0]
+        self.members = [self.member]
+        try:
+            self.follow(source)
+        except BaseException:
+            self.close()
+            raise
+        self.port = self.member.port
+        self.sql = self.member.sql
+        self.address = f" patroni=http://127.0.0.1:{self.member.rest}"
+
+    def follow(self, source):
+        for role in ("replicator", "rewinder"):
+            source.sql(f"CREATE ROLE {role} SUPERUSER LOGIN REPLICATION", "postgres")
+        self.start_etcd()
+        self.member.write(f"127.0.0.1:{self.etcd_ports[0]}", 6)
+        text = self.member.file.read_text()
+        text = text.replace("synchronous_mode: true", "synchronous_mode: false").replace(
+            "synchronous_mode_strict: true", "synchronous_mode_strict: false").replace(
+            "    ttl: 6\n", f"    ttl: 6\n    standby_cluster: {{host: 127.0.0.1, port: {source.port}, "
+                           "create_replica_methods: [basebackup]}\n").replace(
+            "  authentication:\n", "  basebackup: [{checkpoint: fast}]\n  authentication:\n")
+        assert "standby_cluster" in text and "checkpoint" in text
+        self.member.file.write_text(text)
+        self.member.start()
+        wait_for(lambda: self.member.role() == "standby_leader", f"standby cluster ({self.member.log})", 60)
+
+
 class Sites(contextlib.ExitStack):
     """Site a with the primary and a node, site b with a standby that is not waited for, and a node."""
 
-    def __init__(self, patroni=""):
+    def __init__(self, standby_cluster=False):
         super().__init__()
         self.a = self.enter_context(postgres.Server(name="a"))
         self.a.start()
-        self.a.make_database()
-        self.b = self.enter_context(postgres.Server(copy_of=self.a, name="b"))
-        self.b.start()
-        hosts = [f"127.0.0.1:{self.a.port} site=a", f"127.0.0.1:{self.b.port} site=b{patroni}"]
+        # As docs/postgresql.md has it: a role that is no superuser, and sees the standbys.
+        for order in (f"CREATE ROLE {ROLE} LOGIN", f"GRANT pg_read_all_stats TO {ROLE}",
+                      f"CREATE DATABASE {postgres.DATABASE} OWNER {ROLE}"):
+            self.a.sql(order, "postgres")
+        if standby_cluster:
+            self.b = self.enter_context(StandbyCluster(self.a))
+        else:
+            self.b = self.enter_context(postgres.Server(copy_of=self.a, name="b"))
+            self.b.start()
+        address = getattr(self.b, "address", "")
+        hosts = [f"127.0.0.1:{self.a.port} site=a", f"127.0.0.1:{self.b.port} site=b{address}"]
         options = [word for host in hosts for word in ("--store-host", host)]
-        self.node_a = self.enter_context(Node(*store_options([], 0), *options))
+        self.node_a = self.enter_context(Node(*store_options([], 0), "--store-user", ROLE, *options))
         self.node_a.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
         add_site(self.node_a, "a")
         self.node_a.start()
@@ -72,6 +117,11 @@ class Sites(contextlib.ExitStack):
             return answer if answer["losses"] == 0 and answer["standby"]["seq"] == self.seq(self.a) else None
         return wait_for(told, "standby with everything", 30)
 
+    def may_promote(self):
+        self.a.sql(f"GRANT EXECUTE ON FUNCTION pg_promote TO {ROLE}")
+        asked = f"SELECT has_function_privilege('{ROLE}', 'pg_promote(boolean, integer)', 'EXECUTE')"
+        wait_for(lambda: self.b.sql(asked) == "t", "right in site b", 20)
+
     def cut_replication(self):
         self.b.sql("ALTER SYSTEM SET primary_conninfo = ''", "postgres")
         self.b.sql("SELECT pg_reload_conf()", "postgres")
@@ -101,7 +151,10 @@ def promotion_without_loss():
         assert "still answers" in sites.node_b.error, sites.node_b.error
         sites.node_b.run("site", "promote", "a", code=5)
         sites.node_b.run("site", "promote", "nowhere", code=4)
+        sites.node_b.run("site", "promote", "b", "--force", code=3)
+        assert "GRANT EXECUTE ON FUNCTION pg_promote" in sites.node_b.error, sites.node_b.error
         assert sites.b.sql("SELECT pg_is_in_recovery()") == "t", "a dry run or a refusal promoted"
+        sites.may_promote()
         sites.nothing_lost()
         sites.a.kill()
         assert plan(sites.node_b)["refused"] is None
@@ -109,15 +162,8 @@ def promotion_without_loss():
         assert done["promoted"] and done["timeline"] == 2 and done["after"] is None, done
         # Both nodes go on by themselves, on the new timeline, with a raised epoch.
         for node in (sites.node_a, sites.node_b):
-            def works(node=node):
-                try:
-                    other = Kms(node)
-                    other.create(f"after-{node.port}")
-                    assert other.decrypt(edek) == dek
-                    return True
-                except (RemoteException, OSError):
-                    return False
-            wait_for(works, "write after the promotion", 30)
+            wait_for(lambda: can_create(node, f"after-{node.port}"), "write after the promotion", 30)
+            assert Kms(node).decrypt(edek) == dek
         assert sites.b.sql("SELECT epoch FROM state") == "2"
         # Neither node believes the old one when it comes back, though it says that it is the primary.
         sites.a.start()
@@ -137,6 +183,7 @@ def promotion_with_loss():
         kms = Kms(sites.node_a)
         kms.create("kept")
         kms.create("deleted")
+        sites.may_promote()
         sites.settle()
         common = sites.seq(sites.a)
         sites.cut_replication()
@@ -196,10 +243,40 @@ def promotion_with_loss():
             assert Kms(node).metadata(f"after-{node.port}")
 
 
+def promotion_of_a_standby_cluster():
+    """Patroni would take pg_promote() back: it is told itself."""
+    with Sites(standby_cluster=True) as sites:
+        Kms(sites.node_a).create("orders")
+        sites.settle()
+        assert sites.nothing_lost()["standby"]["by"] == "patroni"
+        sites.a.kill()
+        began = time.monotonic()
+        done = sites.node_b.run_json("site", "promote", "b")
+        assert done["promoted"] and done["timeline"] == 2 and done["after"] is None, done
+        took = time.monotonic() - began
+        assert sites.b.member.role() in ("master", "primary")
+        for node in (sites.node_a, sites.node_b):
+            wait_for(lambda: can_create(node, f"after-{node.port}"), "write after the promotion", 30)
+        # It stays the primary: Patroni has taken the order, not only the server.
+        assert "standby_cluster" not in sites.b.member.status().get("dcs", {}), sites.b.member.status()
+        print(f"standby cluster: the command took {took:.1f} s")
+
+
+def can_create(node, name):
+    try:
+        return Kms(node).create(name)
+    except (RemoteException, OSError):
+        return None
+
+
 if __name__ == "__main__":
     if postgres.binaries() is None:
         print("skipped: PostgreSQL is not installed; see tests/deps")
         sys.exit(77)
     promotion_without_loss()
     promotion_with_loss()
+    if patroni.missing() is None:
+        promotion_of_a_standby_cluster()
+    else:
+        print(f"without a standby cluster: {patroni.missing()} is not installed")
     print("promoted with and without loss; what was given up was said")

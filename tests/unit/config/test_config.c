@@ -137,6 +137,8 @@ static const struct {
     { "a site without a name", "store { hosts = { \"db1 site=\" } }\n", ":1:", "site=" },
     { "a site twice", "store {\n hosts = { \"db1 site=a site=b\" } }\n", ":2:", "site=b" },
     { "another word after a host", "store {\n hosts = { \"db1 rack=4\" } }\n", ":2:", "rack=4" },
+    { "a Patroni without TLS elsewhere",
+      "store {\n hosts = { \"db1 patroni=http://db1:8008\" } }\n", ":2:", "loopback" },
     { "a Patroni that is no address", "store {\n hosts = { \"db1 patroni=db1:8008\" } }\n",
       ":2:", "https://" },
     { "a database without hosts", "store { engine = \"postgres\" }\n", ":1:", "hosts" },
