@@ -2,6 +2,7 @@
 #
 #   make              build/holdfastd and build/holdfast, hardened
 #   make demo         installs what is missing (Debian), builds, runs the main job on real input
+#   make demo-cluster three sites on this machine lose their parts one by one, under clients that never stop
 #   make test         everything that Debian alone can check; ends with 'N passed, N failed, N skipped'
 #   make test-long    the long figures: 2,000 kills, long fuzzing
 #   make interop      against real Hadoop, fetched by name from Maven Central; needs Java and Maven
@@ -27,6 +28,10 @@ deps:
 demo: deps
 	@$(MAKE) --no-print-directory all
 	@bench/demo
+
+demo-cluster: deps
+	@$(MAKE) --no-print-directory all
+	@bench/demo-cluster
 
 test: deps
 	@tests/run
@@ -54,4 +59,4 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: all deps demo test test-long interop bench fuzz coverage install clean
+.PHONY: all deps demo demo-cluster test test-long interop bench fuzz coverage install clean

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -178,6 +179,17 @@ static void keep_large_buffers(void)
     (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
+/* The soft limit is often 1024, for programs that use select(); this one does not. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 static struct hf_status start_memory(struct hf_op *op, const struct hf_config *config)
 {
     const struct hf_secret_settings settings = {
@@ -198,6 +210,7 @@ static struct hf_status serve(struct hf_op *op, struct hf_env *env,
     sigset_t set;
 
     block_signals(&set);
+    raise_descriptor_limit();
     HF_TRY(hf_node_new(op, env, config, &node));
     status = hf_node_start(node, op);
     if (status.code == HF_OK) {

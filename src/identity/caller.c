@@ -2,6 +2,7 @@
 #include "identity/caller.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,17 @@ void hf_caller_free(struct hf_caller *caller)
     free(caller);
 }
 
+/* Without a descriptor the list of users cannot be read, and not every library says so. */
+static bool may_open_files(void)
+{
+    int fd = open("/", O_PATH | O_CLOEXEC);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
 /* The login name of a user, or NULL when it has none. The caller frees it. */
 static char *login_name(uint32_t uid)
 {
@@ -112,6 +124,10 @@ struct hf_status hf_caller_from_uid(struct hf_op *op, uint32_t uid, struct hf_ca
 {
     HF_AUTO_STRING name = login_name(uid);
 
+    if (name == NULL && !may_open_files()) {
+        return hf_fail(op, HF_UNAVAILABLE, "the name of user %u cannot be looked up: %s", uid,
+                       strerror(errno));
+    }
     if (name == NULL) {
         name = hf_format("%u", uid);
     }

@@ -14,23 +14,33 @@
 /* At a limit every closed connection lets one in and the next one waits: say so now and then. */
 #define WARN_EVERY_MS 10000
 
+/* Over a unix socket come administrators and health checks: a flood from outside leaves them room.
+ */
+#define KEPT_FOR_UNIX 16
+
 enum accepted { ACCEPTED, NONE_READY, HELD };
+
+static size_t limit_of(const struct hf_port *port)
+{
+    size_t limit = atomic_load(&port->loop->net->max_connections);
+
+    return port->listener->unix_path != NULL ? limit + KEPT_FOR_UNIX : limit;
+}
 
 static bool may_accept(const struct hf_port *port)
 {
-    const struct hf_net *net = port->loop->net;
-
-    return atomic_load(&net->open) < atomic_load(&net->max_connections) &&
+    return atomic_load(&port->loop->net->open) < limit_of(port) &&
            (port->listener->tls == NULL ||
-            port->loop->handshakes < net->settings.max_new_handshakes);
+            port->loop->handshakes < port->loop->net->settings.max_new_handshakes);
 }
 
 /* Counts the connection before it exists, so that loops together never pass the limit. */
-static bool reserve(struct hf_net *net)
+static bool reserve(const struct hf_port *port)
 {
+    struct hf_net *net = port->loop->net;
     size_t open = atomic_load(&net->open);
 
-    while (open < atomic_load(&net->max_connections)) {
+    while (open < limit_of(port)) {
         if (atomic_compare_exchange_weak(&net->open, &open, open + 1)) {
             return true;
         }
@@ -80,7 +90,7 @@ static enum accepted accept_one(struct hf_port *port)
     socklen_t len = sizeof address;
     int fd;
 
-    if (!may_accept(port) || !reserve(net)) {
+    if (!may_accept(port) || !reserve(port)) {
         hold(port);
         return HELD;
     }

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -17,6 +18,8 @@
 #define DEFAULT_IDLE_TIMEOUT_MS    75000
 #define DEFAULT_REQUEST_TIMEOUT_MS 20000
 #define DEFAULT_UNSENT_BYTES       (32 * 1024 * 1024)
+/* Descriptors that connections leave to databases, files, listeners, and callers at the socket. */
+#define KEPT_DESCRIPTORS 96
 
 static unsigned count_processors(void)
 {
@@ -33,9 +36,28 @@ static size_t or_default(size_t value, size_t absent)
     return value != 0 ? value : absent;
 }
 
+/* As many as leave the process descriptors to work with; under a very low limit, half. */
+static size_t most_connections(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) {
+        return SIZE_MAX;
+    }
+    return files.rlim_cur > 2 * KEPT_DESCRIPTORS ? (size_t)files.rlim_cur - KEPT_DESCRIPTORS
+                                                 : (size_t)files.rlim_cur / 2;
+}
+
 void hf_net_limit_connections(struct hf_net *net, size_t max_connections)
 {
-    atomic_store(&net->max_connections, or_default(max_connections, DEFAULT_CONNECTIONS));
+    size_t wanted = or_default(max_connections, DEFAULT_CONNECTIONS);
+    size_t most = most_connections();
+
+    if (wanted > most) {
+        HF_WARNING(net->env, "the limit on open files allows %zu connections, not %zu", most,
+                   wanted);
+    }
+    atomic_store(&net->max_connections, wanted < most ? wanted : most);
 }
 
 static void set_limits(struct hf_listener *listener, const struct hf_listener_limits *limits)

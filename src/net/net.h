@@ -78,7 +78,10 @@ struct hf_listener_limits {
 /* For timers that start from now on. A name that is not there is our own mistake. */
 void hf_net_limit_listener(struct hf_net *net, const char *name,
                            const struct hf_listener_limits *limits);
-/* Connections above a lower limit live on. */
+/*
+ * Connections above a lower limit live on. It is lowered to what the process's limit on open files
+ * leaves. A unix socket takes a few more, so that a flood does not lock out the administrator.
+ */
 void hf_net_limit_connections(struct hf_net *net, size_t max_connections);
 
 /* Starts the loops and workers. */

@@ -1,6 +1,7 @@
 /* Callers: names, ids, and what is refused. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -88,6 +89,24 @@ static void a_unix_user_has_its_login_name_or_its_number(void **unused)
     assert_string_equal(nobody->id, "unix:3123456789");
 }
 
+static void a_user_who_cannot_be_looked_up_is_nobody(void **unused)
+{
+    HF_AUTO(caller) daemon = NULL;
+    struct hf_op op = new_op();
+    struct rlimit before;
+    struct rlimit none;
+    struct hf_status status;
+
+    (void)unused;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    status = hf_caller_from_uid(&op, 1, &daemon);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(status.code, HF_UNAVAILABLE);
+}
+
 static void an_operation_without_a_caller_is_the_servers_own(void **unused)
 {
     HF_AUTO(caller) caller = NULL;
@@ -106,6 +125,7 @@ int main(void)
         cmocka_unit_test(a_caller_id_tells_the_proof_and_the_name),
         cmocka_unit_test(names_that_could_mislead_are_refused),
         cmocka_unit_test(a_unix_user_has_its_login_name_or_its_number),
+        cmocka_unit_test(a_user_who_cannot_be_looked_up_is_nobody),
         cmocka_unit_test(an_operation_without_a_caller_is_the_servers_own),
     };
 

@@ -337,7 +337,7 @@ static void without_descriptors_accepting_waits_and_goes_on(void **unused)
 {
     HF_AUTO(log) log = NULL;
     struct line_settings settings = {
-        .net = { .loops = 1, .workers = 1 },
+        .net = { .loops = 1, .workers = 1, .max_connections = 16 },
         .listener = { .idle_timeout_ms = 100 },
     };
     struct line_server server = { 0 };
