@@ -30,6 +30,7 @@ struct hf_request_id {
 };
 
 struct hf_caller; /* identity/caller.h */
+struct hf_fence;  /* seal/seal.h */
 
 /* In a cluster: what entitles this node to answer. All zero where nobody has to be asked. */
 struct hf_standing {
@@ -45,8 +46,9 @@ struct hf_op {
     const char *door;               /* static name of the door it came through; NULL: none */
     uint64_t deadline_ms;           /* on the boottime clock; 0: none */
     struct hf_request_id request_id;
-    bool may_wait; /* false on a loop thread: what would wait answers HF_LATER instead */
-    unsigned lane; /* the number of the thread that runs it; picks per-thread caches */
+    struct hf_fence *fence; /* what every commit under it also has to get past; NULL: nothing */
+    bool may_wait;          /* false on a loop thread: what would wait answers HF_LATER instead */
+    unsigned lane;          /* the number of the thread that runs it; picks per-thread caches */
     struct hf_standing standing;
     enum hf_code code; /* of the failure that text tells about */
     enum hf_cause cause;

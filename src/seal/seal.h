@@ -35,6 +35,8 @@ enum hf_kind {
     HF_KIND_ROOT = 15,         /* "root/<generation>": a root under the one before or after it */
     HF_KIND_PROOF = 16,        /* "proof/<node>/<slot>": what a drill opened there, and when */
     HF_KIND_MEMBER = 17,       /* "member/<name>": a node that was approved (seal/member.h) */
+    HF_KIND_JOB = 18,          /* "job/<name>": who does it, how far it is, how it last ended */
+    HF_KIND_DRILL = 19,        /* "drill/...": drills that were asked for, and what came of them */
 };
 
 /* Names in paths are percent-encoded; numbers have ten digits, so that they sort. */
@@ -331,6 +333,18 @@ struct hf_txn_commit {
  * here by repeating, until the deadline.
  */
 HF_STATUS hf_txn_commit(struct hf_txn *txn, struct hf_op *op, struct hf_txn_commit *out);
+
+/*
+ * A fence: a record that every commit under op->fence writes anew, in the same batch. So whoever
+ * has claimed it by writing it shuts out all others: their commits find another revision, and
+ * nothing of them happens (HF_CONFLICT).
+ */
+struct hf_fence {
+    enum hf_kind kind;
+    const char *path;
+    uint64_t revision;      /* that the next commit builds on; it moves on with each */
+    struct hf_buf *content; /* what the next commit writes there */
+};
 
 /*
  * What the request under op->request_id was given, if it has happened: for who finds things as a

@@ -183,6 +183,28 @@ void hf_txn_asked(struct hf_txn *txn, const char *principal, struct hf_bytes req
     hf_buf_add_bytes(&txn->request, request);
 }
 
+/*
+ * The fence's record goes with the others, at the revision that its holder knows: also when the
+ * transaction has read it anew, as a rotation of the root does with every record.
+ */
+static struct hf_status add_fence(struct hf_txn *txn, struct hf_op *op,
+                                  const struct hf_fence *fence)
+{
+    struct hf_bytes content = hf_buf_bytes(fence->content);
+
+    for (size_t i = 0; i < txn->count; i++) {
+        struct staged_change *change = &txn->changes[i];
+
+        if (strcmp(change->path, fence->path) == 0) {
+            hf_secret_free(change->plain);
+            change->plain = NULL;
+            change->expected = fence->revision;
+            return hf_secret_copy(op, content, &change->plain);
+        }
+    }
+    return hf_txn_put(txn, op, fence->kind, fence->path, fence->revision, content);
+}
+
 void hf_txn_adopt(struct hf_txn *txn, uint64_t number)
 {
     txn->keyring_keys =
@@ -485,12 +507,18 @@ struct hf_status hf_txn_commit_as(struct hf_txn *txn, struct hf_op *op,
     bool again = true;
 
     HF_ENTER(txn->seal, op, unlocked);
+    if (op->fence != NULL) {
+        HF_TRY(add_fence(txn, op, op->fence));
+    }
     for (int i = 0; i < ROOTS && again; i++) {
         status = run_once(txn, unlocked, op, id, out, &again);
         if (again) {
             hf_op_clear(op);
             HF_TRY(hf_roots_follow(unlocked, txn->seal->engine, op));
         }
+    }
+    if (op->fence != NULL && status.code == HF_OK && !out->repeated) {
+        op->fence->revision++;
     }
     return again ? hf_fail(op, HF_CONFLICT, "the root key was rotated meanwhile; ask again")
                  : status;
