@@ -30,11 +30,16 @@ static struct hf_status check_settings(struct hf_op *op, const struct hf_keyring
         return hf_fail(op, HF_INVALID, "the name of a main key has 1 to 64 bytes");
     }
     if (settings->destroy_wait_ms > most || settings->dark_window_ms > most ||
-        settings->max_stale_ms > most || settings->max_stale_wrap_ms > most) {
+        settings->max_stale_ms > most || settings->max_stale_wrap_ms > most ||
+        settings->rotate_every_ms > most) {
         return hf_fail(op, HF_INVALID, "a keyring's times are at most %d years", YEARS_MAX);
     }
     if (settings->max_stale_wrap_ms > settings->max_stale_ms) {
         return hf_fail(op, HF_INVALID, "max_stale_wrap may not be longer than max_stale");
+    }
+    /* A key has so many versions and no more. */
+    if (settings->rotate_every_ms > 0 && settings->rotate_every_ms < HOUR_MS) {
+        return hf_fail(op, HF_INVALID, "keys rotate every hour at most, or never (0)");
     }
     /* P8: a node that is cut off may have used the version for that long without saying so. */
     if (settings->dark_window_ms < settings->max_stale_ms) {
@@ -56,6 +61,7 @@ static void record_from(const struct hf_keyring_settings *settings,
     record->max_stale_ms = settings->max_stale_ms;
     record->max_stale_wrap_ms = settings->max_stale_wrap_ms;
     record->main_key = hf_bytes_of_text(main_key);
+    record->rotate_every_ms = settings->rotate_every_ms;
 }
 
 static void info_from(const struct hf_index_keyring *keyring, struct hf_keyring_info *out)
@@ -74,6 +80,7 @@ static void info_from(const struct hf_index_keyring *keyring, struct hf_keyring_
         .dark_window_ms = record->dark_window_ms,
         .max_stale_ms = record->max_stale_ms,
         .max_stale_wrap_ms = record->max_stale_wrap_ms,
+        .rotate_every_ms = record->rotate_every_ms,
     };
     out->key_version = record->key_version;
     out->created_ms = record->created_ms;

@@ -62,6 +62,7 @@ struct hf_keyring_settings {
     uint64_t dark_window_ms;    /* destroy refused while used within; default 2 h */
     uint64_t max_stale_ms;      /* default 1 h */
     uint64_t max_stale_wrap_ms; /* default 10 min */
+    uint64_t rotate_every_ms;   /* keys get a new version when the primary is so old; 0: never */
 };
 void hf_keyring_settings_default(struct hf_keyring_settings *settings);
 
@@ -257,6 +258,23 @@ HF_STATUS hf_key_purge_due(struct hf_keys *keys, struct hf_op *op,
                            struct hf_status (*visit)(void *context, const char *keyring,
                                                      const char *name, uint32_t version),
                            void *context);
+
+/*
+ * For jobs: each visitor is told of the keys of the keyring that are due, and does what is to be
+ * done in a transaction of its own. A visitor that fails ends the walk.
+ */
+typedef struct hf_status (*hf_due_visitor)(void *context, const char *keyring, const char *name);
+/* Live keys whose primary was made here rotate_every_ms ago or earlier; no opaque secrets. */
+HF_STATUS hf_key_rotations_due(struct hf_keys *keys, struct hf_op *op,
+                               const struct hf_keyring_info *keyring, hf_due_visitor visit,
+                               void *context);
+/* The same of one key, by what is known now: asked again while a rotation is staged. */
+HF_STATUS hf_key_rotation_is_due(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                                 const char *name, bool *out);
+/* Live keys with versions that are not under the keyring key in force. */
+HF_STATUS hf_key_rewraps_due(struct hf_keys *keys, struct hf_op *op,
+                             const struct hf_keyring_info *keyring, hf_due_visitor visit,
+                             void *context);
 
 /* --- reading --- */
 

@@ -1,9 +1,10 @@
-/* Keyring, key, version and usage records, version 1 of each. */
+/* Keyring, key, version and usage records: version 1 of each, and 2 of keyrings. */
 #include "keys/record.h"
 
 #include "keys/algorithm.h"
 
-#define FORMAT 1
+#define FORMAT         1
+#define KEYRING_FORMAT 2 /* where keys rotate by the clock */
 
 #define KEYRING_APPROVE_DESTROY      0x01
 #define KEYRING_APPROVE_EXPORT       0x02
@@ -30,15 +31,17 @@ static uint8_t flag(bool set, uint8_t bit)
     return set ? bit : 0;
 }
 
+static struct hf_status refuse_format(struct hf_op *op, const char *what, uint8_t format)
+{
+    return hf_fail(op, HF_UNSUPPORTED, "%s has format %u; this server reads format %d", what,
+                   format, FORMAT);
+}
+
 static struct hf_status take_format(struct hf_reader *reader, struct hf_op *op, const char *what)
 {
     uint8_t format = hf_take_u8(reader);
 
-    if (!reader->failed && format != FORMAT) {
-        return hf_fail(op, HF_UNSUPPORTED, "%s has format %u; this server reads format %d", what,
-                       format, FORMAT);
-    }
-    return HF_SUCCESS;
+    return reader->failed || format == FORMAT ? HF_SUCCESS : refuse_format(op, what, format);
 }
 
 static struct hf_status refuse(struct hf_op *op, const char *what)
@@ -49,7 +52,7 @@ static struct hf_status refuse(struct hf_op *op, const char *what)
 
 void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_buf *out)
 {
-    hf_put_u8(out, FORMAT);
+    hf_put_u8(out, record->rotate_every_ms > 0 ? KEYRING_FORMAT : FORMAT);
     hf_put_u8(out, flag(record->approve_destroy, KEYRING_APPROVE_DESTROY) |
                        flag(record->approve_export, KEYRING_APPROVE_EXPORT) |
                        flag(record->approve_slot_removal, KEYRING_APPROVE_SLOT_REMOVAL));
@@ -60,6 +63,18 @@ void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_
     hf_put_u64(out, record->max_stale_ms);
     hf_put_u64(out, record->max_stale_wrap_ms);
     hf_put_bytes(out, record->main_key);
+    if (record->rotate_every_ms > 0) {
+        hf_put_u64(out, record->rotate_every_ms);
+    }
+}
+
+/* One form each: format 2 is written, and read, only where format 1 would not do. */
+static bool is_sound_keyring(const struct hf_keyring_record *record, uint8_t format, uint8_t flags)
+{
+    return (flags & ~KEYRING_FLAGS) == 0 && record->main_key.len > 0 &&
+           record->main_key.len <= 64 &&
+           memchr(record->main_key.data, '\0', record->main_key.len) == NULL &&
+           (format == KEYRING_FORMAT) == (record->rotate_every_ms > 0);
 }
 
 struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes content,
@@ -67,10 +82,14 @@ struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes cont
 {
     struct hf_reader reader;
     struct hf_keyring_record record = { 0 };
+    uint8_t format = 0;
     uint8_t flags = 0;
 
     hf_reader_init(&reader, content);
-    HF_TRY(take_format(&reader, op, "a keyring record"));
+    format = hf_take_u8(&reader);
+    if (!reader.failed && format != FORMAT && format != KEYRING_FORMAT) {
+        return refuse_format(op, "a keyring record", format);
+    }
     flags = hf_take_u8(&reader);
     record.approve_destroy = (flags & KEYRING_APPROVE_DESTROY) != 0;
     record.approve_export = (flags & KEYRING_APPROVE_EXPORT) != 0;
@@ -82,9 +101,9 @@ struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes cont
     record.max_stale_ms = hf_take_u64(&reader);
     record.max_stale_wrap_ms = hf_take_u64(&reader);
     record.main_key = hf_take_bytes(&reader);
+    record.rotate_every_ms = format == KEYRING_FORMAT ? hf_take_u64(&reader) : 0;
     HF_TRY(hf_reader_end(&reader, op, "a keyring record"));
-    if ((flags & ~KEYRING_FLAGS) != 0 || record.main_key.len == 0 || record.main_key.len > 64 ||
-        memchr(record.main_key.data, '\0', record.main_key.len) != NULL) {
+    if (!is_sound_keyring(&record, format, flags)) {
         return refuse(op, "a keyring record");
     }
     *out = record;

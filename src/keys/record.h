@@ -18,6 +18,7 @@ struct hf_keyring_record {
     uint64_t max_stale_ms;
     uint64_t max_stale_wrap_ms;
     struct hf_bytes main_key;
+    uint64_t rotate_every_ms; /* 0: never */
 };
 void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_buf *out);
 HF_STATUS hf_keyring_record_decode(struct hf_op *op, struct hf_bytes content,

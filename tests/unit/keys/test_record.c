@@ -92,6 +92,9 @@ static const struct {
       "0000000000000000000000c0c1c2c3c4c5c6c7c8c9cacbcccdcecf00000000000000000000004101"
       "00000003000000000000000000000000000000000000000000000000000000000000000000000000"
       "000000000000000000000000000000000000000000000000" },
+    { "keyring whose keys rotate", keyring_again,
+      "020500000003000001a3185c5000000000009a7ec80000000000006ddd00000000000036ee800000"
+      "0000000927c0000000046d61696e0000000100000000" },
 };
 
 static struct hf_buf *bytes_of(size_t row)
@@ -149,7 +152,7 @@ static void a_later_format_is_told_from_damage(void **unused)
     for (size_t i = 0; i < HF_COUNT(vectors); i++) {
         HF_AUTO(buf) bytes = bytes_of(i);
 
-        bytes->data[0] = 2;
+        bytes->data[0] = 3;
         assert_int_equal(again_code(i, hf_buf_bytes(bytes)), HF_UNSUPPORTED);
     }
 }
@@ -179,6 +182,7 @@ static const struct {
     { "a candidate that is active", 7, 1, HF_KEY_ACTIVE },
     { "a candidate that is to be destroyed", 7, 50, 1 },
     { "what stays pre-active and is no candidate", 7, 2, 4 },
+    { "format 2 of a keyring where format 1 would do", 8, 57, 0 },
 };
 
 static void what_no_record_can_hold_is_refused(void **unused)
