@@ -75,6 +75,9 @@ _holdfast_word()
     "policy put 1" | "drill verify 0" | "node accept 0" | "node approve 0")
         compgen -f -- "$current"
         ;;
+    "drill show 0")
+        "$@" --json drill list 2>/dev/null | grep -o '"id":"[0-9a-f]*"' | cut -d '"' -f 4
+        ;;
     "approval give 0")
         "$@" --json approval list 2>/dev/null | grep -o '"id":"[0-9a-f]*"' | cut -d '"' -f 4
         ;;

@@ -75,9 +75,13 @@ HANDLER(root);
 HANDLER(root_rotate);
 /* drill.c */
 HANDLER(drill);
-HANDLER(drill_progress);
+HANDLER(drill_list);
+HANDLER(drill_show);
+HANDLER(drill_receipt);
 HANDLER(what_if);
 HANDLER(min_cut);
+/* jobs.c */
+HANDLER(job_list);
 /* nodes.c */
 HANDLER(nodes);
 HANDLER(node);

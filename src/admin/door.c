@@ -39,9 +39,12 @@ static const struct hf_route routes[] = {
     { HF_POST, "/api/v1/root/rotate", KIB(1), HF_WORKER, hf_admin_root_rotate },
     { HF_POST, "/api/v1/why", KIB(16), HF_WORKER, hf_admin_why },
     { HF_POST, "/api/v1/drill", KIB(1), HF_WORKER, hf_admin_drill },
-    { HF_GET, "/api/v1/drill/progress", 0, HF_WORKER, hf_admin_drill_progress },
+    { HF_GET, "/api/v1/drill", 0, HF_WORKER, hf_admin_drill_list },
+    { HF_GET, "/api/v1/drill/:drill", 0, HF_WORKER, hf_admin_drill_show },
+    { HF_GET, "/api/v1/drill/:drill/receipt", 0, HF_WORKER, hf_admin_drill_receipt },
     { HF_POST, "/api/v1/what-if", KIB(64), HF_WORKER, hf_admin_what_if },
     { HF_POST, "/api/v1/min-cut", KIB(16), HF_WORKER, hf_admin_min_cut },
+    { HF_GET, "/api/v1/jobs", 0, HF_WORKER, hf_admin_job_list },
     { HF_POST, "/api/v1/random", KIB(1), HF_INLINE, hf_admin_random },
 
     { HF_GET, RINGS, 0, HF_WORKER, hf_admin_keyring_list },

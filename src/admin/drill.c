@@ -4,8 +4,6 @@
 #include "admin/admin_internal.h"
 #include "base/alloc.h"
 
-#define DEADLINE_MS ((uint64_t)4 * 3600 * 1000)
-
 /* The service has written the whole document: it is signed, byte for byte. */
 static struct hf_status answer(struct hf_reply *reply, const struct hf_buf *json)
 {
@@ -17,34 +15,52 @@ static struct hf_status answer(struct hf_reply *reply, const struct hf_buf *json
 
 HANDLER(drill)
 {
-    static const char *const members[] = { "keyring", NULL };
+    static const char *const members[] = { "keyring", "wait_ms", NULL };
     HF_AUTO(json) body = NULL;
-    HF_AUTO(buf) receipt = hf_buf_new();
     const char *keyring = NULL;
+    uint64_t wait_ms = 0;
+    char id[HF_DRILL_ID];
+    struct hf_json_writer writer;
 
     HF_TRY(take_body(op, request, members, &body));
     HF_TRY(hf_json_text_or(op, body, "keyring", NULL, &keyring));
-    /* As long as there are versions: whoever waits for it knows. */
-    op->deadline_ms = hf_env_boottime_ms(op->env) + DEADLINE_MS;
-    HF_TRY(hf_service_drill(service_of(exchange), op, keyring, receipt));
-    return answer(reply, receipt);
+    HF_TRY(hf_json_u64_or(op, body, "wait_ms", 0, &wait_ms));
+    HF_TRY(hf_service_drill(service_of(exchange), op, keyring, wait_ms, id));
+    start_object(reply, &writer);
+    hf_json_put_text(&writer, "id", id);
+    hf_json_close_object(&writer);
+    reply->status = 202;
+    return HF_SUCCESS;
 }
 
-HANDLER(drill_progress)
+static const char *drill_of(const struct hf_request *request)
 {
-    struct hf_drill_progress progress = { 0 };
-    struct hf_json_writer writer;
+    return hf_request_segment(request, "drill");
+}
+
+HANDLER(drill_list)
+{
+    HF_AUTO(buf) out = hf_buf_new();
 
     (void)request;
-    HF_TRY(hf_service_drill_progress(service_of(exchange), op, &progress));
-    start_object(reply, &writer);
-    hf_json_put_bool(&writer, "running", progress.running);
-    hf_json_put_u64(&writer, "slots", progress.slots);
-    hf_json_put_u64(&writer, "slots_done", progress.slots_done);
-    hf_json_put_u64(&writer, "versions", progress.versions);
-    hf_json_put_u64(&writer, "versions_done", progress.versions_done);
-    hf_json_close_object(&writer);
-    return HF_SUCCESS;
+    HF_TRY(hf_service_drill_list(service_of(exchange), op, out));
+    return answer(reply, out);
+}
+
+HANDLER(drill_show)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+
+    HF_TRY(hf_service_drill_show(service_of(exchange), op, drill_of(request), out));
+    return answer(reply, out);
+}
+
+HANDLER(drill_receipt)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+
+    HF_TRY(hf_service_drill_receipt(service_of(exchange), op, drill_of(request), out));
+    return answer(reply, out);
 }
 
 HANDLER(what_if)

@@ -14,6 +14,7 @@ static void add_keyring(struct hf_json_writer *writer, const struct hf_keyring_i
     hf_json_put_u64(writer, "dark_window_ms", info->settings.dark_window_ms);
     hf_json_put_u64(writer, "max_stale_ms", info->settings.max_stale_ms);
     hf_json_put_u64(writer, "max_stale_wrap_ms", info->settings.max_stale_wrap_ms);
+    hf_json_put_u64(writer, "rotate_every_ms", info->settings.rotate_every_ms);
     hf_json_put_date(writer, "created", info->created_ms);
 }
 
@@ -56,8 +57,10 @@ static struct hf_status take_settings(struct hf_op *op, const struct hf_json *bo
                           &settings->dark_window_ms));
     HF_TRY(
         hf_json_u64_or(op, body, "max_stale_ms", settings->max_stale_ms, &settings->max_stale_ms));
-    return hf_json_u64_or(op, body, "max_stale_wrap_ms", settings->max_stale_wrap_ms,
-                          &settings->max_stale_wrap_ms);
+    HF_TRY(hf_json_u64_or(op, body, "max_stale_wrap_ms", settings->max_stale_wrap_ms,
+                          &settings->max_stale_wrap_ms));
+    return hf_json_u64_or(op, body, "rotate_every_ms", settings->rotate_every_ms,
+                          &settings->rotate_every_ms);
 }
 
 static const char *const keyring_members[] = { "name",
@@ -69,6 +72,7 @@ static const char *const keyring_members[] = { "name",
                                                "dark_window_ms",
                                                "max_stale_ms",
                                                "max_stale_wrap_ms",
+                                               "rotate_every_ms",
                                                NULL };
 
 static struct hf_status put_keyring(struct hf_reply *reply, int status,

@@ -4,15 +4,6 @@
 
 #include "admin/admin_internal.h"
 
-static const char *light_name(enum hf_light light)
-{
-    static const char *const names[] = {
-        [HF_GREEN] = "green", [HF_AMBER] = "amber", [HF_RED] = "red"
-    };
-
-    return names[light];
-}
-
 struct status_list {
     struct hf_json_writer *writer;
     enum hf_light worst;
@@ -25,7 +16,7 @@ static void add_item(void *context, const struct hf_status_item *item)
     list->worst = item->light > list->worst ? item->light : list->worst;
     hf_json_open_object(list->writer, NULL);
     hf_json_put_text(list->writer, "item", item->name);
-    hf_json_put_text(list->writer, "light", light_name(item->light));
+    hf_json_put_text(list->writer, "light", hf_light_name(item->light));
     hf_json_put_text(list->writer, "text", item->text);
     hf_json_close_object(list->writer);
 }
@@ -42,7 +33,7 @@ HANDLER(status)
     HF_TRY(hf_service_status(admin->settings.service, op, add_item, &list));
     admin->settings.status(admin->settings.context, add_item, &list);
     hf_json_close_array(&writer);
-    hf_json_put_text(&writer, "light", light_name(list.worst));
+    hf_json_put_text(&writer, "light", hf_light_name(list.worst));
     hf_json_close_object(&writer);
     return HF_SUCCESS;
 }

@@ -55,6 +55,7 @@ extern const struct command cli_key_commands[];
 extern const struct command cli_policy_commands[];
 extern const struct command cli_audit_commands[];
 extern const struct command cli_drill_commands[];
+extern const struct command cli_job_commands[];
 extern const struct command *const cli_tables[];
 
 /* --- options and words --- */

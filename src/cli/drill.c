@@ -1,6 +1,6 @@
-/* holdfast drill, drill verify, what-if. */
-#include <pthread.h>
+/* holdfast drill, drill list, drill show, drill verify, what-if. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,107 +9,100 @@
 #include "cli/command.h"
 #include "service/receipt.h"
 
-#define TIMEOUT_MS ((uint64_t)4 * 3600 * 1000)
-#define POLL_MS    200
-#define BAR_WIDTH  40
+#define POLL_MS   200
+#define BAR_WIDTH 30
 
 /* --- progress --- */
 
-struct watch {
-    struct cli cli; /* of its own: an operation belongs to one thread */
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards done */
-    pthread_cond_t end;
-    bool done;
-    bool runs;
-};
-
-static void draw(const struct hf_json *progress, struct hf_op *op)
+static uint64_t number_of(struct cli *cli, const struct hf_json *object, const char *name)
 {
-    static const char full[] = "########################################";
-    uint64_t slots = 0;
-    uint64_t slots_done = 0;
-    uint64_t versions = 0;
-    uint64_t done = 0;
-    int width = 0;
+    uint64_t number = 0;
 
-    if (hf_json_u64_or(op, progress, "slots", 0, &slots).code != HF_OK ||
-        hf_json_u64_or(op, progress, "slots_done", 0, &slots_done).code != HF_OK ||
-        hf_json_u64_or(op, progress, "versions", 0, &versions).code != HF_OK ||
-        hf_json_u64_or(op, progress, "versions_done", 0, &done).code != HF_OK || slots == 0) {
-        hf_op_clear(op);
-        return;
+    if (hf_json_u64_or(&cli->op, object, name, 0, &number).code != HF_OK) {
+        hf_op_clear(&cli->op);
     }
-    width = versions > 0 ? (int)(done * BAR_WIDTH / versions) : 0;
-    (void)fprintf(stderr, "\rslot %llu of %llu  [%-*.*s]  %llu of %llu key versions  ",
-                  (unsigned long long)slots_done + 1, (unsigned long long)slots, BAR_WIDTH, width,
-                  full, (unsigned long long)done, (unsigned long long)versions);
+    return number;
 }
 
-static void look(struct cli *cli)
+static void draw_node(struct cli *cli, const struct hf_json *node)
 {
+    static const char full[] = "##############################";
+    uint64_t versions = number_of(cli, node, "versions");
+    uint64_t done = number_of(cli, node, "versions_done");
+    uint64_t slots = number_of(cli, node, "slots");
+    uint64_t slots_done = number_of(cli, node, "slots_done");
+    HF_AUTO(buf) name = hf_buf_new();
+    HF_AUTO(buf) state = hf_buf_new();
+    bool is_done;
+    int width;
+
+    cli_add_value(name, node, "node");
+    cli_add_value(state, node, "state");
+    is_done = strcmp(hf_buf_text(state), "done") == 0;
+    width = is_done ? BAR_WIDTH : versions > 0 ? (int)(done * BAR_WIDTH / versions) : 0;
+    (void)fprintf(stderr,
+                  "\033[K%-16.64s %-8.16s [%-*.*s]  slot %llu of %llu, %llu of %llu key "
+                  "versions\n",
+                  hf_buf_text(name), hf_buf_text(state), BAR_WIDTH, width, full,
+                  (unsigned long long)(is_done || slots_done == slots ? slots : slots_done + 1),
+                  (unsigned long long)slots, (unsigned long long)done,
+                  (unsigned long long)versions);
+}
+
+/* For people only: it says nothing that the result does not. Gives the lines that it took. */
+static size_t draw(struct cli *cli, const struct hf_json *progress, size_t lines)
+{
+    const struct hf_json *nodes = NULL;
+
+    if (cli->json || !isatty(STDERR_FILENO) ||
+        hf_json_array_or(&cli->op, progress, "nodes", &nodes).code != HF_OK) {
+        hf_op_clear(&cli->op);
+        return lines;
+    }
+    if (lines > 0) {
+        (void)fprintf(stderr, "\033[%zuA", lines);
+    }
+    for (size_t i = 0; i < hf_json_count(nodes); i++) {
+        draw_node(cli, hf_json_at(nodes, i));
+    }
+    return hf_json_count(nodes);
+}
+
+static void wipe(size_t lines)
+{
+    if (lines > 0) {
+        (void)fprintf(stderr, "\033[%zuA\033[J", lines);
+    }
+}
+
+static struct hf_status look(struct cli *cli, const char *id, size_t *lines, bool *out_ended)
+{
+    HF_AUTO_STRING path = hf_format("/api/v1/drill/%s", id);
     HF_AUTO(buf) answer = hf_buf_new();
     HF_AUTO(json) progress = NULL;
+    const char *state = NULL;
 
-    if (cli_fetch(cli, "GET", "/api/v1/drill/progress", HF_BYTES_NONE, answer).code == HF_OK &&
-        hf_json_parse(&cli->op, hf_buf_bytes(answer), &progress).code == HF_OK) {
-        draw(progress, &cli->op);
-    }
-    hf_op_clear(&cli->op);
+    HF_TRY(cli_fetch(cli, "GET", path, HF_BYTES_NONE, answer));
+    HF_TRY(hf_json_parse(&cli->op, hf_buf_bytes(answer), &progress));
+    HF_TRY(hf_json_text(&cli->op, progress, "state", &state));
+    *lines = draw(cli, progress, *lines);
+    *out_ended = strcmp(state, "ended") == 0;
+    return HF_SUCCESS;
 }
 
-static bool wait_for_end(struct watch *watch)
+static struct hf_status watch(struct cli *cli, const char *id)
 {
-    struct timespec until;
-    bool done;
+    const struct timespec pause = { 0, POLL_MS * 1000000L };
+    size_t lines = 0;
+    bool ended = false;
+    struct hf_status status = look(cli, id, &lines, &ended);
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += POLL_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&watch->lock);
-    while (!watch->done &&
-           pthread_cond_clockwait(&watch->end, &watch->lock, CLOCK_MONOTONIC, &until) == 0) {
+    while (status.code == HF_OK && !ended) {
+        (void)nanosleep(&pause, NULL);
+        status = look(cli, id, &lines, &ended);
     }
-    done = watch->done;
-    pthread_mutex_unlock(&watch->lock);
-    return done;
-}
-
-static void *watch_drill(void *context)
-{
-    struct watch *watch = context;
-
-    while (!wait_for_end(watch)) {
-        look(&watch->cli);
-    }
-    (void)fprintf(stderr, "\r%*s\r", BAR_WIDTH + 60, "");
-    return NULL;
-}
-
-/* For people only: it says nothing that the result does not. */
-static void begin_watch(struct watch *watch, const struct cli *cli)
-{
-    if (cli->json || !isatty(STDERR_FILENO)) {
-        return;
-    }
-    watch->cli = *cli;
-    watch->cli.timeout_ms = 0;
-    (void)pthread_mutex_init(&watch->lock, NULL);
-    (void)pthread_cond_init(&watch->end, NULL);
-    watch->runs = pthread_create(&watch->thread, NULL, watch_drill, watch) == 0;
-}
-
-static void end_watch(struct watch *watch)
-{
-    if (!watch->runs) {
-        return;
-    }
-    pthread_mutex_lock(&watch->lock);
-    watch->done = true;
-    pthread_cond_signal(&watch->end);
-    pthread_mutex_unlock(&watch->lock);
-    pthread_join(watch->thread, NULL);
+    wipe(lines);
+    return status;
 }
 
 /* --- the result --- */
@@ -150,6 +143,40 @@ static struct hf_status print_texts(struct cli *cli, const struct hf_json *cells
     return HF_SUCCESS;
 }
 
+/* Who did not answer has proven nothing. */
+static struct hf_status print_nodes(struct cli *cli, const struct hf_json *drill, bool *out_silent)
+{
+    static const struct cli_column columns[] = {
+        { "NODE", "node" }, { "SITE", "site" }, { "ANSWER", "result" }, { "TEXT", "text" }
+    };
+    const struct hf_json *nodes = NULL;
+
+    HF_TRY(hf_json_array_or(&cli->op, drill, "nodes", &nodes));
+    for (size_t i = 0; i < hf_json_count(nodes); i++) {
+        const char *result = NULL;
+
+        HF_TRY(hf_json_text(&cli->op, hf_json_at(nodes, i), "result", &result));
+        *out_silent = *out_silent || strcmp(result, "answered") != 0;
+    }
+    if (nodes != NULL && (hf_json_count(nodes) > 1 || *out_silent)) {
+        cli_print_table(nodes, columns, HF_COUNT(columns));
+        cli_print("\n");
+    }
+    return HF_SUCCESS;
+}
+
+static const char *verdict(const char *light, bool silent)
+{
+    if (strcmp(light, "green") == 0) {
+        return "green: everything opens";
+    }
+    if (strcmp(light, "amber") != 0) {
+        return "red: something does not open";
+    }
+    return silent ? "amber: a node did not answer, and what it opens is not known"
+                  : "amber: everything opens, in fewer independent ways than wanted";
+}
+
 static struct hf_status print_drill(struct cli *cli, const struct hf_json *drill)
 {
     static const struct cli_column columns[] = {
@@ -165,7 +192,9 @@ static struct hf_status print_drill(struct cli *cli, const struct hf_json *drill
     const struct hf_json *cells = NULL;
     const struct hf_json *rings = NULL;
     const char *light = NULL;
+    bool silent = false;
 
+    HF_TRY(print_nodes(cli, drill, &silent));
     HF_TRY(hf_json_array_or(&cli->op, drill, "cells", &cells));
     HF_TRY(hf_json_array_or(&cli->op, drill, "keyrings", &rings));
     HF_TRY(hf_json_text(&cli->op, drill, "light", &light));
@@ -174,10 +203,7 @@ static struct hf_status print_drill(struct cli *cli, const struct hf_json *drill
     cli_print_table(rings, keyrings, HF_COUNT(keyrings));
     HF_TRY(print_failures(cli, drill));
     HF_TRY(print_texts(cli, cells));
-    cli_print("\n%s\n", strcmp(light, "green") == 0 ? "green: everything opens"
-                        : strcmp(light, "amber") == 0
-                            ? "amber: everything opens, in fewer independent ways than wanted"
-                            : "red: something does not open");
+    cli_print("\n%s\n", verdict(light, silent));
     return HF_SUCCESS;
 }
 
@@ -213,33 +239,22 @@ static struct hf_status write_receipt(struct cli *cli, const struct hf_buf *rece
     return HF_SUCCESS;
 }
 
-static struct hf_status ask(struct cli *cli, struct hf_buf *out)
+static struct hf_status fetch_receipt(struct cli *cli, const char *id, struct hf_buf *out)
 {
-    struct watch watch = { .runs = false };
-    HF_AUTO(buf) body = hf_buf_new();
-    struct hf_json_writer writer;
-    struct hf_status status;
+    HF_AUTO_STRING path = hf_format("/api/v1/drill/%s/receipt", id);
 
-    hf_json_writer_init(&writer, body);
-    hf_json_open_object(&writer, NULL);
-    if (cli_option(cli, "keyring") != NULL) {
-        hf_json_put_text(&writer, "keyring", cli_option(cli, "keyring"));
-    }
-    hf_json_close_object(&writer);
-    cli->timeout_ms = TIMEOUT_MS;
-    begin_watch(&watch, cli);
-    status = cli_fetch(cli, "POST", "/api/v1/drill", hf_buf_bytes(body), out);
-    end_watch(&watch);
-    return status;
+    HF_TRY(watch(cli, id));
+    return cli_fetch(cli, "GET", path, HF_BYTES_NONE, out);
 }
 
-static struct hf_status drill(struct cli *cli)
+/* Waits for the end of the drill, and tells what came of it. */
+static struct hf_status tell(struct cli *cli, const char *id)
 {
     HF_AUTO(buf) receipt = hf_buf_new();
     HF_AUTO(json) json = NULL;
     const struct hf_json *found = NULL;
 
-    HF_TRY(ask(cli, receipt));
+    HF_TRY(fetch_receipt(cli, id, receipt));
     HF_TRY(write_receipt(cli, receipt));
     HF_TRY(hf_json_parse(&cli->op, hf_buf_bytes(receipt), &json));
     HF_TRY(hf_json_object_or(&cli->op, json, "drill", &found));
@@ -254,30 +269,169 @@ static struct hf_status drill(struct cli *cli)
     return print_drill(cli, found);
 }
 
+static struct hf_status drill(struct cli *cli)
+{
+    HF_AUTO(buf) body = hf_buf_new();
+    HF_AUTO(buf) answer = hf_buf_new();
+    HF_AUTO(json) json = NULL;
+    struct hf_json_writer writer;
+    uint64_t wait_ms = 0;
+    const char *id = NULL;
+
+    HF_TRY(cli_duration(cli, "wait", 0, &wait_ms));
+    hf_json_writer_init(&writer, body);
+    hf_json_open_object(&writer, NULL);
+    if (cli_option(cli, "keyring") != NULL) {
+        hf_json_put_text(&writer, "keyring", cli_option(cli, "keyring"));
+    }
+    hf_json_put_u64(&writer, "wait_ms", wait_ms);
+    hf_json_close_object(&writer);
+    HF_TRY(cli_fetch(cli, "POST", "/api/v1/drill", hf_buf_bytes(body), answer));
+    HF_TRY(hf_json_parse(&cli->op, hf_buf_bytes(answer), &json));
+    HF_TRY(hf_json_text(&cli->op, json, "id", &id));
+    return tell(cli, id);
+}
+
+static struct hf_status drill_list(struct cli *cli)
+{
+    static const struct cli_column columns[] = {
+        { "DRILL", "id" },    { "STATE", "state" }, { "LIGHT", "light" }, { "SILENT", "silent" },
+        { "BEGUN", "begun" }, { "ENDED", "ended" }, { "ON", "asked_on" }, { "KEYRING", "keyring" },
+    };
+    HF_AUTO(json) answer = NULL;
+    const struct hf_json *drills = NULL;
+
+    HF_TRY(cli_call(cli, "GET", "/api/v1/drill", HF_BYTES_NONE, &answer));
+    if (answer != NULL) {
+        HF_TRY(hf_json_array_or(&cli->op, answer, "drills", &drills));
+        cli_print_table(drills, columns, HF_COUNT(columns));
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status drill_show(struct cli *cli)
+{
+    const char *id = cli->word_count > 0 ? cli->words[0] : "last";
+
+    /* It becomes part of a path. */
+    if (strspn(id, "0123456789abcdef") != strlen(id) && strcmp(id, "last") != 0) {
+        return hf_fail(&cli->op, HF_INVALID, "a drill's name is 16 hex digits, or \"last\"");
+    }
+    return tell(cli, id);
+}
+
+/* --- verifying --- */
+
+#define TRUSTED_MAX CLI_OPTIONS_MAX
+
+/* Keys from files: those given, or the node's own. */
+struct trusted {
+    struct hf_buf *keys[TRUSTED_MAX];
+    struct hf_bytes views[TRUSTED_MAX];
+    size_t count;
+};
+
+static void trusted_done(struct trusted *trusted)
+{
+    for (size_t i = 0; i < trusted->count; i++) {
+        hf_buf_free(trusted->keys[i]);
+    }
+}
+
+static struct hf_status trust(struct cli *cli, const char *file, struct trusted *out)
+{
+    struct hf_buf *key = hf_buf_new();
+
+    out->keys[out->count++] = key;
+    HF_TRY(cli_read_file(cli, file, key));
+    out->views[out->count - 1] = hf_buf_bytes(key);
+    return HF_SUCCESS;
+}
+
+static struct hf_status take_trusted(struct cli *cli, struct trusted *out)
+{
+    for (size_t i = 0; i < cli->option_count; i++) {
+        const struct cli_option *option = &cli->options[i];
+
+        if (strcmp(option->name, "trust") == 0 || strcmp(option->name, "public-key") == 0) {
+            HF_TRY(trust(cli, option->value, out));
+        }
+    }
+    if (out->count == 0) {
+        HF_AUTO_STRING own = hf_format("%s/audit.pub", cli_directory(cli));
+
+        return trust(cli, own, out);
+    }
+    return HF_SUCCESS;
+}
+
+static const char *owner_of(const struct hf_receipt_signer *signer)
+{
+    return signer->trusted ? "trusted" : "vouched for";
+}
+
+static void put_signers(const struct hf_receipt_signers *signers)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+    struct hf_json_writer writer;
+
+    hf_json_writer_init(&writer, out);
+    hf_json_open_object(&writer, NULL);
+    hf_json_put_bool(&writer, "signed", true);
+    hf_json_open_array(&writer, "signers");
+    for (size_t i = 0; i < signers->count; i++) {
+        hf_json_open_object(&writer, NULL);
+        hf_json_put_text(&writer, "node", signers->items[i].node);
+        hf_json_put_text(&writer, "signed", signers->items[i].ended ? "all" : "its part");
+        hf_json_put_text(&writer, "key", signers->items[i].key);
+        hf_json_put_bool(&writer, "trusted", signers->items[i].trusted);
+        hf_json_close_object(&writer);
+    }
+    hf_json_close_array(&writer);
+    hf_json_close_object(&writer);
+    cli_print("%s\n", hf_buf_text(out));
+}
+
+static void print_signers(const struct hf_receipt_signers *signers)
+{
+    const char *ended = "";
+
+    cli_print("\n");
+    for (size_t i = 0; i < signers->count; i++) {
+        const struct hf_receipt_signer *signer = &signers->items[i];
+
+        ended = signer->ended ? signer->node : ended;
+        cli_print("%s signed by %s: key %.16s..., %s\n", signer->ended ? "all of it" : "its part",
+                  signer->node, signer->key, owner_of(signer));
+    }
+    cli_print("The receipt is as it was signed. Keys that are not trusted are those that %s has "
+              "found in its sealed records.\n",
+              ended);
+}
+
 static struct hf_status drill_verify(struct cli *cli)
 {
-    const char *given_key = cli_option(cli, "public-key");
-    HF_AUTO_STRING key_file =
-        given_key != NULL ? hf_strdup(given_key) : hf_format("%s/audit.pub", cli_directory(cli));
+    __attribute__((cleanup(trusted_done))) struct trusted trusted = { .count = 0 };
+    HF_AUTO(receipt_signers) signers = NULL;
     HF_AUTO(crypto) crypto = NULL;
     HF_AUTO(buf) receipt = hf_buf_new();
-    HF_AUTO(buf) key = hf_buf_new();
     HF_AUTO(json) json = NULL;
     const struct hf_json *found = NULL;
 
     HF_TRY(hf_crypto_start(&cli->op));
     HF_TRY(hf_crypto_new(&cli->op, &crypto));
     HF_TRY(cli_read_file(cli, cli->words[0], receipt));
-    HF_TRY(cli_read_file(cli, key_file, key));
-    HF_TRY(hf_receipt_verify(crypto, &cli->op, hf_buf_bytes(receipt), hf_buf_bytes(key)));
+    HF_TRY(take_trusted(cli, &trusted));
+    HF_TRY(hf_receipt_verify(crypto, &cli->op, hf_buf_bytes(receipt), trusted.views, trusted.count,
+                             &signers));
     HF_TRY(hf_json_parse(&cli->op, hf_buf_bytes(receipt), &json));
     HF_TRY(hf_json_object_or(&cli->op, json, "drill", &found));
     if (cli->json) {
-        cli_print("{\"signed\":true}\n");
+        put_signers(signers);
         return HF_SUCCESS;
     }
     HF_TRY(print_drill(cli, found));
-    cli_print("The receipt is as it was signed, by the key of %s.\n", key_file);
+    print_signers(signers);
     return HF_SUCCESS;
 }
 
@@ -399,10 +553,16 @@ static struct hf_status what_if(struct cli *cli)
 
 const struct command cli_drill_commands[] = {
     { "drill", "verify", "FILE",
-      "public-key=", "Checks, without a node, that a receipt is as the node signed it.",
-      "holdfast --dir /srv/holdfast drill verify receipt.json", drill_verify },
-    { "drill", NULL, "", "keyring=|receipt=",
-      "Opens every key version through every slot that needs no person, and says what opened.",
+      "trust=|public-key=", "Checks, without a node, that a receipt is as the nodes signed it.",
+      "holdfast drill verify receipt.json --trust a/audit.pub --trust b/audit.pub", drill_verify },
+    { "drill", "list", "", "", "Lists the last drills.", "holdfast drill list", drill_list },
+    { "drill", "show", "[DRILL]", "receipt=",
+      "Shows what came of a drill, or of the last one; waits for the end of one that runs.",
+      "holdfast drill show 1f2e3d4c5b6a7988", drill_show },
+    { "drill", NULL, "", "keyring=|receipt=|wait=",
+      "Has every node open every key version through every slot that needs no person, and says "
+      "what "
+      "opened.",
       "holdfast --dir /srv/holdfast drill --receipt receipt.json", drill },
     { "what-if", NULL, "[KEYRING/KEY[@VERSION]]", "lose=|min-cut",
       "Lists what losses of nodes, slots or sites would make unreadable, or the fewest that end a "

@@ -34,7 +34,8 @@ static struct hf_status add_settings(struct cli *cli, struct hf_json_writer *wri
       times[] = { { "destroy-wait", "destroy_wait_ms" },
                   { "dark-window", "dark_window_ms" },
                   { "max-stale", "max_stale_ms" },
-                  { "max-stale-wrap", "max_stale_wrap_ms" } };
+                  { "max-stale-wrap", "max_stale_wrap_ms" },
+                  { "rotate-every", "rotate_every_ms" } };
     uint64_t ms = 0;
     bool yes = false;
 
@@ -113,7 +114,7 @@ static struct hf_status rotate(struct cli *cli)
     HF_TRY(cli_call(cli, "POST", path, hf_bytes_of_text("{}"), &answer));
     if (answer != NULL) {
         cli_print_object(answer);
-        cli_print("Move keys under it with: holdfast key rewrap %s/KEY\n", cli->words[0]);
+        cli_print("Its keys are moved under it; 'holdfast job list' shows how far that is.\n");
     }
     return HF_SUCCESS;
 }
@@ -121,7 +122,7 @@ static struct hf_status rotate(struct cli *cli)
 #define SETTINGS                                                                                   \
     "approve-destroy=|approve-export=|approve-slot-removal=|destroy-wait=|dark-window=|max-stale=" \
     "|"                                                                                            \
-    "max-stale-wrap="
+    "max-stale-wrap=|rotate-every="
 
 const struct command cli_keyring_commands[] = {
     { "keyring", "list", "", "", "Lists keyrings.", "holdfast keyring list", list },
@@ -130,7 +131,7 @@ const struct command cli_keyring_commands[] = {
     { "keyring", "show", "KEYRING", "", "Shows one keyring.", "holdfast keyring show hadoop",
       show },
     { "keyring", "change", "KEYRING", SETTINGS, "Changes a keyring's settings.",
-      "holdfast keyring change payroll --approve-export yes", change },
+      "holdfast keyring change payroll --approve-export yes --rotate-every 90d", change },
     { "keyring", "rotate", "KEYRING", "", "Makes a new keyring key version.",
       "holdfast keyring rotate payroll", rotate },
     { 0 },

@@ -1,6 +1,6 @@
 /*
- * What happens once a second or once a minute: audit feed, pin, cookie secrets, usage, destruction
- * of what is due, signatures of the trail; and the records that a root rotation moves.
+ * What every node does once a second or once a minute for itself: audit feed, pin, cookie secrets,
+ * usage, metrics, signatures of the trail. What one node does for all of them is in jobs.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,8 +12,6 @@
 #define NS_PER_MS     1000000L
 #define MINUTE_MS     60000
 #define SIGN_EVERY_MS (10 * MINUTE_MS)
-/* A rotation of the root moves records for so long, then lets the others in. */
-#define MOVE_SLICE_MS 500
 
 void hf_node_report(struct hf_node *node, struct hf_op *op, struct hf_status status,
                     const char *what)
@@ -50,19 +48,6 @@ static void each_second(struct hf_node *node, struct hf_op *op)
     hf_node_report(node, op, hf_seal_pin(node->seal, op), "pin");
 }
 
-/* What waited to be destroyed, and nobody took back (promise P8). */
-static void purge(struct hf_node *node, struct hf_op *op)
-{
-    size_t destroyed = 0;
-
-    hf_node_report(node, op, hf_service_purge(node->service, op, &destroyed),
-                   "destruction of what is due");
-    if (destroyed > 0) {
-        HF_INFO(node->env, "%zu keys or versions were destroyed: their waiting time has ended",
-                destroyed);
-    }
-}
-
 /*
  * So that the lines which no signature covers yet are some minutes old at most, whether the node is
  * locked or not. On a full disk it is tried again each time, until there is room.
@@ -86,10 +71,7 @@ static void each_minute(struct hf_node *node, struct hf_op *op)
     hf_node_report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
     hf_node_report(node, op, hf_service_node_enroll(node->service, op), "membership");
     hf_node_report(node, op, hf_usage_merge(node->keys, op), "usage counts");
-    hf_node_report(node, op, hf_service_settle_candidates(node->service, op),
-                   "versions that are not proven");
-    purge(node, op);
-    hf_node_drill(node, op);
+    hf_node_report(node, op, hf_service_proof_metrics(node->service, op), "metrics of proofs");
 }
 
 static struct hf_status with_slot(struct hf_node *node, struct hf_op *op,
@@ -139,21 +121,6 @@ static void regain_root(struct hf_node *node, struct hf_op *op, struct hf_chores
     }
 }
 
-/* At once again while there is more; after a failure, which a person has to mend, not so soon. */
-static void move_records(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
-{
-    uint64_t now_ms = hf_env_boottime_ms(node->env);
-    struct hf_status status;
-
-    chores->is_moving = false;
-    if (now_ms < chores->move_due_ms) {
-        return;
-    }
-    status = hf_service_root_job(node->service, op, MOVE_SLICE_MS, &chores->is_moving);
-    chores->move_due_ms = status.code == HF_OK ? now_ms : now_ms + MINUTE_MS;
-    hf_node_report(node, op, status, "rotation of the root");
-}
-
 /* Everything at once after the next unlock. */
 static void rest_while_locked(struct hf_node *node, struct hf_chores *chores)
 {
@@ -174,7 +141,6 @@ void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores 
     regain_root(node, op, chores);
     generation = hf_seal_root_generation(node->seal);
     each_second(node, op);
-    move_records(node, op, chores);
     if (generation != chores->proven_for) {
         chores->proven_for = generation;
         prove_slots(node, op);
@@ -214,7 +180,7 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
-    while (hf_node_wait(node, chores.is_moving ? 0 : SECOND_MS)) {
+    while (hf_node_wait(node, SECOND_MS)) {
         hf_node_do_chores(node, &op, &chores);
     }
     return NULL;

@@ -272,6 +272,7 @@ struct hf_status hf_node_start(struct hf_node *node, struct hf_op *op)
     HF_TRY(hf_peers_start(node->peers, op));
     HF_TRY(hf_node_listen(node, op));
     HF_TRY(hf_net_start(node->net, op));
+    HF_TRY(hf_node_start_jobs(node, op));
     return hf_node_start_background(node, op);
 }
 
@@ -306,7 +307,7 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
         hf_net_drain(node->net, limit_ms);
     }
     hf_node_stop_background(node);
-    hf_node_stop_drill(node);
+    hf_node_stop_jobs(node);
     write_what_is_due(node);
     hf_net_free(node->net);
     hf_node_free_listeners(node);

@@ -56,9 +56,10 @@ struct hf_node {
     struct hf_http_room room; /* for what requests of all listeners hold */
 
     struct hf_drill_slot *drill_slots; /* the configured ones, for the service */
-    pthread_t drill; /* runs the scheduled one, apart from the chores, which must not wait */
+    pthread_t jobs;
+    bool jobs_run;
+    pthread_t drill; /* this node's part of one, while it runs; the jobs' thread starts it */
     bool drill_runs;
-    unsigned drill_lane;
     atomic_bool drill_ended;
 
     pthread_t background;
@@ -93,13 +94,12 @@ void hf_node_make_health(struct hf_node *node);
 void hf_node_status(void *context, void (*visit)(void *context, const struct hf_status_item *item),
                     void *visit_context);
 
-/* --- drill.c --- */
+/* --- jobs.c --- */
 /* The configured slots as the service takes them. */
 void hf_node_make_drill_slots(struct hf_node *node);
-/* Starts the scheduled drill, if one is due, on a thread of its own; the metrics in any case. */
-void hf_node_drill(struct hf_node *node, struct hf_op *op);
-/* Ends it and waits for the end. */
-void hf_node_stop_drill(struct hf_node *node);
+struct hf_status hf_node_start_jobs(struct hf_node *node, struct hf_op *op);
+/* Waits for the end of what runs; hf_node_stop_background() has told it to come. */
+void hf_node_stop_jobs(struct hf_node *node);
 
 /* --- background.c --- */
 /* After each unlock: cookie secrets, notes that the trail lacks, the pin, its place as a member. */
@@ -110,10 +110,8 @@ void hf_node_locked(void *node);
 struct hf_chores {
     uint64_t minute_due_ms;
     uint64_t sign_due_ms;
-    uint64_t move_due_ms;
     uint64_t regain_due_ms;
     uint32_t proven_for; /* the root for which the slots were last proven */
-    bool is_moving;      /* a rotation of the root wants to go on at once */
 };
 /* Does what is due: the background thread calls it once a second, or again at once. */
 void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores);

@@ -27,9 +27,9 @@ static const struct {
         "key.decrypt", "key.sign", "key.verify", "key.mac", "random", NULL } },
     { "auditor",
       { "audit.read", "policy.read", "node.status", "node.list", "slot.list", "key.list",
-        "key.read", "keyring.read", "drill.read", "why", NULL } },
+        "key.read", "keyring.read", "drill.read", "job.list", "why", NULL } },
     { "operator",
-      { "node.*", "slot.*", "root.*", "drill.*", "policy.read", "policy.change", "approve",
+      { "node.*", "slot.*", "root.*", "drill.*", "job.*", "policy.read", "policy.change", "approve",
         "keyring.read", "key.list", "why", NULL } },
 };
 

@@ -60,6 +60,7 @@
     row(HF_ACT_ROOT_ROTATE, "root.rotate", false) \
     row(HF_ACT_DRILL_RUN, "drill.run", false) \
     row(HF_ACT_DRILL_READ, "drill.read", false) \
+    row(HF_ACT_JOB_LIST, "job.list", false) \
     row(HF_ACT_NODE_LIST, "node.list", false) \
     row(HF_ACT_NODE_APPROVE, "node.approve", false) \
     row(HF_ACT_NODE_CHANGE, "node.change", false) \

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cluster/cluster.h"
-#include "service/internal.h"
+#include "service/job.h"
 
 /* A maker that is alive has settled its candidate by then: its operation has ended. */
 #define ORPHAN_MS 60000
@@ -177,7 +177,9 @@ struct hf_status hf_born_run(struct hf_control *control, struct hf_op *op)
 
 struct orphans {
     struct hf_service *service;
+    struct hf_job *job;
     struct hf_op *op;
+    bool is_left; /* to another node, or to the next slice */
 };
 
 /* On a store of this node's own, which may have been another's, this node is all there is. */
@@ -217,12 +219,19 @@ static struct hf_status settle_orphan(void *context, const struct hf_candidate *
         .context = &verdict,
     };
     struct hf_status status;
+    bool ours = false;
 
+    HF_TRY(hf_job_claim(orphans->job, orphans->op, &ours));
+    if (!ours || hf_job_must_rest(orphans->job, orphans->op)) {
+        orphans->is_left = true;
+        return (struct hf_status){ HF_LATER }; /* the walk ends */
+    }
     HF_TRY(prove_orphan(orphans, candidate, &verdict.proof));
     describe(&verdict, text, sizeof text);
+    hf_job_tell(orphans->job, orphans->op, orphans->job->record.done + 1, 0);
     status = hf_control_commit(&control, orphans->op);
     memset(&orphans->op->request_id, 0, sizeof orphans->op->request_id);
-    /* Others do the same, and its maker may be slow. */
+    /* Its maker may be slow, and be first. */
     if (status.code == HF_EXISTS || status.code == HF_WRONG_STATE || status.code == HF_NOT_FOUND) {
         hf_op_clear(orphans->op);
         return HF_SUCCESS;
@@ -230,15 +239,20 @@ static struct hf_status settle_orphan(void *context, const struct hf_candidate *
     return status;
 }
 
-struct hf_status hf_service_settle_candidates(struct hf_service *service, struct hf_op *op)
+/* Promotes or abandons versions whose maker has died before it did. */
+struct hf_status hf_job_settle(struct hf_job *job, struct hf_op *op, bool *out_more)
 {
+    struct hf_service *service = job->service;
     uint64_t now_ms = hf_env_realtime_ms(op->env);
-    struct orphans orphans = { service, op };
+    struct orphans orphans = { service, job, op, false };
+    struct hf_status status;
 
     /* Without a lease it changes nothing. */
     if (service->cluster != NULL && hf_cluster_lease(service->cluster) == 0) {
         return HF_SUCCESS;
     }
-    return hf_key_candidates_older(service->keys, op, now_ms > ORPHAN_MS ? now_ms - ORPHAN_MS : 0,
-                                   settle_orphan, &orphans);
+    status = hf_key_candidates_older(service->keys, op, now_ms > ORPHAN_MS ? now_ms - ORPHAN_MS : 0,
+                                     settle_orphan, &orphans);
+    *out_more = orphans.is_left;
+    return orphans.is_left ? HF_SUCCESS : status;
 }

@@ -1,4 +1,4 @@
-/* The drill: every key version opened through every slot that this node has by itself. */
+/* This node's part of a drill: every key version through every slot that it has by itself. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +8,10 @@
 #include "keys/apart.h"
 #include "service/receipt.h"
 
-#define LEASE         "drill"
-#define LEASE_LIFE_MS ((uint64_t)10 * 60 * 1000)
-#define RETRY_MS      ((uint64_t)3600 * 1000)
-#define RENEW_MS      ((uint64_t)60 * 1000)
+/* How often the others are told how far it is; nothing is told of what takes less. */
+#define TELL_MS ((uint64_t)1000)
+/* Names of failures in a part, of all its slots: a record has room for a megabyte. */
+#define FAILURE_BYTES ((size_t)128 << 10)
 
 /* --- which slots --- */
 
@@ -100,9 +100,10 @@ static struct hf_status find_targets(struct hf_service *service, struct hf_op *o
 
 struct opening {
     struct hf_service *service;
+    const struct hf_drill_run *run;
     struct hf_slot_proof *proof;
-    uint64_t renew_ms; /* when the lease is due again; 0: none is held */
-    bool is_ended;     /* by us, in the middle of a slot */
+    uint64_t tell_ms; /* boottime: when the others are told next how far it is */
+    bool is_ended;    /* by us, in the middle of a slot */
 };
 
 static void take_version(void *context, const struct hf_version_proof *version)
@@ -123,14 +124,6 @@ static void take_damage(void *context, const char *path)
     hf_slot_proof_add_failure(((struct opening *)context)->proof, path, HF_CAUSE_ALTERED, path);
 }
 
-static struct hf_status lease(struct hf_service *service, struct hf_op *op, uint64_t life_ms)
-{
-    uint64_t fence;
-
-    return hf_engine_lease(hf_seal_engine(service->seal), op, LEASE, service->node, life_ms,
-                           &fence);
-}
-
 /* A locked node keeps no root, the drill's neither. */
 static struct hf_status check_may_go_on(struct hf_service *service, struct hf_op *op)
 {
@@ -138,6 +131,43 @@ static struct hf_status check_may_go_on(struct hf_service *service, struct hf_op
         return hf_fail(op, HF_WRONG_STATE, "the node stops, and the drill with it");
     }
     return hf_call_unlocked(service, op);
+}
+
+bool hf_drill_part_runs(struct hf_service *service, const char *id, struct hf_drill_part *out)
+{
+    bool runs;
+
+    pthread_mutex_lock(&service->drill.lock);
+    runs = service->drill.running && strcmp(service->drill.id, id) == 0;
+    pthread_mutex_unlock(&service->drill.lock);
+    if (runs) {
+        out->state = HF_PART_RUNS;
+        out->slots = atomic_load(&service->drill.slots);
+        out->slots_done = atomic_load(&service->drill.slots_done);
+        out->versions = atomic_load(&service->drill.versions);
+        out->versions_done = atomic_load(&service->drill.versions_done);
+    }
+    return runs;
+}
+
+/* A commit of the part alone, without a line in the trail: it says only how far it is. */
+static struct hf_status tell_others(const struct opening *opening, struct hf_op *op)
+{
+    struct hf_service *service = opening->service;
+    HF_AUTO(drill_part) part = hf_alloc(sizeof *part);
+    struct hf_txn_commit commit = { 0 };
+    HF_AUTO(txn) txn = NULL;
+    struct hf_status status;
+
+    memcpy(part->id, opening->run->id, sizeof part->id);
+    part->node = hf_strdup(service->node);
+    part->text = hf_strdup("");
+    (void)hf_drill_part_runs(service, part->id, part);
+    HF_TRY(hf_txn_new(service->seal, op, &txn));
+    HF_TRY(hf_drill_part_stage(service, op, txn, opening->run, part));
+    status = hf_txn_commit(txn, op, &commit);
+    hf_secret_free(commit.result);
+    return status;
 }
 
 static struct hf_status go_on(void *context, struct hf_op *op, uint64_t done, uint64_t total)
@@ -149,19 +179,19 @@ static struct hf_status go_on(void *context, struct hf_op *op, uint64_t done, ui
     atomic_store(&service->drill.versions, total);
     atomic_store(&service->drill.versions_done, done);
     status = check_may_go_on(service, op);
-    /* Not from inside of the store's walk, which total tells. */
-    if (status.code == HF_OK && total > 0 && opening->renew_ms != 0 &&
-        hf_env_boottime_ms(op->env) > opening->renew_ms) {
-        opening->renew_ms = hf_env_boottime_ms(op->env) + RENEW_MS;
-        status = lease(service, op, LEASE_LIFE_MS);
+    /* Not from inside of the store's walk, which total tells. That it is not told ends nothing. */
+    if (status.code == HF_OK && total > 0 && hf_env_boottime_ms(op->env) >= opening->tell_ms) {
+        opening->tell_ms = hf_env_boottime_ms(op->env) + TELL_MS;
+        if (tell_others(opening, op).code != HF_OK) {
+            hf_op_clear(op);
+        }
     }
     opening->is_ended = status.code != HF_OK;
     return status;
 }
 
 static struct hf_status open_slot(struct opening *opening, struct hf_op *op,
-                                  const struct target *target, const char *keyring,
-                                  struct hf_apart *out_found)
+                                  const struct target *target, struct hf_apart *out_found)
 {
     struct hf_service *service = opening->service;
     HF_AUTO(protector) protector = NULL;
@@ -169,7 +199,7 @@ static struct hf_status open_slot(struct opening *opening, struct hf_op *op,
         .crypto = hf_seal_crypto(service->seal),
         .engine = hf_seal_engine(service->seal),
         .slot_id = target->slot.id,
-        .keyring = keyring,
+        .keyring = opening->run->keyring[0] != '\0' ? opening->run->keyring : NULL,
         .visit = take_version,
         .damaged = take_damage,
         .go_on = go_on,
@@ -206,8 +236,7 @@ static struct hf_slot_proof *new_proof(struct hf_service *service, struct hf_op 
 
 /* A slot that does not open is a result; a node that cannot work is a failure. */
 static struct hf_status prove_slot(struct opening *opening, struct hf_op *op,
-                                   const struct target *target, const char *keyring,
-                                   struct hf_slot_proof **out)
+                                   const struct target *target, struct hf_slot_proof **out)
 {
     struct hf_service *service = opening->service;
     HF_AUTO(slot_proof) proof = new_proof(service, op, &target->slot);
@@ -216,7 +245,7 @@ static struct hf_status prove_slot(struct opening *opening, struct hf_op *op,
     struct hf_status status;
 
     opening->proof = proof;
-    status = open_slot(opening, op, target, keyring, &found);
+    status = open_slot(opening, op, target, &found);
     if (opening->is_ended || status.code == HF_NO_SPACE || status.code == HF_INTERNAL) {
         return status;
     }
@@ -240,7 +269,7 @@ static struct hf_status prove_slot(struct opening *opening, struct hf_op *op,
     return HF_SUCCESS;
 }
 
-static struct hf_status prove_all(struct opening *opening, struct hf_op *op, const char *keyring,
+static struct hf_status prove_all(struct opening *opening, struct hf_op *op,
                                   struct hf_slot_proofs *out)
 {
     __attribute__((cleanup(targets_done))) struct targets targets = { 0 };
@@ -252,7 +281,7 @@ static struct hf_status prove_all(struct opening *opening, struct hf_op *op, con
         struct hf_slot_proof *proof = NULL;
 
         atomic_store(&service->drill.slots_done, i);
-        HF_TRY(prove_slot(opening, op, &targets.items[i], keyring, &proof));
+        HF_TRY(prove_slot(opening, op, &targets.items[i], &proof));
         hf_slot_proofs_add(out, proof);
     }
     return HF_SUCCESS;
@@ -260,45 +289,25 @@ static struct hf_status prove_all(struct opening *opening, struct hf_op *op, con
 
 /* --- what comes of it --- */
 
-static bool is_renewed(const struct hf_slot_proofs *fresh, const struct hf_slot_proof *old)
+struct result {
+    const struct hf_drill_run *run;
+    struct hf_drill_part *part;
+    struct hf_slot_proofs *proofs; /* of this node, in full; NULL: it failed */
+};
+
+/* Of one keyring only: no proof of the whole, and nothing that replaces one. */
+static struct hf_status stage_part(struct hf_control *control, struct hf_op *op, struct hf_txn *txn)
 {
-    for (size_t i = 0; i < fresh->count; i++) {
-        if (strcmp(fresh->items[i]->node, old->node) == 0 &&
-            strcmp(fresh->items[i]->slot, old->slot) == 0) {
-            return true;
-        }
+    const struct result *result = control->context;
+    struct hf_service *service = control->call.service;
+
+    if (result->proofs != NULL && result->run->keyring[0] == '\0') {
+        HF_TRY(hf_slot_proofs_stage(service, op, txn, result->proofs));
     }
-    return false;
+    return hf_drill_part_stage(service, op, txn, result->run, result->part);
 }
 
-/* The fresh proofs, and what other nodes have proven before. Takes the fresh ones over. */
-static struct hf_status merge(struct hf_service *service, struct hf_op *op,
-                              struct hf_slot_proofs *fresh, struct hf_slot_proofs **out)
-{
-    HF_AUTO(slot_proofs) before = NULL;
-    struct hf_slot_proofs *merged;
-
-    HF_TRY(hf_slot_proofs_read(service, op, &before));
-    merged = hf_alloc(sizeof *merged);
-    for (size_t i = 0; i < before->count; i++) {
-        if (!is_renewed(fresh, before->items[i])) {
-            hf_slot_proofs_add(merged, HF_TAKE(before->items[i]));
-        }
-    }
-    for (size_t i = 0; i < fresh->count; i++) {
-        hf_slot_proofs_add(merged, HF_TAKE(fresh->items[i]));
-    }
-    *out = merged;
-    return HF_SUCCESS;
-}
-
-static struct hf_status stage_proofs(struct hf_control *control, struct hf_op *op,
-                                     struct hf_txn *txn)
-{
-    return hf_slot_proofs_stage(control->call.service, op, txn, control->context);
-}
-
-static char *describe(const struct hf_slot_proofs *proofs, const char *keyring)
+static char *describe(const struct hf_drill_run *run, const struct hf_slot_proofs *proofs)
 {
     uint64_t versions = 0;
     uint64_t failed = 0;
@@ -311,200 +320,187 @@ static char *describe(const struct hf_slot_proofs *proofs, const char *keyring)
         versions = proof->versions > versions ? proof->versions : versions;
         failed = proof->failed > failed ? proof->failed : failed;
     }
-    return hf_format("drill%s%.64s: %zu of %zu slots opened, %" PRIu64
+    return hf_format("drill %s%s%.64s: %zu of %zu slots opened, %" PRIu64
                      " key versions, of which %" PRIu64 " do not open",
-                     keyring != NULL ? " of keyring " : "", keyring != NULL ? keyring : "", opened,
+                     run->id, run->keyring[0] != '\0' ? " of keyring " : "", run->keyring, opened,
                      proofs->count, versions, failed);
 }
 
-static struct hf_status store_proofs(struct hf_service *service, struct hf_op *op,
-                                     struct hf_slot_proofs *proofs, const char *keyring)
+static struct hf_status store(struct hf_service *service, struct hf_op *op, struct result *result,
+                              const char *detail)
 {
-    HF_AUTO_STRING detail = describe(proofs, keyring);
+    const char *keyring = result->run->keyring;
     struct hf_control control = {
         .call = { .service = service,
                   .action = HF_ACT_DRILL_RUN,
-                  .keyring = keyring,
+                  .keyring = keyring[0] != '\0' ? keyring : NULL,
                   .detail = detail },
-        .stage = stage_proofs,
-        .context = proofs,
+        .stage = stage_part,
+        .context = result,
     };
 
-    /* Of one keyring only: no proof of the whole, and nothing that replaces one. */
-    return keyring != NULL ? hf_call_end(&control.call, op, HF_SUCCESS)
-                           : hf_control_run(&control, op);
-}
-
-static void tell(struct hf_op *op, const struct hf_drill *drill)
-{
-    HF_AUTO_STRING summary = describe(&drill->proofs, drill->keyring);
-
-    if (hf_drill_light(drill) == HF_RED) {
-        HF_ERROR(op->env, "%s; 'holdfast drill' shows which", summary);
-    } else {
-        HF_INFO(op->env, "%s", summary);
-    }
-}
-
-/* The last ones of the map are of this run. */
-static void view_fresh(struct hf_drill *drill, size_t count)
-{
-    const struct hf_slot_proofs *all = drill->ways->proofs;
-
-    drill->proofs = (struct hf_slot_proofs){ all->items + (all->count - count), count };
-}
-
-static struct hf_status report(struct hf_drill *drill, struct hf_op *op,
-                               struct hf_slot_proofs *fresh, struct hf_buf *out_receipt)
-{
-    HF_AUTO(slot_proofs) merged = NULL;
-    HF_AUTO(ways) ways = NULL;
-    size_t count = fresh->count;
-
-    HF_TRY(store_proofs(drill->service, op, fresh, drill->keyring));
-    HF_TRY(merge(drill->service, op, fresh, &merged));
-    HF_TRY(hf_ways_new(drill->service, op, &merged, &ways));
-    drill->ways = ways;
-    view_fresh(drill, count);
-    tell(op, drill);
-    return hf_receipt_write(drill, op, out_receipt);
-}
-
-/* The caller has been let in, and no other drill runs here. */
-static struct hf_status run(struct hf_service *service, struct hf_op *op, const char *keyring,
-                            uint64_t renew_ms, struct hf_buf *out_receipt)
-{
-    struct hf_drill drill = {
-        .service = service,
-        .keyring = keyring,
-        .begun_ms = hf_env_realtime_ms(op->env),
-    };
-    struct opening opening = { .service = service, .renew_ms = renew_ms };
-    HF_AUTO(slot_proofs) fresh = hf_alloc(sizeof *fresh);
-    struct hf_status status = prove_all(&opening, op, keyring, fresh);
-
-    if (status.code != HF_OK) {
-        const struct hf_call call = { .service = service,
-                                      .action = HF_ACT_DRILL_RUN,
-                                      .keyring = keyring };
-
-        return hf_call_end(&call, op, status);
-    }
-    return report(&drill, op, fresh, out_receipt);
-}
-
-static struct hf_status run_alone(struct hf_service *service, struct hf_op *op, const char *keyring,
-                                  uint64_t renew_ms, struct hf_buf *out_receipt)
-{
-    struct hf_status status;
-
-    if (atomic_exchange(&service->drill.running, true)) {
-        return hf_fail(op, HF_WRONG_STATE, "a drill runs on this node already");
-    }
-    atomic_store(&service->drill.slots, 0);
-    atomic_store(&service->drill.slots_done, 0);
-    status = run(service, op, keyring, renew_ms, out_receipt);
-    atomic_store(&service->drill.running, false);
-    return status;
-}
-
-static void look_for_keyring(void *context, const struct hf_keyring_info *info)
-{
-    const char **wanted = context;
-
-    if (*wanted != NULL && strcmp(*wanted, info->name) == 0) {
-        *wanted = NULL;
-    }
-}
-
-struct hf_status hf_service_drill(struct hf_service *service, struct hf_op *op, const char *keyring,
-                                  struct hf_buf *out_receipt)
-{
-    struct hf_call call = { .service = service, .action = HF_ACT_DRILL_RUN };
-    const char *missing = keyring;
-
-    HF_TRY(hf_call_allow(&call, op));
-    if (!op->may_wait) {
-        return hf_fail(op, HF_LATER, "a drill takes a while");
-    }
-    hf_keyring_each(service->keys, look_for_keyring, &missing);
-    if (missing != NULL) {
-        return hf_call_end(&call, op,
-                           hf_fail(op, HF_NOT_FOUND, "there is no keyring \"%.64s\"", missing));
-    }
-    HF_TRY(run_alone(service, op, keyring, 0, out_receipt));
-    return hf_service_proof_metrics(service, op);
-}
-
-/* --- the job --- */
-
-struct hf_status hf_service_drill_is_due(struct hf_service *service, struct hf_op *op, bool *out)
-{
-    uint64_t now_ms = hf_env_realtime_ms(op->env);
-    HF_AUTO(slot_proofs) proofs = NULL;
-
-    *out = false;
-    if (service->drill_every_ms == 0 || service->slot_count == 0 ||
-        now_ms < atomic_load(&service->drill.retry_ms)) {
-        return HF_SUCCESS;
-    }
-    HF_TRY(hf_slot_proofs_read(service, op, &proofs));
-    *out = true;
-    for (size_t i = 0; i < proofs->count; i++) {
-        const struct hf_slot_proof *proof = proofs->items[i];
-
-        if (strcmp(proof->node, service->node) == 0 &&
-            proof->when_ms + service->drill_every_ms > now_ms) {
-            *out = false;
-        }
+    HF_TRY(hf_control_run(&control, op));
+    if (result->part->state == HF_PART_DONE) {
+        HF_INFO(op->env, "%s", detail);
     }
     return HF_SUCCESS;
 }
 
-struct hf_status hf_service_drill_job(struct hf_service *service, struct hf_op *op, bool *out_ran)
+/* As much as a record has room for goes into the part. */
+static struct hf_status copy_proofs(struct hf_op *op, const struct hf_slot_proofs *proofs,
+                                    struct hf_slot_proofs *out)
 {
-    HF_AUTO(buf) receipt = hf_buf_new();
-    bool due = false;
+    for (size_t i = 0; i < proofs->count; i++) {
+        HF_AUTO(buf) content = hf_buf_new();
+        struct hf_slot_proof *copy = NULL;
+
+        hf_slot_proof_encode(proofs->items[i], content);
+        HF_TRY(hf_slot_proof_decode(op, hf_buf_bytes(content), &copy));
+        hf_slot_proof_trim(copy, FAILURE_BYTES / proofs->count);
+        hf_slot_proofs_add(out, copy);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_drill_part *new_part(const struct opening *opening)
+{
+    struct hf_drill_part *part = hf_alloc(sizeof *part);
+
+    memcpy(part->id, opening->run->id, sizeof part->id);
+    part->node = hf_strdup(opening->service->node);
+    return part;
+}
+
+static struct hf_status finish(const struct opening *opening, struct hf_op *op, uint64_t begun_ms,
+                               struct hf_slot_proofs *proofs)
+{
+    HF_AUTO(drill_part) part = new_part(opening);
+    HF_AUTO_STRING detail = describe(opening->run, proofs);
+    struct result result = { opening->run, part, proofs };
+
+    part->state = HF_PART_DONE;
+    part->text = hf_strdup("");
+    part->slots = part->slots_done = proofs->count;
+    HF_TRY(copy_proofs(op, proofs, &part->proofs));
+    HF_TRY(hf_receipt_write_part(opening->service, op, opening->run, &part->proofs, begun_ms,
+                                 &part->document));
+    HF_TRY(hf_receipt_sign(opening->service, op, HF_RECEIPT_PART, hf_buf_bytes(&part->document),
+                           &part->public_key, &part->signature));
+    return store(opening->service, op, &result, detail);
+}
+
+/* A part that could not be done is told too, so that nobody waits for it. */
+static struct hf_status give_up(const struct opening *opening, struct hf_op *op,
+                                struct hf_status status)
+{
+    HF_AUTO(drill_part) part = new_part(opening);
+    HF_AUTO_STRING detail = NULL;
+    struct result result = { opening->run, part, NULL };
+    struct hf_op failed = *op;
+
+    part->state = HF_PART_FAILED;
+    part->text = hf_strdup(op->text);
+    detail =
+        hf_format("drill %s: this node could not do its part: %.200s", opening->run->id, op->text);
+    hf_op_clear(op);
+    if (check_may_go_on(opening->service, op).code == HF_OK &&
+        store(opening->service, op, &result, detail).code != HF_OK) {
+        HF_WARNING(op->env, "%s", op->text);
+    }
+    *op = failed;
+    return status;
+}
+
+static struct hf_status run_part(struct hf_service *service, struct hf_op *op,
+                                 const struct hf_drill_run *run)
+{
+    struct opening opening = { .service = service,
+                               .run = run,
+                               .tell_ms = hf_env_boottime_ms(op->env) + TELL_MS };
+    uint64_t begun_ms = hf_env_realtime_ms(op->env);
+    HF_AUTO(slot_proofs) proofs = hf_alloc(sizeof *proofs);
+    struct hf_status status = prove_all(&opening, op, proofs);
+
+    if (status.code == HF_OK) {
+        status = finish(&opening, op, begun_ms, proofs);
+    }
+    return status.code == HF_OK ? status : give_up(&opening, op, status);
+}
+
+/* --- which part is this node's to do --- */
+
+/* *out is NULL when there is none. */
+static struct hf_status find_part(struct hf_service *service, struct hf_op *op,
+                                  struct hf_drill_run **out)
+{
+    HF_AUTO(drill_run) run = NULL;
+    HF_AUTO(drill_part) part = NULL;
+
+    HF_TRY(hf_drill_last(service, op, &run));
+    if (run == NULL || run->ended_ms != 0 || !hf_drill_asks(run, service->node)) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_drill_part_read(service, op, run, service->node, &part));
+    /* One that says that it runs was a process of before. */
+    if (part == NULL || part->state == HF_PART_RUNS) {
+        *out = HF_TAKE(run);
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_service_drill_is_asked(struct hf_service *service, struct hf_op *op, bool *out)
+{
+    uint64_t seq = hf_seal_seq(service->seal);
+    HF_AUTO(drill_run) run = NULL;
+
+    *out = false;
+    if (seq == atomic_load(&service->drill.looked_seq)) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(find_part(service, op, &run));
+    *out = run != NULL;
+    if (run == NULL) {
+        atomic_store(&service->drill.looked_seq, seq);
+    }
+    return HF_SUCCESS;
+}
+
+static bool begin(struct hf_service *service, const struct hf_drill_run *run)
+{
+    bool free_to_run;
+
+    pthread_mutex_lock(&service->drill.lock);
+    free_to_run = !service->drill.running;
+    if (free_to_run) {
+        service->drill.running = true;
+        memcpy(service->drill.id, run->id, sizeof service->drill.id);
+        atomic_store(&service->drill.slots, 0);
+        atomic_store(&service->drill.slots_done, 0);
+        atomic_store(&service->drill.versions, 0);
+        atomic_store(&service->drill.versions_done, 0);
+    }
+    pthread_mutex_unlock(&service->drill.lock);
+    return free_to_run;
+}
+
+struct hf_status hf_service_drill_part(struct hf_service *service, struct hf_op *op)
+{
+    HF_AUTO(drill_run) run = NULL;
     struct hf_status status;
 
-    *out_ran = false;
-    HF_TRY(hf_service_drill_is_due(service, op, &due));
-    if (!due) {
+    HF_TRY(check_may_go_on(service, op));
+    HF_TRY(find_part(service, op, &run));
+    if (run == NULL || !begin(service, run)) {
         return HF_SUCCESS;
     }
-    /* One node after the other, so that a day's drill is never a burden on all of them at once. */
-    status = lease(service, op, LEASE_LIFE_MS);
-    if (status.code == HF_CONFLICT) {
-        hf_op_clear(op);
-        return HF_SUCCESS;
-    }
-    HF_TRY(status);
-    atomic_store(&service->drill.retry_ms, hf_env_realtime_ms(op->env) + RETRY_MS);
-    *out_ran = true;
-    status = run_alone(service, op, NULL, hf_env_boottime_ms(op->env) + RENEW_MS, receipt);
-    HF_TRY(status);
-    return lease(service, op, 0);
+    status = run_part(service, op, run);
+    pthread_mutex_lock(&service->drill.lock);
+    service->drill.running = false;
+    pthread_mutex_unlock(&service->drill.lock);
+    return status;
 }
 
 void hf_service_drill_stop(struct hf_service *service)
 {
     atomic_store(&service->drill.stop, true);
-}
-
-struct hf_status hf_service_drill_progress(struct hf_service *service, struct hf_op *op,
-                                           struct hf_drill_progress *out)
-{
-    struct hf_call call = { .service = service, .action = HF_ACT_DRILL_READ };
-
-    HF_TRY(hf_call_allow(&call, op));
-    *out = (struct hf_drill_progress){
-        .running = atomic_load(&service->drill.running),
-        .slots = atomic_load(&service->drill.slots),
-        .slots_done = atomic_load(&service->drill.slots_done),
-        .versions = atomic_load(&service->drill.versions),
-        .versions_done = atomic_load(&service->drill.versions_done),
-    };
-    /* Asked some times a second, so it is counted and not recorded. */
-    hf_call_count(&call, op, HF_OK);
-    return HF_SUCCESS;
 }

@@ -13,7 +13,11 @@
 struct hf_cluster;
 struct hf_repeats;
 
+struct hf_job;
+struct hf_drill_watch;
+
 #define HF_OUTCOMES 3 /* ok, denied, failed */
+#define HF_JOBS     6
 
 struct hf_service {
     struct hf_seal *seal;
@@ -34,11 +38,15 @@ struct hf_service {
     uint32_t min_ways;
     uint64_t drill_every_ms;
     struct {
-        atomic_bool running; /* one at a time; whoever set it may change the rest */
-        atomic_bool stop;
-        _Atomic uint64_t retry_ms; /* realtime; a job that failed is not tried before */
+        pthread_mutex_t lock; /* guards running and id */
+        bool running;         /* this node's part, one at a time */
+        char id[17];          /* of the drill that it is of */
+        atomic_bool stop;     /* it, and the jobs */
         _Atomic uint64_t slots, slots_done, versions, versions_done;
+        _Atomic uint64_t looked_seq; /* up to this commit no part is asked of this node */
     } drill;
+    struct hf_drill_watch *watch; /* of the thread that runs jobs; drill_run.c */
+    struct hf_job *jobs;          /* HF_JOBS; job.h */
     struct hf_metric *_Atomic metrics[HF_ACTION_COUNT][HF_OUTCOMES];
 };
 
@@ -209,6 +217,15 @@ HF_STATUS hf_node_membership(struct hf_service *service, struct hf_op *op, enum 
  */
 HF_STATUS hf_export_made(const struct hf_call *call, struct hf_op *op, uint32_t version,
                          struct hf_secret **out);
+
+/* --- job.c --- */
+
+void hf_jobs_start(struct hf_service *service);
+void hf_jobs_stop(struct hf_service *service);
+
+/* --- drill_run.c --- */
+
+void hf_drill_watch_free(struct hf_drill_watch *watch);
 
 /* --- repeat.c --- */
 

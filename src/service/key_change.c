@@ -1,8 +1,10 @@
 /* Changes to keys that make no material: primary, rewrap, states, soft delete and recovery. */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/alloc.h"
 #include "base/codec.h"
-#include "service/internal.h"
+#include "service/job.h"
 
 /* --- primary --- */
 
@@ -65,6 +67,103 @@ struct hf_status hf_service_key_rewrap(struct hf_service *service, struct hf_op 
     HF_TRY(hf_control_run(&control, op));
     *out_moved = control.number;
     return HF_SUCCESS;
+}
+
+/* --- rewrap after a rotation of the keyring key --- */
+
+struct rewrapping {
+    struct hf_job *job;
+    struct hf_op *op;
+    struct hf_status status;
+    bool is_left; /* to another node, or to the next slice */
+};
+
+static struct hf_status rewrap_due(void *context, const char *keyring, const char *name)
+{
+    struct rewrapping *rewrapping = context;
+    struct hf_job *job = rewrapping->job;
+    struct hf_op *op = rewrapping->op;
+    struct hf_control control = {
+        .call = { .service = job->service,
+                  .action = HF_ACT_KEY_REWRAP,
+                  .keyring = keyring,
+                  .key = name,
+                  .detail = "the keyring key was rotated" },
+        .stage = stage_rewrap,
+    };
+    bool ours = false;
+
+    HF_TRY(hf_job_claim(job, op, &ours));
+    if (!ours || hf_job_must_rest(job, op)) {
+        rewrapping->is_left = true;
+        return (struct hf_status){ HF_LATER }; /* the walk ends */
+    }
+    hf_job_tell(job, op, job->record.done + 1, 0);
+    return hf_job_pass(job, op, hf_control_run(&control, op), keyring, name);
+}
+
+/* The keyring key under which this node has seen all versions of the keyring; 0: none. */
+static uint32_t seen_version(const struct hf_job *job, const char *keyring)
+{
+    struct hf_reader reader;
+
+    hf_reader_init(&reader, hf_buf_bytes(job->seen));
+    while (reader.at != reader.end) {
+        HF_AUTO_STRING name = hf_take_text(&reader);
+        uint32_t version = hf_take_u32(&reader);
+
+        if (strcmp(name, keyring) == 0) {
+            return version;
+        }
+    }
+    return 0;
+}
+
+/* Forgets the versions before by writing the list anew. */
+static void note_seen(struct hf_job *job, const struct hf_keyring_info *info)
+{
+    HF_AUTO(buf) before = hf_buf_new();
+    struct hf_reader reader;
+
+    hf_buf_add_bytes(before, hf_buf_bytes(job->seen));
+    hf_buf_clear(job->seen);
+    hf_put_text(job->seen, info->name);
+    hf_put_u32(job->seen, info->key_version);
+    hf_reader_init(&reader, hf_buf_bytes(before));
+    while (reader.at != reader.end) {
+        HF_AUTO_STRING name = hf_take_text(&reader);
+        uint32_t version = hf_take_u32(&reader);
+
+        if (strcmp(name, info->name) != 0) {
+            hf_put_text(job->seen, name);
+            hf_put_u32(job->seen, version);
+        }
+    }
+}
+
+static void rewrap_in_keyring(void *context, const struct hf_keyring_info *info)
+{
+    struct rewrapping *rewrapping = context;
+    struct hf_job *job = rewrapping->job;
+
+    if (rewrapping->status.code != HF_OK || info->key_version == 1 ||
+        seen_version(job, info->name) == info->key_version) {
+        return;
+    }
+    rewrapping->status =
+        hf_key_rewraps_due(job->service->keys, rewrapping->op, info, rewrap_due, rewrapping);
+    if (rewrapping->status.code == HF_OK && !job->has_left) {
+        note_seen(job, info);
+    }
+}
+
+struct hf_status hf_job_rewrap(struct hf_job *job, struct hf_op *op, bool *out_more)
+{
+    struct rewrapping rewrapping = { .job = job, .op = op };
+
+    hf_keyring_each(job->service->keys, rewrap_in_keyring, &rewrapping);
+    *out_more = rewrapping.is_left;
+    return rewrapping.is_left ? HF_SUCCESS : rewrapping.status;
 }
 
 /* --- states --- */

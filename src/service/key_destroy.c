@@ -1,6 +1,9 @@
 /* Destruction: waits, is refused while a version is in use, and takes two people where asked. */
+#include <inttypes.h>
+
 #include "base/codec.h"
-#include "service/internal.h"
+#include "base/log.h"
+#include "service/job.h"
 
 struct destruction {
     bool force;
@@ -146,19 +149,40 @@ struct hf_status hf_service_key_destroy(struct hf_service *service, struct hf_op
 /* --- what is due --- */
 
 struct purge {
-    struct hf_service *service;
+    struct hf_job *job;
     struct hf_op *op;
-    size_t destroyed;
+    uint64_t destroyed;
+    bool is_left; /* to another node, or to the next slice */
 };
 
-/* What cannot go yet is tried again the next time, without a line in the trail each time. */
+static struct hf_status destroy_one(struct purge *purge, struct hf_control *control)
+{
+    struct hf_job *job = purge->job;
+    bool ours = false;
+
+    HF_TRY(hf_job_claim(job, purge->op, &ours));
+    if (!ours || hf_job_must_rest(job, purge->op)) {
+        purge->is_left = true;
+        return (struct hf_status){ HF_LATER }; /* the walk ends */
+    }
+    hf_job_tell(job, purge->op, job->record.done + 1, 0);
+    HF_TRY(hf_control_run(control, purge->op));
+    purge->destroyed++;
+    return HF_SUCCESS;
+}
+
+/*
+ * What is destroyed when its time has come, without a caller: whole keys of keyrings that ask for
+ * two people wait for them; a version was approved when its destruction was scheduled. What cannot
+ * go yet is tried again the next time, without a line in the trail each time.
+ */
 static struct hf_status destroy_due(void *context, const char *keyring, const char *name,
                                     uint32_t version)
 {
     struct purge *purge = context;
     struct destruction destruction = { .reason = "its waiting time has ended" };
     struct hf_control control = {
-        .call = { .service = purge->service,
+        .call = { .service = purge->job->service,
                   .action = HF_ACT_KEY_DESTROY,
                   .keyring = keyring,
                   .key = name,
@@ -175,8 +199,7 @@ static struct hf_status destroy_due(void *context, const char *keyring, const ch
         status = try_destroy(&control, purge->op);
     }
     if (status.code == HF_OK && !needs_people) {
-        HF_TRY(hf_control_run(&control, purge->op));
-        purge->destroyed++;
+        return destroy_one(purge, &control);
     }
     if (status.code == HF_UNAVAILABLE) {
         return status;
@@ -185,13 +208,17 @@ static struct hf_status destroy_due(void *context, const char *keyring, const ch
     return HF_SUCCESS;
 }
 
-struct hf_status hf_service_purge(struct hf_service *service, struct hf_op *op,
-                                  size_t *out_destroyed)
+struct hf_status hf_job_purge(struct hf_job *job, struct hf_op *op, bool *out_more)
 {
-    struct purge purge = { .service = service, .op = op };
+    struct purge purge = { .job = job, .op = op };
 
-    HF_TRY(hf_call_unlocked(service, op));
-    HF_TRY(hf_key_purge_due(service->keys, op, destroy_due, &purge));
-    *out_destroyed = purge.destroyed;
-    return HF_SUCCESS;
+    struct hf_status status = hf_key_purge_due(job->service->keys, op, destroy_due, &purge);
+
+    *out_more = purge.is_left;
+    if (purge.destroyed > 0) {
+        HF_INFO(op->env,
+                "%" PRIu64 " keys or versions were destroyed: their waiting time has ended",
+                purge.destroyed);
+    }
+    return purge.is_left ? HF_SUCCESS : status;
 }

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/codec.h"
-#include "service/internal.h"
+#include "service/job.h"
 
 struct making {
     struct hf_key_plan plan;          /* create */
@@ -143,4 +143,78 @@ struct hf_status hf_service_key_rotate(struct hf_service *service, struct hf_op 
     *out_version = control.number;
     give_material(&control, op, out_material);
     return HF_SUCCESS;
+}
+
+/* --- rotation by the clock --- */
+
+struct rotating {
+    struct hf_job *job;
+    struct hf_op *op;
+    bool is_left; /* to another node, or to the next slice */
+};
+
+/* Asked again here: another node may have rotated it since it was found. */
+static struct hf_status stage_due_rotation(struct hf_control *control, struct hf_op *op,
+                                           struct hf_txn *txn)
+{
+    bool due = false;
+
+    HF_TRY(hf_key_rotation_is_due(control->call.service->keys, op, control->call.keyring,
+                                  control->call.key, &due));
+    if (!due) {
+        return hf_fail(op, HF_WRONG_STATE, "the key was rotated just now");
+    }
+    return stage_rotate(control, op, txn);
+}
+
+static struct hf_status rotate_due(void *context, const char *keyring, const char *name)
+{
+    struct rotating *rotating = context;
+    struct hf_job *job = rotating->job;
+    struct hf_op *op = rotating->op;
+    struct making making = { .material = NULL };
+    struct hf_control control = {
+        .call = { .service = job->service,
+                  .action = HF_ACT_KEY_ROTATE,
+                  .keyring = keyring,
+                  .key = name,
+                  .detail = "it was due, as the keyring says" },
+        .stage = stage_due_rotation,
+        .gives_version = true,
+        .context = &making,
+    };
+    bool ours = false;
+
+    HF_TRY(hf_job_claim(job, op, &ours));
+    if (!ours || hf_job_must_rest(job, op)) {
+        rotating->is_left = true;
+        return (struct hf_status){ HF_LATER }; /* the walk ends */
+    }
+    hf_job_tell(job, op, job->record.done + 1, 0);
+    return hf_job_pass(job, op, hf_born_run(&control, op), keyring, name);
+}
+
+struct keyrings {
+    struct rotating rotating;
+    struct hf_status status;
+};
+
+static void rotate_in_keyring(void *context, const struct hf_keyring_info *info)
+{
+    struct keyrings *keyrings = context;
+
+    if (keyrings->status.code == HF_OK) {
+        keyrings->status =
+            hf_key_rotations_due(keyrings->rotating.job->service->keys, keyrings->rotating.op, info,
+                                 rotate_due, &keyrings->rotating);
+    }
+}
+
+struct hf_status hf_job_rotate(struct hf_job *job, struct hf_op *op, bool *out_more)
+{
+    struct keyrings keyrings = { .rotating = { .job = job, .op = op } };
+
+    hf_keyring_each(job->service->keys, rotate_in_keyring, &keyrings);
+    *out_more = keyrings.rotating.is_left;
+    return keyrings.rotating.is_left ? HF_SUCCESS : keyrings.status;
 }

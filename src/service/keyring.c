@@ -14,6 +14,7 @@ static void ask_settings(struct hf_buf *asked, const struct hf_keyring_settings 
     hf_put_u64(asked, settings->dark_window_ms);
     hf_put_u64(asked, settings->max_stale_ms);
     hf_put_u64(asked, settings->max_stale_wrap_ms);
+    hf_put_u64(asked, settings->rotate_every_ms);
 }
 
 /* --- create --- */

@@ -94,12 +94,12 @@ void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, en
 /* --- the record --- */
 
 /* As many as fit: the count of all stands beside them. */
-static size_t fitting(const struct hf_slot_proof *proof)
+static size_t fitting(const struct hf_slot_proof *proof, size_t room)
 {
     size_t bytes = 0;
     size_t count = 0;
 
-    while (count < proof->failure_count && bytes < FAILURE_BYTES) {
+    while (count < proof->failure_count && bytes < room) {
         const struct hf_failed_version *failure = &proof->failures[count++];
 
         bytes += strlen(failure->path) + strlen(failure->failed_at) + 9;
@@ -107,9 +107,21 @@ static size_t fitting(const struct hf_slot_proof *proof)
     return count;
 }
 
+void hf_slot_proof_trim(struct hf_slot_proof *proof, size_t bytes)
+{
+    size_t kept = fitting(proof, bytes);
+
+    for (size_t i = kept; i < proof->failure_count; i++) {
+        free(proof->failures[i].path);
+        free(proof->failures[i].failed_at);
+        proof->unnamed++;
+    }
+    proof->failure_count = kept;
+}
+
 void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out)
 {
-    size_t failures = fitting(proof);
+    size_t failures = fitting(proof, FAILURE_BYTES);
 
     hf_put_u8(out, FORMAT);
     hf_put_text(out, proof->node);

@@ -51,6 +51,9 @@ void hf_slot_proof_add_keyring(struct hf_slot_proof *proof, const char *keyring,
 void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, enum hf_cause cause,
                                const char *failed_at);
 
+/* Leaves out the names of failures beyond so many bytes: fewer are named, none is uncounted. */
+void hf_slot_proof_trim(struct hf_slot_proof *proof, size_t bytes);
+
 void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out);
 HF_STATUS hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                struct hf_slot_proof **out);

@@ -7,9 +7,10 @@
 #include "base/json.h"
 #include "base/text.h"
 
-#define LABEL "holdfast-drill-receipt-1\n"
-#define START "{\"drill\":"
-#define END   ",\"signatures\":["
+#define FORMAT 2
+
+/* Names of failures in the end of a drill: a record has room for a megabyte. */
+#define FAILURE_BYTES ((size_t)256 << 10)
 
 static bool is_of(const struct hf_slot_proofs *proofs, const struct hf_slot_proof *proof)
 {
@@ -31,8 +32,9 @@ enum hf_light hf_drill_light(const struct hf_drill *drill)
             return HF_RED;
         }
     }
-    if (newest == NULL || drill->proofs.count == 0) {
-        return HF_AMBER; /* nothing here opens without a person */
+    /* Who is silent has proven nothing; and a node without slots opens nothing without a person. */
+    if (newest == NULL || drill->proofs.count == 0 || drill->silent > 0) {
+        return HF_AMBER;
     }
     for (size_t i = 0; i < newest->keyring_count && light == HF_GREEN; i++) {
         if (hf_ways_least(drill->ways, newest->keyrings[i].name) < drill->service->min_ways) {
@@ -42,7 +44,7 @@ enum hf_light hf_drill_light(const struct hf_drill *drill)
     return light;
 }
 
-static const char *light_name(enum hf_light light)
+const char *hf_light_name(enum hf_light light)
 {
     static const char *const names[] = {
         [HF_GREEN] = "green", [HF_AMBER] = "amber", [HF_RED] = "red"
@@ -156,9 +158,11 @@ static void put_keyrings(struct hf_json_writer *writer, const struct hf_drill *d
     hf_json_close_array(writer);
 }
 
-static void put_failures_of(struct hf_json_writer *writer, const struct hf_slot_proof *proof)
+/* As many as there is room for; cells say how many there are. */
+static void put_failures_of(struct hf_json_writer *writer, const struct hf_slot_proof *proof,
+                            size_t limit)
 {
-    for (size_t i = 0; i < proof->failure_count; i++) {
+    for (size_t i = 0; i < proof->failure_count && writer->out->len < limit; i++) {
         const struct hf_failed_version *failure = &proof->failures[i];
         HF_AUTO(buf) label = hf_buf_new();
 
@@ -173,181 +177,207 @@ static void put_failures_of(struct hf_json_writer *writer, const struct hf_slot_
     }
 }
 
-static struct hf_status write_drill(const struct hf_drill *drill, struct hf_op *op,
-                                    struct hf_buf *out)
+static void put_failures(struct hf_json_writer *writer, const struct hf_slot_proofs *proofs)
 {
-    struct hf_service *service = drill->service;
+    size_t limit = writer->out->len + FAILURE_BYTES;
+
+    hf_json_open_array(writer, "failed");
+    for (size_t i = 0; i < proofs->count; i++) {
+        put_failures_of(writer, proofs->items[i], limit);
+    }
+    hf_json_close_array(writer);
+}
+
+static void put_keyring(struct hf_json_writer *writer, const struct hf_drill_run *run)
+{
+    if (run->keyring[0] != '\0') {
+        hf_json_put_text(writer, "keyring", run->keyring);
+    } else {
+        hf_json_put_null(writer, "keyring");
+    }
+}
+
+/* --- the documents --- */
+
+struct hf_status hf_receipt_write_part(struct hf_service *service, struct hf_op *op,
+                                       const struct hf_drill_run *run,
+                                       const struct hf_slot_proofs *proofs, uint64_t begun_ms,
+                                       struct hf_buf *out)
+{
     struct hf_json_writer writer;
 
     hf_json_writer_init(&writer, out);
     hf_json_open_object(&writer, NULL);
+    hf_json_put_u64(&writer, "format", FORMAT);
+    hf_json_put_text(&writer, "drill", run->id);
     hf_json_put_hex(&writer, "store", hf_seal_store_id(service->seal));
     hf_json_put_text(&writer, "node", service->node);
     hf_json_put_text(&writer, "site", service->site);
-    hf_json_put_date(&writer, "begun", drill->begun_ms);
+    hf_json_put_date(&writer, "begun", begun_ms);
     hf_json_put_date(&writer, "ended", hf_env_realtime_ms(op->env));
-    if (drill->keyring != NULL) {
-        hf_json_put_text(&writer, "keyring", drill->keyring);
-    } else {
-        hf_json_put_null(&writer, "keyring");
-    }
-    hf_json_put_text(&writer, "light", light_name(hf_drill_light(drill)));
-    HF_TRY(put_cells(&writer, drill, op));
-    put_keyrings(&writer, drill);
-    hf_json_open_array(&writer, "failed");
-    for (size_t i = 0; i < drill->proofs.count; i++) {
-        put_failures_of(&writer, drill->proofs.items[i]);
+    put_keyring(&writer, run);
+    hf_json_open_array(&writer, "cells");
+    for (size_t i = 0; i < proofs->count; i++) {
+        put_cell(&writer, proofs->items[i], true);
     }
     hf_json_close_array(&writer);
+    put_failures(&writer, proofs);
     hf_json_close_object(&writer);
     return HF_SUCCESS;
 }
 
-/* --- the signature --- */
-
-static struct hf_status fingerprint(struct hf_crypto *crypto, struct hf_op *op,
-                                    struct hf_bytes public_key, struct hf_buf *out)
+static struct hf_status add_digest(struct hf_crypto *crypto, struct hf_op *op,
+                                   struct hf_bytes document, struct hf_buf *out)
 {
-    uint8_t hash[HF_SHA256_LEN];
+    uint8_t digest[HF_SHA256_LEN];
 
-    HF_TRY(hf_sha256(crypto, op, public_key, hash));
-    hf_hex_add(out, hf_bytes_of(hash, sizeof hash));
+    HF_TRY(hf_sha256(crypto, op, document, digest));
+    hf_buf_add(out, digest, sizeof digest);
     return HF_SUCCESS;
 }
 
-static void add_message(struct hf_buf *out, struct hf_bytes drill)
+static struct hf_status put_answer(struct hf_json_writer *writer, const struct hf_drill *drill,
+                                   struct hf_op *op, const struct hf_drill_part *part)
 {
-    hf_buf_add_text(out, LABEL);
-    hf_buf_add_bytes(out, drill);
+    HF_AUTO(buf) digest = hf_buf_new();
+
+    if (part == NULL || part->state == HF_PART_RUNS) {
+        hf_json_put_text(writer, "result", "silent");
+        return HF_SUCCESS;
+    }
+    if (part->state == HF_PART_FAILED) {
+        hf_json_put_text(writer, "result", "failed");
+        hf_json_put_text(writer, "text", part->text);
+        return HF_SUCCESS;
+    }
+    HF_TRY(add_digest(hf_seal_crypto(drill->service->seal), op, hf_buf_bytes(&part->document),
+                      digest));
+    hf_json_put_text(writer, "result", "answered");
+    hf_json_put_hex(writer, "digest", hf_buf_bytes(digest));
+    hf_json_put_hex(writer, "key", hf_buf_bytes(&part->public_key));
+    return HF_SUCCESS;
 }
 
-static struct hf_status sign(struct hf_service *service, struct hf_op *op, struct hf_bytes drill,
-                             struct hf_buf *out)
+static struct hf_status put_nodes(struct hf_json_writer *writer, const struct hf_drill *drill,
+                                  struct hf_op *op)
+{
+    const struct hf_drill_run *run = drill->run;
+
+    hf_json_open_array(writer, "nodes");
+    for (size_t i = 0; i < run->node_count; i++) {
+        hf_json_open_object(writer, NULL);
+        hf_json_put_text(writer, "node", run->nodes[i].name);
+        hf_json_put_text(writer, "site", run->nodes[i].site);
+        HF_TRY(put_answer(writer, drill, op, drill->parts[i]));
+        hf_json_close_object(writer);
+    }
+    hf_json_close_array(writer);
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_receipt_write_end(const struct hf_drill *drill, struct hf_op *op,
+                                      struct hf_buf *out)
+{
+    struct hf_service *service = drill->service;
+    const struct hf_drill_run *run = drill->run;
+    struct hf_json_writer writer;
+
+    hf_json_writer_init(&writer, out);
+    hf_json_open_object(&writer, NULL);
+    hf_json_put_u64(&writer, "format", FORMAT);
+    hf_json_put_text(&writer, "id", run->id);
+    hf_json_put_hex(&writer, "store", hf_seal_store_id(service->seal));
+    hf_json_put_text(&writer, "asked_on", run->node);
+    hf_json_put_text(&writer, "ended_on", service->node);
+    hf_json_put_date(&writer, "begun", run->begun_ms);
+    hf_json_put_date(&writer, "ended", hf_env_realtime_ms(op->env));
+    put_keyring(&writer, run);
+    hf_json_put_text(&writer, "light", hf_light_name(hf_drill_light(drill)));
+    HF_TRY(put_nodes(&writer, drill, op));
+    HF_TRY(put_cells(&writer, drill, op));
+    put_keyrings(&writer, drill);
+    put_failures(&writer, &drill->proofs);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
+
+/* --- signatures --- */
+
+/* The label, and the digest of the document. */
+static struct hf_status make_message(struct hf_crypto *crypto, struct hf_op *op,
+                                     enum hf_receipt_what what, struct hf_bytes document,
+                                     struct hf_buf *out)
+{
+    static const char *const labels[] = { [HF_RECEIPT_PART] = "holdfast-drill-part-2\n",
+                                          [HF_RECEIPT_END] = "holdfast-drill-receipt-2\n" };
+
+    hf_buf_add_text(out, labels[what]);
+    return add_digest(crypto, op, document, out);
+}
+
+struct hf_status hf_receipt_sign(struct hf_service *service, struct hf_op *op,
+                                 enum hf_receipt_what what, struct hf_bytes document,
+                                 struct hf_buf *out_public_key, struct hf_buf *out_signature)
 {
     HF_AUTO(buf) message = hf_buf_new();
-    HF_AUTO(buf) signature = hf_buf_new();
-    HF_AUTO(buf) public_key = hf_buf_new();
-    HF_AUTO(buf) key = hf_buf_new();
 
-    add_message(message, drill);
+    if (service->signer == NULL) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(make_message(hf_seal_crypto(service->seal), op, what, document, message));
     HF_TRY(hf_pkey_sign(service->signer, op, HF_SIGN_ED25519, HF_HASH_SHA512, hf_buf_bytes(message),
-                        signature));
-    HF_TRY(hf_pkey_public(service->signer, op, public_key));
-    HF_TRY(fingerprint(hf_seal_crypto(service->seal), op, hf_buf_bytes(public_key), key));
-    hf_buf_add_text(out, "{\"node\":");
-    hf_json_add_quoted(out, hf_bytes_of_text(service->node));
-    hf_buf_add_format(out, ",\"key\":\"%s\",\"signature\":\"", hf_buf_text(key));
-    hf_hex_add(out, hf_buf_bytes(signature));
-    hf_buf_add_text(out, "\"}");
-    return HF_SUCCESS;
+                        out_signature));
+    return hf_pkey_public(service->signer, op, out_public_key);
 }
 
-struct hf_status hf_receipt_write(const struct hf_drill *drill, struct hf_op *op,
-                                  struct hf_buf *out)
-{
-    HF_AUTO(buf) text = hf_buf_new();
-
-    HF_TRY(write_drill(drill, op, text));
-    hf_buf_add_text(out, START);
-    hf_buf_add_bytes(out, hf_buf_bytes(text));
-    hf_buf_add_text(out, END);
-    if (drill->service->signer != NULL) {
-        HF_TRY(sign(drill->service, op, hf_buf_bytes(text), out));
-    }
-    hf_buf_add_text(out, "]}");
-    return HF_SUCCESS;
-}
-
-/* --- verifying --- */
-
-static struct hf_status refuse(struct hf_op *op, const char *what)
-{
-    return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED, "the receipt is not good: %s", what);
-}
-
-/* What was signed are the bytes between the two marks; nothing is written anew for the check. */
-static struct hf_status find_drill(struct hf_op *op, struct hf_bytes receipt, struct hf_bytes *out)
-{
-    const uint8_t *begin = receipt.data;
-    const uint8_t *end = NULL;
-
-    while (receipt.len > 0 && strchr(" \t\r\n", receipt.data[receipt.len - 1]) != NULL) {
-        receipt.len--;
-    }
-    if (receipt.len < strlen(START) || memcmp(begin, START, strlen(START)) != 0) {
-        return refuse(op, "it does not begin as one");
-    }
-    for (size_t at = strlen(START); at + strlen(END) <= receipt.len; at++) {
-        end = memcmp(begin + at, END, strlen(END)) == 0 ? begin + at : end;
-    }
-    if (end == NULL) {
-        return refuse(op, "it has no signatures");
-    }
-    *out = hf_bytes_of(begin + strlen(START), (size_t)(end - begin) - strlen(START));
-    return HF_SUCCESS;
-}
-
-static struct hf_status check_one(const struct hf_pkey *pkey, struct hf_op *op,
-                                  const struct hf_json *entry, struct hf_bytes message,
+struct hf_status hf_receipt_check(struct hf_crypto *crypto, struct hf_op *op,
+                                  enum hf_receipt_what what, struct hf_bytes document,
+                                  struct hf_bytes public_key, struct hf_bytes signature,
                                   bool *out_valid)
 {
-    HF_AUTO(buf) signature = hf_buf_new();
-    const char *text = NULL;
-
-    if (hf_json_text(op, entry, "signature", &text).code != HF_OK ||
-        hf_hex_decode(op, hf_bytes_of_text(text), signature).code != HF_OK) {
-        return refuse(op, "a signature is no hex");
-    }
-    return hf_pkey_verify(pkey, op, HF_SIGN_ED25519, HF_HASH_SHA512, message,
-                          hf_buf_bytes(signature), out_valid);
-}
-
-/* The entry that says it is this key's must be good; others are for other keys to check. */
-static struct hf_status check_signatures(const struct hf_pkey *pkey, struct hf_op *op,
-                                         const struct hf_json *signatures, const char *key,
-                                         struct hf_bytes message)
-{
-    bool is_there = false;
-
-    for (size_t i = 0; i < hf_json_count(signatures); i++) {
-        const struct hf_json *entry = hf_json_at(signatures, i);
-        const char *entry_key = NULL;
-        bool is_valid = false;
-
-        if (hf_json_text(op, entry, "key", &entry_key).code != HF_OK) {
-            return refuse(op, "a signature names no key");
-        }
-        if (strcmp(entry_key, key) != 0) {
-            continue;
-        }
-        is_there = true;
-        HF_TRY(check_one(pkey, op, entry, message, &is_valid));
-        if (!is_valid) {
-            return refuse(op, "it was changed after it was signed");
-        }
-    }
-    return is_there ? HF_SUCCESS : refuse(op, "it is not signed with this key");
-}
-
-struct hf_status hf_receipt_verify(struct hf_crypto *crypto, struct hf_op *op,
-                                   struct hf_bytes receipt, struct hf_bytes public_key)
-{
-    HF_AUTO(json) json = NULL;
-    HF_AUTO(pkey) pkey = NULL;
     HF_AUTO(buf) message = hf_buf_new();
-    HF_AUTO(buf) key = hf_buf_new();
-    const struct hf_json *signatures = NULL;
-    struct hf_bytes drill = HF_BYTES_NONE;
+    HF_AUTO(pkey) pkey = NULL;
 
-    HF_TRY(find_drill(op, receipt, &drill));
-    if (hf_json_parse(op, receipt, &json).code != HF_OK) {
-        return refuse(op, "it is not JSON");
-    }
-    if (hf_json_array_or(op, json, "signatures", &signatures).code != HF_OK) {
-        return refuse(op, "it has no signatures");
-    }
+    HF_TRY(make_message(crypto, op, what, document, message));
     HF_TRY(hf_pkey_from_public(crypto, op, public_key, &pkey));
-    HF_TRY(fingerprint(crypto, op, public_key, key));
-    add_message(message, drill);
-    return check_signatures(pkey, op, signatures, hf_buf_text(key), hf_buf_bytes(message));
+    return hf_pkey_verify(pkey, op, HF_SIGN_ED25519, HF_HASH_SHA512, hf_buf_bytes(message),
+                          signature, out_valid);
+}
+
+/* --- all together --- */
+
+static void put_signature(struct hf_json_writer *writer, const char *node,
+                          const struct hf_buf *public_key, const struct hf_buf *signature)
+{
+    hf_json_put_text(writer, "node", node);
+    hf_json_put_hex(writer, "key", hf_buf_bytes(public_key));
+    hf_json_put_hex(writer, "signature", hf_buf_bytes(signature));
+}
+
+/* The documents as they were signed: the end stands as it is, parts are texts in it. */
+void hf_receipt_join(const struct hf_drill_end *end, struct hf_drill_part *const *parts,
+                     size_t count, struct hf_buf *out)
+{
+    struct hf_json_writer writer;
+
+    hf_buf_add_text(out, "{\"drill\":");
+    hf_buf_add_bytes(out, hf_buf_bytes(&end->document));
+    hf_json_writer_init(&writer, out);
+    writer.comma = true;
+    hf_json_open_array(&writer, "parts");
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i] != NULL && parts[i]->state == HF_PART_DONE) {
+            hf_json_open_object(&writer, NULL);
+            put_signature(&writer, parts[i]->node, &parts[i]->public_key, &parts[i]->signature);
+            hf_json_put_bytes_text(&writer, "part", hf_buf_bytes(&parts[i]->document));
+            hf_json_close_object(&writer);
+        }
+    }
+    hf_json_close_array(&writer);
+    hf_json_open_array(&writer, "signatures");
+    hf_json_open_object(&writer, NULL);
+    put_signature(&writer, end->node, &end->public_key, &end->signature);
+    hf_json_close_object(&writer);
+    hf_json_close_array(&writer);
+    hf_buf_add_text(out, "}");
 }

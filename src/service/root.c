@@ -4,11 +4,9 @@
 #include "base/alloc.h"
 #include "base/codec.h"
 #include "base/log.h"
-#include "service/internal.h"
+#include "service/job.h"
 
-#define BATCH         128
-#define LEASE         "root-rotation"
-#define LEASE_LIFE_MS 30000
+#define BATCH 128
 
 /* --- beginning --- */
 
@@ -52,26 +50,6 @@ struct hf_status hf_service_root_status(struct hf_service *service, struct hf_op
 
 /* --- the job --- */
 
-/* One node at a time, where there are several; the others would only get in its way. */
-static struct hf_status is_ours(struct hf_service *service, struct hf_op *op, bool *out)
-{
-    uint64_t fence;
-    struct hf_status status;
-
-    *out = true;
-    if (!service->shared_store) {
-        return HF_SUCCESS;
-    }
-    status = hf_engine_lease(hf_seal_engine(service->seal), op, LEASE, service->node, LEASE_LIFE_MS,
-                             &fence);
-    if (status.code == HF_CONFLICT) {
-        *out = false;
-        hf_op_clear(op);
-        return HF_SUCCESS;
-    }
-    return status;
-}
-
 static struct hf_status stage_end(struct hf_control *control, struct hf_op *op, struct hf_txn *txn)
 {
     return hf_seal_root_end_stage(control->call.service->seal, op, txn);
@@ -92,17 +70,17 @@ static struct hf_status end(struct hf_service *service, struct hf_op *op)
     return HF_SUCCESS;
 }
 
-static struct hf_status move(struct hf_service *service, struct hf_op *op, uint64_t slice_ms,
-                             bool *out_done)
+static struct hf_status move(struct hf_job *job, struct hf_op *op, bool *out_done)
 {
-    uint64_t until = hf_env_boottime_ms(op->env) + slice_ms;
+    struct hf_service *service = job->service;
     struct hf_root_info info;
 
     *out_done = false;
     do {
         HF_TRY(hf_seal_root_move(service->seal, op, BATCH, out_done));
-    } while (!*out_done && hf_env_boottime_ms(op->env) < until);
+    } while (!*out_done && !hf_job_must_rest(job, op));
     HF_TRY(hf_seal_root_info(service->seal, op, &info));
+    hf_job_tell(job, op, info.checked, info.records);
     if (info.stuck > 0) {
         return hf_fail(op, HF_CORRUPT,
                        "%" PRIu64 " records do not open and cannot be moved, so the root before "
@@ -112,21 +90,21 @@ static struct hf_status move(struct hf_service *service, struct hf_op *op, uint6
     return HF_SUCCESS;
 }
 
-struct hf_status hf_service_root_job(struct hf_service *service, struct hf_op *op,
-                                     uint64_t slice_ms, bool *out_more)
+/* Several nodes at once would do no harm, but get in each other's way. */
+struct hf_status hf_job_move_root(struct hf_job *job, struct hf_op *op, bool *out_more)
 {
+    struct hf_service *service = job->service;
     bool ours = false;
     bool done = false;
 
-    *out_more = false;
     if (!hf_seal_root_is_moving(service->seal)) {
         return HF_SUCCESS;
     }
-    HF_TRY(is_ours(service, op, &ours));
+    HF_TRY(hf_job_claim(job, op, &ours));
     if (!ours) {
         return HF_SUCCESS;
     }
-    HF_TRY(move(service, op, slice_ms, &done));
+    HF_TRY(move(job, op, &done));
     *out_more = !done;
     return done ? end(service, op) : HF_SUCCESS;
 }

@@ -25,7 +25,9 @@ struct hf_service *hf_service_new(const struct hf_service_parts *parts)
     service->min_ways = parts->min_ways > 0 ? parts->min_ways : 1;
     service->drill_every_ms = parts->drill_every_ms;
     pthread_mutex_init(&service->feeder, NULL);
+    pthread_mutex_init(&service->drill.lock, NULL);
     service->repeats = hf_repeats_new(REPEATS_MAX);
+    hf_jobs_start(service);
     return service;
 }
 
@@ -34,7 +36,10 @@ void hf_service_free(struct hf_service *service)
     if (service == NULL) {
         return;
     }
+    hf_jobs_stop(service);
     hf_repeats_free(service->repeats);
+    hf_drill_watch_free(service->watch);
+    pthread_mutex_destroy(&service->drill.lock);
     pthread_mutex_destroy(&service->feeder);
     free(service->node);
     free(service->site);

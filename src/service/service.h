@@ -118,16 +118,6 @@ HF_STATUS hf_service_key_destroy(struct hf_service *service, struct hf_op *op, c
 /* Takes the scheduled destruction of one version back. */
 HF_STATUS hf_service_key_keep(struct hf_service *service, struct hf_op *op, const char *keyring,
                               const char *name, uint32_t version);
-/*
- * Promotes or abandons versions whose maker has died before he did, for the daemon's job: op has no
- * caller.
- */
-HF_STATUS hf_service_settle_candidates(struct hf_service *service, struct hf_op *op);
-/*
- * Destroys what is due, for the daemon's job: op has no caller. Whole keys of keyrings that ask for
- * two people wait for them; a version was approved when its destruction was scheduled.
- */
-HF_STATUS hf_service_purge(struct hf_service *service, struct hf_op *op, size_t *out_destroyed);
 HF_STATUS hf_service_key_export(struct hf_service *service, struct hf_op *op, const char *keyring,
                                 const char *name, uint32_t version, struct hf_secret **out,
                                 uint32_t *out_version);
@@ -285,27 +275,32 @@ HF_STATUS hf_service_why(struct hf_service *service, struct hf_op *op, const cha
 
 /* --- proofs: that everything opens (docs/drill.md) --- */
 
+#define HF_DRILL_ID 17 /* 16 hex digits and the terminator */
+
 /*
- * Opens every key version through every slot that this node has without a person, each apart from
- * what is served, records that as the proof of the day (unless for one keyring only), and answers
- * the receipt: a JSON document signed with the audit key (docs/formats/receipt.md). One at a time:
- * HF_WRONG_STATE while another runs here. What does not open is a result, no failure.
+ * Asks every node for its part of a drill: to open every key version through every slot that it has
+ * without a person, each apart from what is served, to keep that as the proof of the day (unless
+ * for one keyring only) and to sign it. Gives the drill's id and does not wait for it. One at a
+ * time among all nodes: HF_WRONG_STATE while another runs. wait_ms (0: 120 s) is how long nothing
+ * may be heard of a node before it counts as silent. What does not open is a result, no failure.
  */
 HF_STATUS hf_service_drill(struct hf_service *service, struct hf_op *op, const char *keyring,
-                           struct hf_buf *out_receipt);
-/* Whether this node's last proofs are old enough for the next drill. */
-HF_STATUS hf_service_drill_is_due(struct hf_service *service, struct hf_op *op, bool *out);
-/* For the daemon's job, without a caller: runs it when it is due and the lease is ours. */
-HF_STATUS hf_service_drill_job(struct hf_service *service, struct hf_op *op, bool *out_ran);
-/* Ends a drill that runs here soon: the node stops. */
+                           uint64_t wait_ms, char out_id[HF_DRILL_ID]);
+/* These answer JSON; id "last" is the newest drill. HF_NOT_FOUND: the last 32 are kept. */
+HF_STATUS hf_service_drill_list(struct hf_service *service, struct hf_op *op, struct hf_buf *out);
+/* How far each node is. */
+HF_STATUS hf_service_drill_show(struct hf_service *service, struct hf_op *op, const char *id,
+                                struct hf_buf *out);
+/* The signed receipt (docs/formats/receipt.md); HF_WRONG_STATE until the drill has ended. */
+HF_STATUS hf_service_drill_receipt(struct hf_service *service, struct hf_op *op, const char *id,
+                                   struct hf_buf *out);
+
+/* For the daemon, some times a second: whether a part of a drill is to be done here. */
+HF_STATUS hf_service_drill_is_asked(struct hf_service *service, struct hf_op *op, bool *out);
+/* Does it, if there is one: on a thread of its own, since it takes a while. op has no caller. */
+HF_STATUS hf_service_drill_part(struct hf_service *service, struct hf_op *op);
+/* The node stops: a part that runs here ends soon, and no job begins. */
 void hf_service_drill_stop(struct hf_service *service);
-struct hf_drill_progress {
-    bool running;
-    uint64_t slots, slots_done;
-    uint64_t versions, versions_done; /* of the slot at hand; 0: not counted yet */
-};
-HF_STATUS hf_service_drill_progress(struct hf_service *service, struct hf_op *op,
-                                    struct hf_drill_progress *out);
 /* Brings the metrics to what the last proofs say. For the daemon, now and then. */
 HF_STATUS hf_service_proof_metrics(struct hf_service *service, struct hf_op *op);
 
@@ -316,9 +311,38 @@ HF_STATUS hf_service_what_if(struct hf_service *service, struct hf_op *op, const
 HF_STATUS hf_service_min_cut(struct hf_service *service, struct hf_op *op, const char *what,
                              struct hf_buf *out);
 
+/* --- jobs: the server's own work (docs/jobs.md) --- */
+
+/*
+ * One turn of all jobs, for a thread of the daemon: op has no caller. What is due and no other
+ * node's is done for about half a second each; failures are logged. *out_more: there is more to do
+ * now; else it is called again within a second.
+ */
+void hf_service_run_jobs(struct hf_service *service, struct hf_op *op, bool *out_more);
+
+enum hf_job_state { HF_JOB_RESTS, HF_JOB_DUE, HF_JOB_RUNS, HF_JOB_FAILED };
+const char *hf_job_state_name(enum hf_job_state state);
+struct hf_job_info {
+    const char *name;
+    enum hf_job_state state;
+    const char *node;      /* who did it last, or does it; "": nobody yet */
+    uint64_t begun_ms;     /* the last run; 0: never */
+    uint64_t active_ms;    /* when it was last heard of */
+    uint64_t ended_ms;     /* 0: it runs */
+    uint64_t done, total;  /* of it; total 0: not known */
+    const char *text;      /* why it failed; "" */
+    uint64_t due_since_ms; /* as this node sees it; 0: nothing is to do */
+    uint64_t next_look_ms; /* when this node looks again; 0: all the time */
+};
+/* The state of every job, by name, as all nodes share it. */
+HF_STATUS hf_service_job_list(struct hf_service *service, struct hf_op *op,
+                              void (*visit)(void *context, const struct hf_job_info *info),
+                              void *context);
+
 /* --- the node --- */
 
 enum hf_light { HF_GREEN, HF_AMBER, HF_RED };
+const char *hf_light_name(enum hf_light light);
 struct hf_status_item {
     enum hf_light light;
     char name[48];  /* "seal", "slots", "audit", "memory" */
@@ -396,12 +420,6 @@ HF_STATUS hf_service_root_rotate(struct hf_service *service, struct hf_op *op,
                                  uint32_t *out_generation);
 HF_STATUS hf_service_root_status(struct hf_service *service, struct hf_op *op,
                                  struct hf_root_info *out);
-/*
- * Moves records to the root in force for about slice_ms, and ends the rotation when all are there;
- * for the daemon's job: op has no caller. *out_more: there is more to do now.
- */
-HF_STATUS hf_service_root_job(struct hf_service *service, struct hf_op *op, uint64_t slice_ms,
-                              bool *out_more);
 /* While locked there is no policy: the daemon lets only the unix user that owns the node in. */
 HF_STATUS hf_service_unlock(struct hf_service *service, struct hf_op *op,
                             const struct hf_protector_settings *protector,

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "service/drill.h"
 #include "service/target.h"
 #include "service/ways.h"
 
@@ -355,6 +356,20 @@ static uint64_t oldest(const struct hf_slot_proofs *proofs)
     return oldest_ms;
 }
 
+/* Of the last drill that has ended; none has, or one is on the way: what was so before stays. */
+static struct hf_status set_silent(struct hf_service *service, struct hf_op *op)
+{
+    HF_AUTO(drill_run) run = NULL;
+
+    HF_TRY(hf_drill_last(service, op, &run));
+    if (run != NULL && run->ended_ms != 0) {
+        set(op, "holdfast_drill_silent_nodes", NULL,
+            "Nodes that did not answer in the last drill, or could not do their part.",
+            run->silent);
+    }
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_service_proof_metrics(struct hf_service *service, struct hf_op *op)
 {
     HF_AUTO(slot_proofs) proofs = NULL;
@@ -363,6 +378,7 @@ struct hf_status hf_service_proof_metrics(struct hf_service *service, struct hf_
     uint64_t now_ms = hf_env_realtime_ms(op->env);
     uint64_t then_ms;
 
+    HF_TRY(set_silent(service, op));
     HF_TRY(hf_slot_proofs_read(service, op, &proofs));
     if (proofs->count == 0) {
         return HF_SUCCESS;

@@ -154,6 +154,10 @@ class Node:
         self.log.flush()
         return (self.base / "log").read_text(errors="replace")
 
+    def first_drill(self):
+        """A new node drills by itself at once; one that is asked for meanwhile would be refused."""
+        wait_for(lambda: "nodes answered" in self.log_text(), "end of the first drill")
+
     # --- talking to it ---
 
     def run(self, *words, code=0, stdin=None):

@@ -480,11 +480,20 @@ class OverTheUnixSocket(BothDoors, Calls):
 
     def test_a_drill_and_what_follows_from_it(self):
         self.create()
-        receipt = self.call("POST", "/api/v1/drill", {"keyring": "hadoop"})
-        self.assertEqual(receipt["drill"]["failed"], [])
-        receipt = self.call("POST", "/api/v1/drill", {})
+        NODE.first_drill()
+        self.refused(404, "not_found", "there is no keyring", "POST", "/api/v1/drill", {"keyring": "nowhere"})
+        self.refused(400, "invalid", "a second at least", "POST", "/api/v1/drill", {"wait_ms": 1})
+        self.refused(404, "not_found", "there is no drill", "GET", "/api/v1/drill/0123456789abcdef")
+        for asked in {"keyring": "hadoop"}, {}:
+            drill = self.call("POST", "/api/v1/drill", asked)["id"]
+            wait_for(lambda: self.call("GET", f"/api/v1/drill/{drill}")["state"] == "ended", "the end of the drill")
+            receipt = self.call("GET", f"/api/v1/drill/{drill}/receipt")
+            self.assertEqual(receipt["drill"]["failed"], [])
         self.assertEqual(receipt["drill"]["light"], "green")
-        self.assertFalse(self.call("GET", "/api/v1/drill/progress")["running"])
+        self.assertEqual(self.call("GET", "/api/v1/drill/last")["nodes"][0]["state"], "done")
+        self.assertEqual(self.call("GET", "/api/v1/drill")["drills"][0]["id"], drill)
+        jobs = {job["name"]: job for job in self.call("GET", "/api/v1/jobs")["jobs"]}
+        self.assertEqual(jobs["drill"]["node"], "node-1")
         self.assertEqual(self.call("POST", "/api/v1/what-if", {"lose": ["slot:offline"]})["unreadable"], 0)
         cut = self.call("POST", "/api/v1/min-cut", {"what": f"hadoop/{self.name}@1"})
         self.assertEqual(cut["ends"], ["node:node-1"])

@@ -20,6 +20,7 @@ class Drill(unittest.TestCase):
         self.node = Node(grants=False)
         self.addCleanup(self.node.close)
         self.node.start()
+        self.node.first_drill()
         for key in ("sales", "orders", "stock"):
             self.node.run("key", "create", f"hadoop/{key}")
         self.node.run("key", "rotate", "hadoop/orders")
@@ -52,6 +53,7 @@ class Drill(unittest.TestCase):
         self.assertRegex(said, r"(?m)^ +offline +people +20")
         self.assertRegex(said, "green: everything opens\n$")
         self.assertRegex(self.trail("drill.run"), "1 of 1 slots opened, 4 key versions, of which 0 do not open")
+        self.assertRegex(self.trail("drill.run"), "1 of 1 nodes answered, green")
         self.node.run("drill", "--keyring", "nowhere", code=4)
 
     def trail(self, operation):
@@ -98,10 +100,15 @@ class Drill(unittest.TestCase):
         self.node.run("drill", "--receipt", file)
         self.node.stop()
         self.assertRegex(self.node.run("drill", "verify", file), "The receipt is as it was signed")
+        signers = json.loads(self.node.run("--json", "drill", "verify", file))["signers"]
+        self.assertEqual([(who["node"], who["signed"], who["trusted"]) for who in signers],
+                         [("node-1", "all", True), ("node-1", "its part", True)])
         whole = file.read_text()
         for edited in (whole.replace('"failed":0', '"failed":1', 1), whole.replace("green", "amber", 1),
                        whole.replace('"drill":{', '"drill":{ ', 1), whole.replace('"signatures":[{', '"signatures":[{"x":1},{', 1),
                        whole[:whole.index(',"signatures"')] + ',"signatures":[]}', whole.replace("signatures", "other"),
+                       whole[:whole.index(',"parts"')] + ',"parts":[]' + whole[whole.index(',"signatures"'):],
+                       whole.replace('\\"failed\\":0', '\\"failed\\":1', 1),
                        re.sub('"signature":"..', '"signature":"00', whole), "{}", ""):
             self.assertNotEqual(edited, whole)
             file.write_text(edited)
@@ -110,6 +117,20 @@ class Drill(unittest.TestCase):
         self.addCleanup(other.close)
         file.write_text(whole)
         self.node.run("drill", "verify", file, "--public-key", other.dir / "audit.pub", code=7)
+        self.node.run("drill", "verify", file, "--trust", other.dir / "audit.pub", "--trust", self.node.dir / "audit.pub")
+
+    def test_a_drill_is_listed_and_shown_again(self):
+        receipt = self.drill()
+        drills = json.loads(self.node.run("--json", "drill", "list"))["drills"]
+        self.assertEqual(drills[0]["id"], receipt["drill"]["id"])
+        self.assertEqual(drills[0]["light"], "green")
+        for drill in receipt["drill"]["id"], "last":
+            self.assertEqual(json.loads(self.node.run("--json", "drill", "show", drill)), receipt)
+        self.assertRegex(self.node.run("drill", "show"), "green: everything opens\n$")
+        self.node.run("drill", "show", "0123456789abcdef", code=4)
+        self.node.run("drill", "show", "../status", code=2)
+        self.node.run("drill", "--wait", "5s", "--keyring", "hadoop")
+        self.node.run("drill", "--wait", "5h", code=2)
 
     def test_what_if_and_the_smallest_cut_on_one_node(self):
         self.node.run("what-if", "--lose", "node:node-1", "--min-cut", code=2)
@@ -129,7 +150,6 @@ class Drill(unittest.TestCase):
         def metrics():
             text = self.node.admin("GET", "/health/metrics")[1]
             return text if "holdfast_open_paths" in text else None
-        wait_for(lambda: "drill: 1 of 1 slots opened" in self.node.log_text(), "the first drill by itself")
         self.drill()
         text = wait_for(metrics, "metrics of proofs")
         self.assertRegex(text, r'(?m)^holdfast_open_paths\{keyring="hadoop"\} 1$')

@@ -163,11 +163,11 @@ static void roles_hold_what_is_written_of_them(void **unused)
         { "key-user", "key.list key.read key.generate key.unwrap key.reencrypt key.encrypt "
                       "key.decrypt key.sign key.verify key.mac random " },
         { "auditor", "node.status slot.list keyring.read key.list key.read policy.read "
-                     "audit.read why drill.read node.list " },
+                     "audit.read why drill.read job.list node.list " },
         { "operator",
           "node.status node.unlock node.lock slot.list slot.change keyring.read key.list "
           "policy.read policy.change approve why slot.test slot.remove root.rotate drill.run "
-          "drill.read node.list node.approve node.change node.remove " },
+          "drill.read job.list node.list node.approve node.change node.remove " },
     };
 
     (void)unused;

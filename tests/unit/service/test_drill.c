@@ -44,12 +44,19 @@ static int teardown(void **unused)
 
 /* --- one drill, as its receipt tells --- */
 
+/* Asked for, done and ended by this node alone, as its daemon does it. */
 static struct hf_json *run_drill(const char *keyring, struct hf_buf *receipt)
 {
     struct hf_op op = world_as(ROOT);
+    struct hf_op system = small_world_op(7);
     struct hf_json *json = NULL;
+    char id[HF_DRILL_ID];
 
-    assert_ok(&op, hf_service_drill(world.service, &op, keyring, receipt));
+    assert_ok(&op, hf_service_drill(world.service, &op, keyring, 0, id));
+    assert_fails(&op, hf_service_drill_receipt(world.service, &op, id, receipt), HF_WRONG_STATE);
+    assert_ok(&system, hf_service_drill_part(world.service, &system));
+    world_jobs();
+    assert_ok(&op, hf_service_drill_receipt(world.service, &op, id, receipt));
     assert_ok(&op, hf_json_parse(&op, hf_buf_bytes(receipt), &json));
     return json;
 }
@@ -193,13 +200,14 @@ static void a_drill_of_one_keyring_is_no_proof_of_the_day(void **unused)
     HF_AUTO(json) json = NULL;
     HF_AUTO(slot_proofs) proofs = NULL;
     struct hf_op op = world_as(ROOT);
+    char id[HF_DRILL_ID];
 
     (void)unused;
     json = run_drill(RING, receipt);
     assert_int_equal(number_of(hf_json_at(array_of(drill_of(json), "cells"), 0), "versions"), 3);
     assert_ok(&op, hf_slot_proofs_read(world.service, &op, &proofs));
     assert_int_equal(proofs->count, 0);
-    assert_fails(&op, hf_service_drill(world.service, &op, "none", receipt), HF_NOT_FOUND);
+    assert_fails(&op, hf_service_drill(world.service, &op, "none", 0, id), HF_NOT_FOUND);
 }
 
 static void only_operators_drill_and_it_is_recorded(void **unused)
@@ -208,13 +216,23 @@ static void only_operators_drill_and_it_is_recorded(void **unused)
     HF_AUTO(json) json = NULL;
     struct hf_op alice = world_as(ALICE);
     struct hf_op carol = world_as(CAROL);
+    char id[HF_DRILL_ID];
 
     (void)unused;
-    assert_fails(&alice, hf_service_drill(world.service, &alice, NULL, out), HF_DENIED);
-    assert_fails(&carol, hf_service_drill(world.service, &carol, NULL, out), HF_DENIED);
+    assert_fails(&alice, hf_service_drill(world.service, &alice, NULL, 0, id), HF_DENIED);
+    assert_fails(&carol, hf_service_drill(world.service, &carol, NULL, 0, id), HF_DENIED);
     json = run_drill(NULL, out);
-    assert_int_equal(world_lines(EVENT("drill.run", "ok", ROOT), "1 of 1 slots", "3 key versions"),
-                     1);
+    assert_int_equal(world_lines(EVENT("drill.run", "ok", ROOT), "is asked of 1 nodes", NULL), 1);
+    assert_int_equal(
+        world_lines(EVENT("drill.run", "ok", "system"), "1 of 1 slots", "3 key versions"), 1);
+    assert_int_equal(
+        world_lines(EVENT("drill.run", "ok", "system"), "1 of 1 nodes answered, green", NULL), 1);
+    hf_buf_clear(out);
+    assert_ok(&carol, hf_service_drill_list(world.service, &carol, out));
+    assert_ok(&carol, hf_service_drill_show(world.service, &carol, "last", out));
+    assert_fails(&carol, hf_service_drill_show(world.service, &carol, "00", out), HF_NOT_FOUND);
+    assert_fails(&alice, hf_service_drill_show(world.service, &alice, "last", out), HF_DENIED);
+    assert_fails(&alice, hf_service_drill_receipt(world.service, &alice, "last", out), HF_DENIED);
     hf_buf_clear(out);
     assert_ok(&carol, hf_service_min_cut(world.service, &carol, "hdfs/sales", out));
     assert_fails(&alice, hf_service_what_if(world.service, &alice, NULL, 0, out), HF_DENIED);
@@ -290,63 +308,135 @@ static void status_is_red_when_something_did_not_open_and_amber_when_proofs_are_
 
 /* --- the job --- */
 
-static void the_job_runs_once_a_day_and_only_where_the_lease_is_free(void **unused)
+/* The drills that were asked for since the store was made. */
+static unsigned asked(void)
+{
+    return world_notes("\"operation\":\"drill.run\"", "is asked of");
+}
+
+static void end_drill(void)
+{
+    struct hf_op op = small_world_op(7);
+
+    assert_ok(&op, hf_service_drill_part(world.service, &op));
+    world_jobs();
+}
+
+static void the_job_asks_once_a_day_and_only_where_the_lease_is_free(void **unused)
 {
     struct hf_op op = small_world_op(0);
     uint64_t fence;
-    bool ran = false;
 
     (void)unused;
-    assert_ok(&op, hf_engine_lease(small_world.engine, &op, "drill", "node-2", 60000, &fence));
-    assert_ok(&op, hf_service_drill_job(world.service, &op, &ran));
-    assert_false(ran);
-    assert_ok(&op, hf_engine_lease(small_world.engine, &op, "drill", "node-2", 0, &fence));
-    assert_ok(&op, hf_service_drill_job(world.service, &op, &ran));
-    assert_true(ran);
-    small_world_pass(DAY - 1000);
-    assert_ok(&op, hf_service_drill_job(world.service, &op, &ran));
-    assert_false(ran);
+    assert_ok(&op, hf_engine_lease(small_world.engine, &op, "job-drill", "node-2", 60000, &fence));
+    world_jobs();
+    assert_int_equal(asked(), 0);
+    assert_ok(&op, hf_engine_lease(small_world.engine, &op, "job-drill", "node-2", 0, &fence));
     small_world_pass(2000);
-    assert_ok(&op, hf_service_drill_job(world.service, &op, &ran));
-    assert_true(ran);
-    assert_int_equal(world_lines("\"operation\":\"drill.run\"", "\"outcome\":\"ok\"", NULL), 2);
+    world_jobs();
+    assert_int_equal(asked(), 1);
+    end_drill();
+    small_world_pass(DAY - 5000);
+    world_jobs();
+    assert_int_equal(asked(), 1);
+    small_world_pass(DAY);
+    world_jobs();
+    assert_int_equal(asked(), 2);
 }
 
-static void a_node_that_stops_or_is_locked_ends_its_drill(void **unused)
+static void one_drill_at_a_time_and_a_repeat_is_the_same_one(void **unused)
 {
-    HF_AUTO(buf) receipt = hf_buf_new();
+    HF_AUTO(buf) out = hf_buf_new();
     struct hf_op op = world_as(ROOT);
+    struct hf_op other = world_as(ROOT);
+    char id[HF_DRILL_ID];
+    char again[HF_DRILL_ID];
 
     (void)unused;
+    op.request_id = world_request(1);
+    assert_ok(&op, hf_service_drill(world.service, &op, NULL, 0, id));
+    assert_ok(&op, hf_service_drill(world.service, &op, NULL, 0, again));
+    assert_string_equal(id, again);
+    assert_fails(&other, hf_service_drill(world.service, &other, NULL, 0, again), HF_WRONG_STATE);
+    assert_non_null(strstr(other.text, id));
+    end_drill();
+    other.request_id = world_request(0);
+    assert_ok(&other, hf_service_drill(world.service, &other, NULL, 0, again));
+    end_drill();
+    assert_ok(&other, hf_service_drill_receipt(world.service, &other, id, out));
+    hf_buf_clear(out);
+    assert_ok(&other, hf_service_drill_receipt(world.service, &other, again, out));
+    assert_fails(&other, hf_service_drill(world.service, &other, NULL, 999, again), HF_INVALID);
+}
+
+static void the_last_drills_are_kept_and_no_others(void **unused)
+{
+    char first[HF_DRILL_ID];
+    struct hf_op op = world_as(ROOT);
+    HF_AUTO(buf) out = hf_buf_new();
+
+    (void)unused;
+    world.service->slot_count = 0; /* nothing to open: quick */
+    for (int i = 0; i < 33; i++) {
+        char id[HF_DRILL_ID];
+
+        op.request_id = world_request((uint8_t)i);
+        assert_ok(&op, hf_service_drill(world.service, &op, NULL, 0, i == 0 ? first : id));
+        end_drill();
+        if (i == 31) {
+            assert_ok(&op, hf_service_drill_receipt(world.service, &op, first, out));
+        }
+    }
+    assert_fails(&op, hf_service_drill_receipt(world.service, &op, first, out), HF_NOT_FOUND);
+}
+
+static void a_node_that_stops_or_is_locked_does_no_part(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    struct hf_op system = small_world_op(7);
+    char id[HF_DRILL_ID];
+
+    (void)unused;
+    assert_ok(&op, hf_service_drill(world.service, &op, NULL, 0, id));
     hf_service_drill_stop(world.service);
-    assert_fails(&op, hf_service_drill(world.service, &op, NULL, receipt), HF_WRONG_STATE);
+    assert_fails(&system, hf_service_drill_part(world.service, &system), HF_WRONG_STATE);
     hf_seal_lock(small_world.seal);
-    assert_fails(&op, hf_service_drill(world.service, &op, NULL, receipt), HF_WRONG_STATE);
+    assert_fails(&system, hf_service_drill_part(world.service, &system), HF_WRONG_STATE);
+    assert_fails(&op, hf_service_drill(world.service, &op, NULL, 0, id), HF_WRONG_STATE);
 }
 
 /* --- the receipt --- */
+
+static struct hf_status verify(const struct hf_buf *receipt, const struct hf_buf *key,
+                               struct hf_receipt_signers **out)
+{
+    struct hf_op op = world_as(ROOT);
+    const struct hf_bytes trusted = hf_buf_bytes(key);
+
+    return hf_receipt_verify(small_world.crypto, &op, hf_buf_bytes(receipt), &trusted, 1, out);
+}
 
 static void each_changed_byte_of_a_receipt_is_found(void **unused)
 {
     HF_AUTO(buf) receipt = hf_buf_new();
     HF_AUTO(buf) key = hf_buf_new();
     HF_AUTO(json) json = run_drill(NULL, receipt);
+    HF_AUTO(receipt_signers) signers = NULL;
     struct hf_op op = world_as(ROOT);
 
     (void)unused;
     assert_ok(&op, hf_pkey_public(world.signer, &op, key));
-    assert_ok(&op,
-              hf_receipt_verify(small_world.crypto, &op, hf_buf_bytes(receipt), hf_buf_bytes(key)));
-    for (size_t i = 0; i < receipt->len; i += 7) {
+    assert_int_equal(verify(receipt, key, &signers).code, HF_OK);
+    assert_int_equal(signers->count, 2); /* its part, and all of it */
+    assert_true(signers->items[0].trusted && signers->items[0].ended);
+    for (size_t i = 0; i < receipt->len; i++) {
+        HF_AUTO(receipt_signers) none = NULL;
         struct hf_status status;
 
         receipt->data[i] ^= 1;
-        status =
-            hf_receipt_verify(small_world.crypto, &op, hf_buf_bytes(receipt), hf_buf_bytes(key));
+        status = verify(receipt, key, &none);
         receipt->data[i] ^= 1;
-        /* The node's name beside a signature is for people, and not signed. */
-        if (status.code == HF_OK &&
-            strstr(hf_buf_text(receipt), "\"signatures\"") > (const char *)receipt->data + i) {
+        if (status.code == HF_OK) {
             fail_msg("byte %zu may be changed", i);
         }
     }
@@ -488,8 +578,10 @@ int main(void)
         TEST(only_operators_drill_and_it_is_recorded),
         TEST(an_altered_proof_is_no_proof_and_the_next_drill_replaces_it),
         TEST(status_is_red_when_something_did_not_open_and_amber_when_proofs_are_old),
-        TEST(the_job_runs_once_a_day_and_only_where_the_lease_is_free),
-        TEST(a_node_that_stops_or_is_locked_ends_its_drill),
+        TEST(the_job_asks_once_a_day_and_only_where_the_lease_is_free),
+        TEST(one_drill_at_a_time_and_a_repeat_is_the_same_one),
+        TEST(the_last_drills_are_kept_and_no_others),
+        TEST(a_node_that_stops_or_is_locked_does_no_part),
         TEST(each_changed_byte_of_a_receipt_is_found),
         TEST(a_proof_is_written_as_the_format_says_and_nothing_else_is_read),
         TEST(ways_are_independent_when_they_share_no_node_and_no_slot),

@@ -116,12 +116,7 @@ static size_t slots_now(void)
 /* The daemon's job, to its end. */
 static void finish_rotation(void)
 {
-    struct hf_op op = small_world_op(0);
-    bool more = true;
-
-    while (more) {
-        assert_ok(&op, hf_service_root_job(world.service, &op, 0, &more));
-    }
+    world_jobs();
 }
 
 /* Locks the node and opens it with the machine's own key. */

@@ -45,12 +45,7 @@ static struct hf_root_info root_now(void)
 /* The daemon's job, to its end. */
 static void finish_rotation(void)
 {
-    struct hf_op op = small_world_op(0);
-    bool more = true;
-
-    while (more) {
-        assert_ok(&op, hf_service_root_job(world.service, &op, 0, &more));
-    }
+    world_jobs();
     assert_false(root_now().moving);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "service/job.h"
 
 #define LANES 8
 
@@ -365,6 +366,19 @@ unsigned world_notes(const char *a, const char *b)
     assert_ok(&small_world.op,
               hf_seal_notes(small_world.seal, &small_world.op, 0, SIZE_MAX, count_note, &notes));
     return notes.count;
+}
+
+void world_jobs(void)
+{
+    struct hf_op op = small_world_op(LANES);
+    bool more = true;
+
+    for (size_t i = 0; i < HF_JOBS; i++) {
+        world.service->jobs[i].look_ms = 0;
+    }
+    while (more) {
+        hf_service_run_jobs(world.service, &op, &more);
+    }
 }
 
 uint64_t world_seq(void)

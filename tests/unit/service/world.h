@@ -71,6 +71,8 @@ struct hf_secret *world_secret_hex(const char *hex);
 unsigned world_lines(const char *a, const char *b, const char *c);
 /* The same without bringing notes over or writing: what is on the disk this moment. */
 unsigned world_lines_on_disk(const char *a, const char *b, const char *c);
+/* The daemon's jobs, as often as there is something to do now, whenever they last looked. */
+void world_jobs(void);
 /* How many notes in the store hold these texts. */
 unsigned world_notes(const char *a, const char *b);
 /* The commit the store stands at. */
