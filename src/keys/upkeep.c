@@ -70,10 +70,25 @@ static bool take_page(const struct walk *walk, struct hf_op *op, struct hf_buf *
     return key != NULL;
 }
 
-/* What was deleted or changed meanwhile is not due; a record that does not open is another's. */
-static bool is_gone(struct hf_status status)
+/* What was deleted or changed meanwhile, or has no version in force, is not due. */
+static bool is_none(struct hf_status status)
 {
-    return status.code == HF_NOT_FOUND || status.code == HF_CONFLICT || status.code == HF_CORRUPT;
+    return status.code == HF_NOT_FOUND || status.code == HF_CONFLICT ||
+           status.code == HF_WRONG_STATE;
+}
+
+/* What does not open is the visitor's to find: he knows whom to tell. */
+static struct hf_status look_at(const struct walk *walk, struct hf_op *op, const char *name,
+                                bool *out_due)
+{
+    struct hf_status status = walk->look(walk, op, name, out_due);
+
+    if (status.code != HF_CORRUPT && !is_none(status)) {
+        return status;
+    }
+    *out_due = status.code == HF_CORRUPT;
+    hf_op_clear(op);
+    return HF_SUCCESS;
 }
 
 static struct hf_status visit_names(const struct walk *walk, struct hf_op *op,
@@ -85,13 +100,8 @@ static struct hf_status visit_names(const struct walk *walk, struct hf_op *op,
     while (reader.at != reader.end) {
         HF_AUTO_STRING name = hf_take_text(&reader);
         bool due = false;
-        struct hf_status status = walk->look(walk, op, name, &due);
 
-        if (is_gone(status)) {
-            hf_op_clear(op);
-            continue;
-        }
-        HF_TRY(status);
+        HF_TRY(look_at(walk, op, name, &due));
         if (due) {
             HF_TRY(walk->visit(walk->context, walk->keyring->name, name));
         }

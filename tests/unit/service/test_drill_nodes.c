@@ -1,0 +1,573 @@
+/* Drills of several nodes: who answers, who is silent, who signs, and what a receipt then tells. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "neighbour.h"
+#include "service/receipt.h"
+
+#define WAIT ((uint64_t)120 * 1000)
+
+static struct neighbour second;
+static struct neighbour third;
+static char *node_file;
+static struct hf_drill_slot own_slot;
+
+static int setup(void **unused)
+{
+    assert_int_equal(world_open(unused), 0);
+    node_file = small_world_path("node.key");
+    own_slot = (struct hf_drill_slot){ "node", { .kind = "keyfile", .file = node_file } };
+    world.service->slots = &own_slot;
+    world.service->slot_count = 1;
+    world.service->signer = world.signer;
+    (void)world_key("sales", HF_ALG_AES_256);
+    neighbour_enlist("node-1", "east", HF_MEMBER_APPROVED);
+    neighbour_enlist("node-2", "east", HF_MEMBER_APPROVED);
+    neighbour_enlist("node-3", "west", HF_MEMBER_DRAINING);
+    neighbour_enlist("node-4", "west", HF_MEMBER_REMOVED);
+    neighbour_start(&second, "node-2");
+    neighbour_start(&third, "node-3");
+    return 0;
+}
+
+static int teardown(void **unused)
+{
+    neighbour_stop(&second);
+    neighbour_stop(&third);
+    free(node_file);
+    small_world_restore();
+    return world_close(unused);
+}
+
+static void ask(const char *keyring, char id[HF_DRILL_ID])
+{
+    struct hf_op op = world_as(ROOT);
+
+    assert_ok(&op, hf_service_drill(world.service, &op, keyring, 0, id));
+}
+
+/* As another node tells it. */
+static bool has_ended(struct neighbour *node, const char *id, const char *state_of_third)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+    struct hf_op op = world_as(CAROL);
+
+    neighbour_follow(node);
+    assert_ok(&op, hf_service_drill_show(node->service, &op, id, out));
+    if (state_of_third != NULL) {
+        HF_AUTO_STRING wanted =
+            hf_format("\"node\":\"node-3\",\"site\":\"west\",\"state\":\"%s\"", state_of_third);
+
+        if (strstr(hf_buf_text(out), wanted) == NULL) {
+            fail_msg("%s is not in %s", wanted, hf_buf_text(out));
+        }
+    }
+    return strstr(hf_buf_text(out), "\"state\":\"ended\"") != NULL;
+}
+
+static struct hf_buf *receipt_of(struct hf_service *service, const char *id)
+{
+    struct hf_buf *out = hf_buf_new();
+    struct hf_op op = world_as(CAROL);
+
+    assert_ok(&op, hf_service_drill_receipt(service, &op, id, out));
+    return out;
+}
+
+/* The whole drill, where everybody answers and the third node ends it. */
+static struct hf_buf *drill_all(const char *keyring)
+{
+    char id[HF_DRILL_ID];
+
+    ask(keyring, id);
+    world_turn();
+    neighbour_turn(&second);
+    neighbour_turn(&third);
+    assert_true(has_ended(&second, id, "done"));
+    return receipt_of(second.service, id);
+}
+
+static const char *light_of(const struct hf_buf *receipt, char out[16])
+{
+    HF_AUTO(json) json = NULL;
+    const struct hf_json *drill = NULL;
+    const char *light = NULL;
+
+    assert_ok(&small_world.op, hf_json_parse(&small_world.op, hf_buf_bytes(receipt), &json));
+    assert_ok(&small_world.op, hf_json_object_or(&small_world.op, json, "drill", &drill));
+    assert_ok(&small_world.op, hf_json_text(&small_world.op, drill, "light", &light));
+    (void)snprintf(out, 16, "%s", light);
+    return out;
+}
+
+static void take_key(const struct hf_pkey *signer, struct hf_buf *out)
+{
+    assert_ok(&small_world.op, hf_pkey_public(signer, &small_world.op, out));
+}
+
+static struct hf_status verify(struct hf_bytes receipt, const struct hf_pkey *trusted,
+                               struct hf_receipt_signers **out)
+{
+    struct hf_op op = small_world_op(0);
+    HF_AUTO(buf) key = hf_buf_new();
+    struct hf_bytes view;
+
+    take_key(trusted, key);
+    view = hf_buf_bytes(key);
+    return hf_receipt_verify(small_world.crypto, &op, receipt, &view, 1, out);
+}
+
+/* --- everybody answers --- */
+
+static void every_member_answers_and_signs_its_part(void **unused)
+{
+    static const char *const names[] = { "node-3", "node-1", "node-2", "node-3" };
+    HF_AUTO(buf) receipt = drill_all(NULL);
+    HF_AUTO(receipt_signers) signers = NULL;
+    HF_AUTO(receipt_signers) none = NULL;
+    char light[16];
+
+    (void)unused;
+    assert_string_equal(light_of(receipt, light), "green");
+    assert_int_equal(verify(hf_buf_bytes(receipt), third.signer, &signers).code, HF_OK);
+    assert_int_equal(signers->count, HF_COUNT(names));
+    for (size_t i = 0; i < HF_COUNT(names); i++) {
+        assert_string_equal(signers->items[i].node, names[i]);
+        assert_int_equal(signers->items[i].ended, i == 0);
+        assert_int_equal(signers->items[i].trusted, i == 0 || i == 3);
+    }
+    /* Who signed a part only vouches for nobody else. */
+    assert_int_equal(verify(hf_buf_bytes(receipt), second.signer, &none).code, HF_CORRUPT);
+}
+
+static void every_node_hands_out_the_same_receipt_and_keeps_the_proofs_of_all(void **unused)
+{
+    HF_AUTO(buf) receipt = drill_all(NULL);
+    HF_AUTO(slot_proofs) proofs = NULL;
+    HF_AUTO(buf) here = NULL;
+    HF_AUTO(buf) there = NULL;
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    world_follow();
+    here = receipt_of(world.service, "last");
+    there = receipt_of(third.service, "last");
+    assert_string_equal(hf_buf_text(here), hf_buf_text(receipt));
+    assert_string_equal(hf_buf_text(there), hf_buf_text(receipt));
+    assert_ok(&op, hf_slot_proofs_read(world.service, &op, &proofs));
+    assert_int_equal(proofs->count, 3);
+    assert_int_equal(world_notes("\"operation\":\"drill.run\"", "is asked of 3 nodes"), 1);
+    assert_int_equal(world_notes("\"operation\":\"drill.run\"", "1 of 1 slots opened"), 3);
+    assert_int_equal(world_notes("\"operation\":\"drill.run\"", "3 of 3 nodes answered, green"), 1);
+}
+
+/* Which opens as it should counts for all; of one keyring it is no proof of the day. */
+static void a_drill_of_one_keyring_by_all_nodes_keeps_no_proof(void **unused)
+{
+    HF_AUTO(buf) receipt = drill_all(RING);
+    HF_AUTO(slot_proofs) proofs = NULL;
+    struct hf_op op = world_as(ROOT);
+    char light[16];
+
+    (void)unused;
+    assert_string_equal(light_of(receipt, light), "green");
+    assert_ok(&op, hf_slot_proofs_read(world.service, &op, &proofs));
+    assert_int_equal(proofs->count, 0);
+}
+
+/* --- who does not --- */
+
+static void who_is_silent_is_waited_for_named_and_never_green(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    HF_AUTO(receipt_signers) signers = NULL;
+    char id[HF_DRILL_ID];
+    char light[16];
+
+    (void)unused;
+    ask(NULL, id);
+    world_turn();
+    neighbour_turn(&second);
+    assert_false(has_ended(&second, id, "waiting"));
+    small_world_pass(WAIT - 5000);
+    world_turn();
+    neighbour_turn(&second);
+    assert_false(has_ended(&second, id, "waiting"));
+    small_world_pass(10000);
+    neighbour_turn(&second);
+    assert_true(has_ended(&second, id, "silent"));
+    receipt = receipt_of(second.service, id);
+    assert_string_equal(light_of(receipt, light), "amber");
+    assert_non_null(strstr(hf_buf_text(receipt),
+                           "{\"node\":\"node-3\",\"site\":\"west\",\"result\":\"silent\"}"));
+    assert_int_equal(verify(hf_buf_bytes(receipt), second.signer, &signers).code, HF_OK);
+    assert_int_equal(signers->count, 3);
+    assert_int_equal(world_notes("\"operation\":\"drill.run\"", "2 of 3 nodes answered, amber"), 1);
+    assert_ok(&small_world.op, hf_service_proof_metrics(second.service, &small_world.op));
+    {
+        HF_AUTO(buf) metrics = hf_buf_new();
+
+        hf_metrics_write(world.metrics, metrics);
+        assert_non_null(strstr(hf_buf_text(metrics), "holdfast_drill_silent_nodes 1"));
+    }
+}
+
+/* A node that is slow but tells how far it is, is not silent. */
+static void who_tells_how_far_it_is_is_waited_for(void **unused)
+{
+    HF_AUTO(drill_run) run = NULL;
+    struct hf_drill_part part = {
+        .node = (char *)"node-3", .state = HF_PART_RUNS, .slots = 1, .text = (char *)""
+    };
+    char id[HF_DRILL_ID];
+
+    (void)unused;
+    ask(NULL, id);
+    memcpy(part.id, id, sizeof part.id);
+    world_turn();
+    neighbour_turn(&second);
+    assert_ok(&small_world.op, hf_drill_last(world.service, &small_world.op, &run));
+    for (uint64_t i = 1; i < 4; i++) {
+        struct hf_txn_commit commit = { 0 };
+        HF_AUTO(txn) txn = NULL;
+
+        small_world_pass(WAIT - 1000);
+        part.versions_done = i;
+        assert_ok(&small_world.op, hf_txn_new(small_world.seal, &small_world.op, &txn));
+        assert_ok(&small_world.op,
+                  hf_drill_part_stage(world.service, &small_world.op, txn, run, &part));
+        assert_ok(&small_world.op, hf_txn_commit(txn, &small_world.op, &commit));
+        neighbour_turn(&second);
+        world_turn();
+        assert_false(has_ended(&second, id, "runs"));
+    }
+    /* And one that says that it runs, and has died, does it anew when it comes back. */
+    neighbour_turn(&third);
+    assert_true(has_ended(&third, id, "done"));
+}
+
+static void any_node_ends_it_when_the_one_that_was_asked_is_gone(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    HF_AUTO(receipt_signers) signers = NULL;
+    char id[HF_DRILL_ID];
+    char light[16];
+
+    (void)unused;
+    ask(NULL, id); /* and the node is gone */
+    neighbour_turn(&second);
+    neighbour_turn(&third);
+    small_world_pass(WAIT + 1000);
+    neighbour_turn(&third);
+    receipt = receipt_of(third.service, id);
+    assert_string_equal(light_of(receipt, light), "amber");
+    assert_non_null(
+        strstr(hf_buf_text(receipt), "\"asked_on\":\"node-1\",\"ended_on\":\"node-3\""));
+    assert_int_equal(verify(hf_buf_bytes(receipt), third.signer, &signers).code, HF_OK);
+}
+
+static void a_part_that_comes_too_late_is_in_no_receipt(void **unused)
+{
+    HF_AUTO(buf) before = NULL;
+    HF_AUTO(buf) after = NULL;
+    HF_AUTO(drill_run) run = NULL;
+    struct hf_drill_part part = { .node = (char *)"node-3",
+                                  .state = HF_PART_DONE,
+                                  .text = (char *)"" };
+    struct hf_txn_commit commit = { 0 };
+    HF_AUTO(txn) txn = NULL;
+    char id[HF_DRILL_ID];
+
+    (void)unused;
+    ask(NULL, id);
+    neighbour_turn(&second);
+    world_turn();
+    small_world_pass(WAIT + 1000);
+    world_turn();
+    before = receipt_of(world.service, id);
+    memcpy(part.id, id, sizeof part.id);
+    hf_buf_add_text(&part.document, "{}");
+    assert_ok(&small_world.op, hf_drill_last(world.service, &small_world.op, &run));
+    assert_ok(&small_world.op, hf_txn_new(small_world.seal, &small_world.op, &txn));
+    assert_ok(&small_world.op,
+              hf_drill_part_stage(world.service, &small_world.op, txn, run, &part));
+    assert_ok(&small_world.op, hf_txn_commit(txn, &small_world.op, &commit));
+    hf_buf_done(&part.document);
+    after = receipt_of(world.service, id);
+    assert_string_equal(hf_buf_text(after), hf_buf_text(before));
+    /* Nor does a node begin what has ended. */
+    neighbour_turn(&third);
+    assert_int_equal(world_notes("\"operation\":\"drill.run\"", "1 of 1 slots opened"), 2);
+}
+
+/* --- what is found --- */
+
+/* The store of one node only shows it: the others are as they should be. */
+static void what_does_not_open_on_one_node_is_red_for_all(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    HF_AUTO(receipt_signers) signers = NULL;
+    char id[HF_DRILL_ID];
+    char light[16];
+
+    (void)unused;
+    ask(NULL, id);
+    neighbour_turn(&second);
+    neighbour_turn(&third);
+    small_world_alter("version/hdfs/sales/0000000001");
+    world_turn();
+    small_world_restore();
+    receipt = receipt_of(world.service, id);
+    assert_string_equal(light_of(receipt, light), "red");
+    assert_non_null(strstr(hf_buf_text(receipt), "\"what\":\"hdfs/sales@1\",\"node\":\"node-1\""));
+    assert_int_equal(verify(hf_buf_bytes(receipt), world.signer, &signers).code, HF_OK);
+}
+
+static void a_part_that_its_node_has_not_signed_counts_for_nothing(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    char id[HF_DRILL_ID];
+    char light[16];
+
+    (void)unused;
+    ask(NULL, id);
+    second.service->signer = NULL;
+    neighbour_turn(&second);
+    neighbour_turn(&third);
+    world_turn();
+    receipt = receipt_of(world.service, id);
+    assert_string_equal(light_of(receipt, light), "amber");
+    assert_non_null(strstr(hf_buf_text(receipt), "\"node\":\"node-2\",\"site\":\"east\",\"result\":"
+                                                 "\"failed\",\"text\":\"its part is not signed"));
+}
+
+static void count_call(void *context, const char *name, const struct hf_json *value)
+{
+    (void)name;
+    (void)value;
+    ++*(size_t *)context;
+}
+
+/* --- what a receipt cannot be made to say --- */
+
+/* The members "parts" and "signatures" of a receipt, and its beginning, put together anew. */
+struct pieces {
+    struct hf_json *json;
+    const struct hf_json *parts;
+    const struct hf_json *signatures;
+    char *start; /* up to and with the value of "drill" */
+};
+
+static void take_pieces(const struct hf_buf *receipt, struct pieces *out)
+{
+    struct hf_op *op = &small_world.op;
+    const char *text = hf_buf_text((struct hf_buf *)receipt);
+
+    assert_ok(op, hf_json_parse(op, hf_buf_bytes(receipt), &out->json));
+    assert_ok(op, hf_json_array_or(op, out->json, "parts", &out->parts));
+    assert_ok(op, hf_json_array_or(op, out->json, "signatures", &out->signatures));
+    out->start = hf_strndup(text, (size_t)(strstr(text, ",\"parts\":[") - text));
+}
+
+static void pieces_done(struct pieces *pieces)
+{
+    hf_json_free(pieces->json);
+    free(pieces->start);
+}
+
+static enum hf_code verify_joined(const struct pieces *pieces, const struct hf_json *const *parts,
+                                  size_t count)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+    HF_AUTO(receipt_signers) signers = NULL;
+
+    hf_buf_add_text(text, pieces->start);
+    hf_buf_add_text(text, ",\"parts\":[");
+    for (size_t i = 0; i < count; i++) {
+        hf_buf_add_text(text, i > 0 ? "," : "");
+        hf_json_add(text, parts[i]);
+    }
+    hf_buf_add_text(text, "],\"signatures\":");
+    hf_json_add(text, pieces->signatures);
+    hf_buf_add_text(text, "}");
+    return verify(hf_buf_bytes(text), third.signer, &signers).code;
+}
+
+static void parts_cannot_be_left_out_doubled_or_taken_from_elsewhere(void **unused)
+{
+    __attribute__((cleanup(pieces_done))) struct pieces now = { 0 };
+    __attribute__((cleanup(pieces_done))) struct pieces then = { 0 };
+    HF_AUTO(buf) first = drill_all(NULL);
+    HF_AUTO(buf) again = drill_all(NULL);
+    const struct hf_json *parts[4];
+    size_t members = 0;
+
+    (void)unused;
+    take_pieces(first, &then);
+    take_pieces(again, &now);
+    hf_json_each(now.json, count_call, &members);
+    assert_int_equal(members, 3);
+    for (size_t i = 0; i < 3; i++) {
+        parts[i] = hf_json_at(now.parts, i);
+    }
+    assert_int_equal(verify_joined(&now, parts, 3), HF_OK);
+    assert_int_equal(verify_joined(&now, parts, 2), HF_CORRUPT);
+    parts[3] = parts[0];
+    assert_int_equal(verify_joined(&now, parts, 4), HF_CORRUPT);
+    parts[2] = parts[1];
+    assert_int_equal(verify_joined(&now, parts, 3), HF_CORRUPT);
+    parts[2] = hf_json_at(then.parts, 2);
+    assert_int_equal(verify_joined(&now, parts, 3), HF_CORRUPT);
+}
+
+/* The node that ends a drill can be wrong, or worse: the others' parts are their own word. */
+static void the_end_is_no_brighter_than_the_parts(void **unused)
+{
+    static const struct {
+        const char *says;
+        const char *light;
+        const char *third; /* of its cell; NULL: it is silent */
+        enum hf_code code;
+    } cases[] = {
+        { "all opened", "green", "opened", HF_OK },
+        { "fewer ways", "amber", "opened", HF_OK },
+        { "one failed", "green", "failed", HF_CORRUPT },
+        { "one failed, told as fewer ways", "amber", "failed", HF_CORRUPT },
+        { "one failed, as it is", "red", "failed", HF_OK },
+        { "one is silent", "green", NULL, HF_CORRUPT },
+        { "one is silent, as it is", "amber", NULL, HF_OK },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_drill_part part = { .node = (char *)"node-3", .state = HF_PART_DONE };
+        struct hf_drill_part *parts[] = { &part };
+        struct hf_drill_end end = { .node = (char *)"node-1" };
+        HF_AUTO(buf) digest = hf_buf_new();
+        HF_AUTO(buf) receipt = hf_buf_new();
+        HF_AUTO(receipt_signers) signers = NULL;
+        uint8_t hash[HF_SHA256_LEN];
+        struct hf_op op = small_world_op(0);
+
+        hf_buf_add_format(&part.document,
+                          "{\"drill\":\"00\",\"store\":\"01\",\"node\":\"node-3\",\"cells\":["
+                          "{\"result\":\"%s\"}]}",
+                          cases[i].third != NULL ? cases[i].third : "");
+        assert_ok(&op,
+                  hf_receipt_sign(third.service, &op, HF_RECEIPT_PART, hf_buf_bytes(&part.document),
+                                  &part.public_key, &part.signature));
+        assert_ok(&op, hf_sha256(small_world.crypto, &op, hf_buf_bytes(&part.document), hash));
+        hf_buf_add_format(&end.document,
+                          "{\"id\":\"00\",\"store\":\"01\",\"ended_on\":\"node-1\","
+                          "\"light\":\"%s\",\"nodes\":[{\"node\":\"node-3\",\"result\":\"%s\"",
+                          cases[i].light, cases[i].third != NULL ? "answered" : "silent");
+        hf_buf_add_text(&end.document, ",\"digest\":\"");
+        hf_hex_add(&end.document, hf_bytes_of(hash, sizeof hash));
+        hf_buf_add_text(&end.document, "\",\"key\":\"");
+        hf_hex_add(&end.document, hf_buf_bytes(&part.public_key));
+        hf_buf_add_text(&end.document, "\"}]}");
+        assert_ok(&op,
+                  hf_receipt_sign(world.service, &op, HF_RECEIPT_END, hf_buf_bytes(&end.document),
+                                  &end.public_key, &end.signature));
+        hf_receipt_join(&end, parts, cases[i].third != NULL ? 1 : 0, receipt);
+        if (verify(hf_buf_bytes(receipt), world.signer, &signers).code != cases[i].code) {
+            fail_msg("%s: %s", cases[i].says, hf_buf_text(receipt));
+        }
+        hf_buf_done(&part.document);
+        hf_buf_done(&part.public_key);
+        hf_buf_done(&part.signature);
+        hf_buf_done(&end.document);
+        hf_buf_done(&end.public_key);
+        hf_buf_done(&end.signature);
+    }
+}
+
+/* --- what a drill leaves alone --- */
+
+static void no_data_key_of_a_customer_is_touched(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    struct hf_op root = world_as(ROOT);
+    struct hf_op alice = world_as(ALICE);
+    HF_AUTO(secret) opened = NULL;
+    struct hf_edek edek;
+    struct hf_usage before;
+    struct hf_usage after;
+    unsigned lines;
+
+    (void)unused;
+    assert_ok(&alice, hf_service_hadoop_generate(world.service, &alice, RING, "sales", 1, &edek));
+    assert_ok(&alice,
+              hf_service_hadoop_decrypt(world.service, &alice, RING, "sales", &edek, &opened));
+    assert_ok(&root, hf_service_key_usage(world.service, &root, RING, "sales", 1, &before));
+    lines = world_lines("\"operation\":\"key.", NULL, NULL);
+    receipt = drill_all(NULL);
+    assert_int_equal(world_lines("\"operation\":\"key.", NULL, NULL), lines);
+    assert_int_equal(world_lines("\"operation\":\"drill.run\"", "nodes answered", NULL), 1);
+    assert_ok(&root, hf_service_key_usage(world.service, &root, RING, "sales", 1, &after));
+    assert_int_equal(before.wraps, 1);
+    assert_int_equal(before.unwraps, 1);
+    assert_int_equal(after.wraps, before.wraps);
+    assert_int_equal(after.unwraps, before.unwraps);
+    assert_int_equal(after.caller_count, before.caller_count);
+}
+
+/* --- the records --- */
+
+/* docs/formats/drill.md */
+static const char vector[] =
+    "01001122334455667703000001a3185c5000000000000001d4c0000000016100000009756e69783a726f6f7400"
+    "0000000000000200000001610000000465617374000000016200000000000001a3185d3a600100000001";
+
+static void a_drill_is_written_as_the_format_says_and_nothing_else_is_read(void **unused)
+{
+    HF_AUTO(buf) bytes = hf_buf_new();
+    HF_AUTO(buf) again = hf_buf_new();
+    HF_AUTO(drill_run) run = NULL;
+    struct hf_op op = small_world_op(0);
+
+    (void)unused;
+    assert_ok(&op, hf_hex_decode(&op, hf_bytes_of_text(vector), bytes));
+    assert_ok(&op, hf_drill_run_decode(&op, hf_buf_bytes(bytes), &run));
+    assert_string_equal(run->id, "0011223344556677");
+    assert_int_equal(run->node_count, 2);
+    assert_string_equal(run->nodes[0].site, "east");
+    assert_int_equal(run->light, HF_AMBER);
+    hf_drill_run_encode(run, again);
+    assert_true(hf_bytes_equal(hf_buf_bytes(bytes), hf_buf_bytes(again)));
+    for (size_t len = 0; len < bytes->len; len++) {
+        struct hf_drill_run *none = NULL;
+
+        assert_int_not_equal(hf_drill_run_decode(&op, hf_bytes_of(bytes->data, len), &none).code,
+                             HF_OK);
+    }
+    bytes->data[9] = HF_DRILL_PLACES;
+    assert_fails(&op, hf_drill_run_decode(&op, hf_buf_bytes(bytes), &run), HF_CORRUPT);
+    bytes->data[0] = 2;
+    assert_fails(&op, hf_drill_run_decode(&op, hf_buf_bytes(bytes), &run), HF_UNSUPPORTED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(every_member_answers_and_signs_its_part),
+        TEST(every_node_hands_out_the_same_receipt_and_keeps_the_proofs_of_all),
+        TEST(a_drill_of_one_keyring_by_all_nodes_keeps_no_proof),
+        TEST(who_is_silent_is_waited_for_named_and_never_green),
+        TEST(who_tells_how_far_it_is_is_waited_for),
+        TEST(any_node_ends_it_when_the_one_that_was_asked_is_gone),
+        TEST(a_part_that_comes_too_late_is_in_no_receipt),
+        TEST(what_does_not_open_on_one_node_is_red_for_all),
+        TEST(a_part_that_its_node_has_not_signed_counts_for_nothing),
+        TEST(parts_cannot_be_left_out_doubled_or_taken_from_elsewhere),
+        TEST(the_end_is_no_brighter_than_the_parts),
+        TEST(no_data_key_of_a_customer_is_touched),
+        TEST(a_drill_is_written_as_the_format_says_and_nothing_else_is_read),
+    };
+
+    return cmocka_run_group_tests(tests, world_start, world_stop);
+}
