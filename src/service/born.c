@@ -247,10 +247,6 @@ struct hf_status hf_job_settle(struct hf_job *job, struct hf_op *op, bool *out_m
     struct orphans orphans = { service, job, op, false };
     struct hf_status status;
 
-    /* Without a lease it changes nothing. */
-    if (service->cluster != NULL && hf_cluster_lease(service->cluster) == 0) {
-        return HF_SUCCESS;
-    }
     status = hf_key_candidates_older(service->keys, op, now_ms > ORPHAN_MS ? now_ms - ORPHAN_MS : 0,
                                      settle_orphan, &orphans);
     *out_more = orphans.is_left;

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "cluster/cluster.h"
 
 #define FORMAT    1
 #define PREFIX    "job/"
@@ -185,6 +186,13 @@ struct hf_status hf_job_claim(struct hf_job *job, struct hf_op *op, bool *out_ou
     struct hf_status status = HF_SUCCESS;
 
     job->is_wanted = true;
+    *out_ours = false;
+    /* Without a lease among the nodes it changes nothing: what it knows may be old. */
+    if (job->service->cluster != NULL && hf_cluster_lease(job->service->cluster) == 0) {
+        let_go(job, op);
+        look_later(job, LOOK_AGAIN_MS);
+        return HF_SUCCESS;
+    }
     if (!job->is_ours || op->fence == NULL ||
         hf_env_boottime_ms(op->env) > job->renewed_ms + RENEW_MS) {
         status = claim(job, op);

@@ -60,6 +60,7 @@ static enum need need_of(enum hf_action action)
     case HF_ACT_WHY:
     case HF_ACT_DRILL_RUN:
     case HF_ACT_DRILL_READ:
+    case HF_ACT_JOB_LIST:
     case HF_ACT_NODE_LIST:
     case HF_ACTION_COUNT:
         break;
