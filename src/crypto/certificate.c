@@ -3,6 +3,7 @@
  */
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <time.h>
 
 #include "crypto/pkey_internal.h"
 
@@ -391,4 +392,20 @@ struct hf_status hf_certificate_renew(struct hf_crypto *crypto, struct hf_op *op
         return hf_crypto_fail(op, "signing a certificate");
     }
     return write_pem(op, certificate, out_pem);
+}
+
+struct hf_status hf_certificate_expires(struct hf_op *op, struct hf_bytes pem, uint64_t *out_ms)
+{
+    HF_SECRET_SCOPE;
+    HF_OPENSSL(X509) certificate = NULL;
+    struct tm end;
+    time_t seconds;
+
+    HF_TRY(read_pem(op, pem, "the certificate is not one in PEM", &certificate));
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1) {
+        return hf_crypto_refuse(op, HF_INVALID, HF_CAUSE_NONE, "a certificate has no end");
+    }
+    seconds = timegm(&end);
+    *out_ms = seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+    return HF_SUCCESS;
 }

@@ -203,6 +203,8 @@ HF_STATUS hf_certificate_renew(struct hf_crypto *crypto, struct hf_op *op, struc
 /* HF_DENIED unless the issuer has signed it and it is that of subject. Dates are not looked at. */
 HF_STATUS hf_certificate_check(struct hf_op *op, struct hf_bytes pem, const struct hf_pkey *subject,
                                struct hf_bytes issuer_certificate_pem);
+/* When it ends, ms since 1970. HF_INVALID when it is none. */
+HF_STATUS hf_certificate_expires(struct hf_op *op, struct hf_bytes pem, uint64_t *out_ms);
 /* The private key as PEM (PKCS#8), for files that TLS reads. */
 HF_STATUS hf_pkey_private_pem(const struct hf_pkey *pkey, struct hf_op *op, struct hf_secret **out);
 /* Out of such a file. HF_INVALID when it is none, or has a passphrase. */
