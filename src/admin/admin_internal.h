@@ -89,6 +89,7 @@ HANDLER(nodes);
 HANDLER(node);
 HANDLER(node_approve);
 HANDLER(node_drain);
+HANDLER(serve_stale);
 HANDLER(node_remove);
 /* sites.c */
 HANDLER(site_promote);

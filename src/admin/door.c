@@ -30,6 +30,7 @@ static const struct hf_route routes[] = {
     { HF_POST, "/api/v1/slots", KIB(16), HF_WORKER, hf_admin_slot_add },
     { HF_DELETE, "/api/v1/slots/:slot", KIB(1), HF_WORKER, hf_admin_slot_remove },
     { HF_POST, "/api/v1/slots/:slot/test", KIB(16), HF_WORKER, hf_admin_slot_test },
+    { HF_POST, "/api/v1/serve-stale", KIB(1), HF_WORKER, hf_admin_serve_stale },
     { HF_GET, "/api/v1/nodes", 0, HF_WORKER, hf_admin_nodes },
     { HF_POST, "/api/v1/nodes", KIB(16), HF_WORKER, hf_admin_node_approve },
     { HF_GET, "/api/v1/nodes/:node", 0, HF_WORKER, hf_admin_node },

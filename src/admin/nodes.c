@@ -87,6 +87,22 @@ HANDLER(node_approve)
     return HF_SUCCESS;
 }
 
+HANDLER(serve_stale)
+{
+    static const char *const members[] = { "for_ms", NULL };
+    HF_AUTO(json) body = NULL;
+    uint64_t for_ms = 0;
+
+    HF_TRY(take_body(op, request, members, &body));
+    HF_TRY(hf_json_u64_or(op, body, "for_ms", UINT64_MAX, &for_ms));
+    if (for_ms == UINT64_MAX) {
+        return hf_fail(op, HF_INVALID,
+                       "\"for_ms\" is missing: for how many milliseconds; 0 ends it");
+    }
+    HF_TRY(hf_service_serve_stale(service_of(exchange), op, for_ms));
+    return put_done(reply);
+}
+
 HANDLER(node_drain)
 {
     static const char *const members[] = { "draining", NULL };

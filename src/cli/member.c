@@ -1,4 +1,5 @@
 /* holdfast node: machines that join by their own key pair. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -330,6 +331,29 @@ static struct hf_status node_drain(struct cli *cli)
     return HF_SUCCESS;
 }
 
+static struct hf_status node_serve_stale(struct cli *cli)
+{
+    HF_AUTO_STRING body = NULL;
+    HF_AUTO(json) answer = NULL;
+    uint64_t for_ms = 0;
+
+    if (cli_option(cli, "for") == NULL) {
+        return hf_fail(&cli->op, HF_INVALID,
+                       "say for how long with --for, as in --for 4h; --for 0s ends it");
+    }
+    HF_TRY(cli_duration(cli, "for", 0, &for_ms));
+    body = hf_format("{\"for_ms\":%" PRIu64 "}", for_ms);
+    HF_TRY(cli_call(cli, "POST", "/api/v1/serve-stale", hf_bytes_of_text(body), &answer));
+    if (answer != NULL) {
+        cli_print(for_ms > 0
+                      ? "This node opens existing versions for so long, however old its copy "
+                        "of the store is.\n"
+                      : "This node opens nothing without a lease that is older than its "
+                        "keyrings allow.\n");
+    }
+    return HF_SUCCESS;
+}
+
 static struct hf_status node_remove(struct cli *cli)
 {
     bool kept = cli_flag(cli, "keep-root");
@@ -368,6 +392,9 @@ const struct command cli_member_commands[] = {
       "holdfast --dir /srv/holdfast node list", node_list },
     { "node", "show", "NAME", "", "Shows one node.",
       "holdfast --dir /srv/holdfast node show node-2", node_show },
+    { "node", "serve-stale", "", "for=",
+      "Lets this node open keys for a time though nobody knows how old its copy of the store is.",
+      "holdfast --dir /srv/holdfast node serve-stale --for 4h", node_serve_stale },
     { "node", "drain", "NAME", "undo",
       "Lets clients leave a node: it says that it is not ready, and goes on opening.",
       "holdfast --dir /srv/holdfast node drain node-2", node_drain },

@@ -1,6 +1,7 @@
 /* /health/live, /health/ready and /health/metrics: for load balancers and Prometheus, without a
  * caller. */
 #include "base/metrics.h"
+#include "cluster/cluster.h"
 #include "daemon/node_internal.h"
 
 static void put_plain(struct hf_reply *reply, int status, const char *text)
@@ -55,6 +56,27 @@ static void count_memory(struct hf_node *node)
                   (int64_t)max);
 }
 
+/* Nothing for a store that is this node's alone. */
+static void count_lease(struct hf_node *node)
+{
+    struct hf_cluster *cluster = hf_peers_cluster(node->peers);
+    struct hf_cluster_view view;
+
+    if (cluster == NULL) {
+        return;
+    }
+    hf_cluster_look(cluster, &view, NULL, NULL);
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_lease", NULL,
+                                    "1 while this node holds a lease."),
+                  view.lease != 0 ? 1 : 0);
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_stale_seconds",
+                                    NULL, "Since this node last knew every change; -1: not known."),
+                  view.stale_ms == UINT64_MAX ? -1 : (int64_t)(view.stale_ms / 1000));
+    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_applied_seq",
+                                    NULL, "The last commit of the store that is in use here."),
+                  (int64_t)view.applied);
+}
+
 /* 0 green, 1 amber, 2 red, for each item of the status. */
 static void count_item(void *context, const struct hf_status_item *item)
 {
@@ -75,6 +97,7 @@ static struct hf_status metrics(struct hf_op *op, struct hf_exchange *exchange,
     (void)op;
     (void)request;
     count_memory(node);
+    count_lease(node);
     hf_node_status(node, count_item, node);
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_unlocked", NULL,
                                     "1 while the root key is open."),

@@ -66,7 +66,8 @@
     row(HF_ACT_NODE_LIST, "node.list", false) \
     row(HF_ACT_NODE_APPROVE, "node.approve", false) \
     row(HF_ACT_NODE_CHANGE, "node.change", false) \
-    row(HF_ACT_NODE_REMOVE, "node.remove", false)
+    row(HF_ACT_NODE_REMOVE, "node.remove", false) \
+    row(HF_ACT_SERVE_STALE, "node.serve-stale", false)
 /* clang-format on */
 
 #define HF_ACTION_ENUM(id, name, concerns_key) id,

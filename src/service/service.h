@@ -417,6 +417,12 @@ HF_STATUS hf_service_node_list(struct hf_service *service, struct hf_op *op, hf_
 HF_STATUS hf_service_node_show(struct hf_service *service, struct hf_op *op, const char *name,
                                hf_node_visit *visit, void *context);
 /* A draining node says that it is not ready, so that clients leave it; or is taken back. */
+/*
+ * Lets this node open existing versions for so long (0: no more) though it has no lease and nobody
+ * knows how old its copy is; not where a keyring's max_stale is 0, and not for wrapping.
+ * HF_WRONG_STATE for a store that is this node's alone.
+ */
+HF_STATUS hf_service_serve_stale(struct hf_service *service, struct hf_op *op, uint64_t for_ms);
 HF_STATUS hf_service_node_drain(struct hf_service *service, struct hf_op *op, const char *name,
                                 bool draining, hf_node_visit *visit, void *context);
 /* Removes member and slot and begins a root rotation, as hf_service_slot_remove() does. */

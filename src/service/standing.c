@@ -2,8 +2,15 @@
  * What entitles this node to answer (promise P5): its lease, or for a while without one what the
  * keyring allows. A store that is this node's alone has no cluster, and asks nobody.
  */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
 #include "cluster/cluster.h"
 #include "service/internal.h"
+
+#define MS_PER_S           1000
+#define SERVE_STALE_MAX_MS ((uint64_t)30 * 24 * 3600 * MS_PER_S)
 
 enum need {
     NEED_NOTHING, /* what is this node's own affair, and what only tells */
@@ -64,6 +71,7 @@ static enum need need_of(enum hf_action action)
     case HF_ACT_SITE_PROMOTE:
     case HF_ACT_STORE_ACCEPT:
     case HF_ACT_NODE_LIST:
+    case HF_ACT_SERVE_STALE: /* asked for where there is no lease */
     case HF_ACTION_COUNT:
         break;
     }
@@ -148,4 +156,29 @@ struct hf_status hf_standing_in_force(struct hf_service *service, struct hf_op *
 {
     return service->cluster != NULL ? hf_cluster_wait_applied(service->cluster, op, seq)
                                     : HF_SUCCESS;
+}
+
+struct hf_status hf_service_serve_stale(struct hf_service *service, struct hf_op *op,
+                                        uint64_t for_ms)
+{
+    HF_AUTO_STRING detail = hf_format("for %" PRIu64 " s", for_ms / MS_PER_S);
+    struct hf_call call = { .service = service, .action = HF_ACT_SERVE_STALE, .detail = detail };
+
+    HF_TRY(hf_call_allow(&call, op));
+    if (!op->may_wait) {
+        return hf_fail(op, HF_LATER, "it is recorded on disk first");
+    }
+    if (for_ms > SERVE_STALE_MAX_MS) {
+        return hf_call_end(&call, op,
+                           hf_fail(op, HF_INVALID, "a node may serve so for 30 days at most"));
+    }
+    if (service->cluster == NULL) {
+        return hf_call_end(&call, op,
+                           hf_fail(op, HF_WRONG_STATE,
+                                   "the store is this node's alone: it needs no lease to serve"));
+    }
+    /* What is not recorded must not happen. */
+    HF_TRY(hf_call_end_synced(&call, op, HF_SUCCESS));
+    hf_cluster_serve_stale(service->cluster, for_ms);
+    return HF_SUCCESS;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "cluster/cluster.h"
 #include "service/canary.h"
 #include "service/ways.h"
 
@@ -239,6 +240,64 @@ static struct hf_status report_member(const struct report *report, struct hf_op 
     return HF_SUCCESS;
 }
 
+/* --- the lease --- */
+
+/* What is quiet for longer than leases last is said by name. */
+#define QUIET_MS 5000
+
+struct quiet {
+    struct hf_buf names;
+    size_t members;
+    size_t count;
+};
+
+static void note_quiet(void *context, const struct hf_cluster_member *member)
+{
+    struct quiet *quiet = context;
+
+    quiet->members++;
+    if (!member->self && (!member->seen || member->quiet_ms > QUIET_MS)) {
+        hf_buf_add_format(&quiet->names, "%s%.32s", quiet->count > 0 ? ", " : "", member->node);
+        quiet->count++;
+    }
+}
+
+static void report_stale(const struct report *report, const struct hf_cluster_view *view)
+{
+    if (view->stale_ms == UINT64_MAX) {
+        tell(report, HF_RED, "lease",
+             "none, and nobody knows how old this node's copy of the store is: it opens nothing; "
+             "bring the database back, or see 'holdfast node serve-stale'");
+    } else {
+        tell(report, HF_AMBER, "lease",
+             "none for %" PRIu64 " s: nothing is changed here, keys open for the max_stale of "
+             "their keyring; look at the database, or whether this node is a member",
+             view->stale_ms / 1000);
+    }
+}
+
+static void report_lease(const struct report *report)
+{
+    struct hf_cluster *cluster = report->service->cluster;
+    struct quiet quiet = { .count = 0 };
+    struct hf_cluster_view view;
+
+    if (cluster == NULL) {
+        return;
+    }
+    hf_buf_init(&quiet.names);
+    hf_cluster_look(cluster, &view, note_quiet, &quiet);
+    if (view.lease == 0) {
+        report_stale(report, &view);
+    } else if (quiet.count > 0) {
+        tell(report, HF_AMBER, "lease", "held; nothing was heard of %.150s, so changes take longer",
+             hf_buf_text(&quiet.names));
+    } else {
+        tell(report, HF_GREEN, "lease", "held, as one of %zu nodes that report", quiet.members);
+    }
+    hf_buf_done(&quiet.names);
+}
+
 /* --- memory and audit --- */
 
 static void report_memory(const struct report *report)
@@ -331,6 +390,7 @@ static struct hf_status report_all(struct report *report, struct hf_op *op)
     }
     HF_TRY(report_root(report, op));
     HF_TRY(report_member(report, op));
+    report_lease(report);
     report_policy(report);
     HF_TRY(report_proofs(report, op));
     return hf_canary_each(report->service, op, report_canary, report);
