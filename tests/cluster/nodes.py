@@ -58,13 +58,14 @@ class Member(Node):
 class Nodes:
     """So many nodes that serve; use it as a context manager."""
 
-    def __init__(self, count, ports, synchronous):
+    def __init__(self, count, ports, synchronous, retry_window=0):
         self.members = []
         try:
             first = Node(*store_options(ports, synchronous))
             self.members.append(first)
-            # Else a roll soon after another is taken for its repeat, and cannot be counted.
-            first.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
+            # Unless it is 0, a roll soon after another is taken for its repeat, and cannot be counted.
+            first.configure('hadoop_keyring = "hadoop"',
+                            f'hadoop_keyring = "hadoop"\n    hadoop_retry_window = {retry_window}')
             first.start()
             for number in range(2, count + 1):
                 self.members.append(Member(first, number))
