@@ -87,7 +87,7 @@ struct hf_cluster {
     uint64_t news;        /* grows with whatever a waiter may wait for */
     bool listed;          /* we are a member */
     bool have_list;
-    bool forgotten; /* hf_cluster_forget() was called since the last turn */
+    bool forgotten;                /* hf_cluster_forget() was called since the last turn */
     struct hf_cluster_peer *peers; /* the other members */
     size_t peer_count;
     uint64_t shrunk_ms; /* until a while after this, one who left may have a lease */

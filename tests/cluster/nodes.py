@@ -52,23 +52,26 @@ class Member(Node):
             mine.write("\n" + section((first.dir / "holdfast.conf").read_text(), "store"))
 
 
-NO_REPEATS = ('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
+def repeats_within(seconds):
+    """Unless it is 0, a roll soon after another is taken for its repeat, and cannot be counted."""
+    return 'hadoop_keyring = "hadoop"', f'hadoop_keyring = "hadoop"\n    hadoop_retry_window = {seconds}'
 
 
 class Nodes:
     """So many nodes that serve; use it as a context manager."""
 
-    def __init__(self, count, ports, synchronous):
+    def __init__(self, count, ports, synchronous, retry_window=0):
         self.members = []
         try:
             first = Node(*store_options(ports, synchronous))
             self.members.append(first)
-            # Else a roll soon after another is taken for its repeat, and cannot be counted.
-            first.configure(*NO_REPEATS)
+            # Unless it is 0, a roll soon after another is taken for its repeat, and cannot be counted.
+            first.configure('hadoop_keyring = "hadoop"',
+                            f'hadoop_keyring = "hadoop"\n    hadoop_retry_window = {retry_window}')
             first.start()
             for number in range(2, count + 1):
                 self.members.append(Member(first, number))
-                self.members[-1].configure(*NO_REPEATS)
+                self.members[-1].configure(*repeats_within(retry_window))
                 self.members[-1].start()
         except BaseException:
             self.close()
