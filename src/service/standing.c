@@ -154,8 +154,10 @@ struct hf_status hf_standing_check(const struct hf_call *call, struct hf_op *op)
 
 struct hf_status hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq)
 {
-    return service->cluster != NULL ? hf_cluster_wait_applied(service->cluster, op, seq)
-                                    : HF_SUCCESS;
+    /* A job answers nobody, so nobody has to wait until what it did is in force everywhere. */
+    return service->cluster != NULL && op->fence == NULL
+               ? hf_cluster_wait_applied(service->cluster, op, seq)
+               : HF_SUCCESS;
 }
 
 struct hf_status hf_service_serve_stale(struct hf_service *service, struct hf_op *op,
