@@ -30,6 +30,12 @@ static void add_node(void *context, const struct hf_node_info *node)
     hf_json_close_object(writer);
 }
 
+static void put_approved(void *context, const struct hf_node_info *node)
+{
+    put_node(context, node);
+    hf_json_put_text(context, "certified_for", node->member->node.wish.hosts);
+}
+
 static void put_members_of(void *context, const struct hf_node_info *node)
 {
     put_node(context, node);
@@ -74,7 +80,7 @@ HANDLER(node_approve)
     HF_TRY(hf_json_text_or(op, body, "fingerprint", NULL, &fingerprint));
     start_object(reply, &writer);
     HF_TRY(hf_service_node_approve(service_of(exchange), op, join_request, fingerprint,
-                                   put_members_of, &writer, bundle, bundle_fingerprint));
+                                   put_approved, &writer, bundle, bundle_fingerprint));
     hf_json_put_text(&writer, "bundle", hf_buf_text(bundle));
     hf_json_put_text(&writer, "bundle_fingerprint", bundle_fingerprint);
     hf_json_close_object(&writer);

@@ -73,6 +73,10 @@ struct hf_status cli_yes_no(struct cli *cli, const char *name, bool absent, bool
 /* The node's directory as given, or the system's. */
 const char *cli_directory(const struct cli *cli);
 
+#define CLI_HOSTS_MAX 8
+/* What --host named, as often as it was given. */
+struct hf_status cli_hosts(struct cli *cli, const char *hosts[CLI_HOSTS_MAX], size_t *out_count);
+
 /* A file as it is; "-" is standard input. */
 struct hf_status cli_read_file(struct cli *cli, const char *path, struct hf_buf *out);
 

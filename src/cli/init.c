@@ -11,9 +11,8 @@
 #include "base/alloc.h"
 #include "cli/init_files.h"
 #include "protect/private_file.h"
+#include "seal/authority.h"
 #include "service/service.h"
-
-#define YEAR_MS (365ULL * 24 * 3600 * 1000)
 
 /* One init under way; everything is below the temporary directory until the end. */
 struct making {
@@ -111,118 +110,40 @@ static struct hf_status make_store(struct hf_op *op, struct making *making)
 
 /* --- authority and certificates --- */
 
-struct certificate {
-    const char *name; /* of the files: secrets/<name>.crt and .key */
-    const char *common_name;
-    bool is_client;
-};
-
-static bool is_address(const char *host)
+/* The name is that of the files too: secrets/<name>.crt and .key. */
+static struct hf_status make_certificate(struct hf_op *op, const struct making *making,
+                                         const char *name, struct hf_authority_order *order)
 {
-    return strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL;
-}
-
-/* Splits the hosts into names and addresses; both lists end with NULL and are freed by the caller.
- */
-static void split_hosts(const struct hf_init_settings *settings, const char ***out_names,
-                        const char ***out_addresses)
-{
-    const char **names = hf_alloc_array(settings->host_count + 2, sizeof *names);
-    const char **addresses = hf_alloc_array(settings->host_count + 3, sizeof *addresses);
-    size_t name_count = 0;
-    size_t address_count = 0;
-
-    names[name_count++] = "localhost";
-    addresses[address_count++] = "127.0.0.1";
-    addresses[address_count++] = "::1";
-    for (size_t i = 0; i < settings->host_count; i++) {
-        if (is_address(settings->hosts[i])) {
-            addresses[address_count++] = settings->hosts[i];
-        } else {
-            names[name_count++] = settings->hosts[i];
-        }
-    }
-    *out_names = names;
-    *out_addresses = addresses;
-}
-
-static struct hf_status write_key_pair(struct hf_op *op, const struct making *making,
-                                       const struct certificate *certificate,
-                                       const struct hf_pkey *key, struct hf_bytes pem)
-{
-    HF_AUTO(secret) key_pem = NULL;
-    HF_AUTO_STRING key_name = hf_format("secrets/%s.key", certificate->name);
-    HF_AUTO_STRING pem_name = hf_format("secrets/%s.crt", certificate->name);
+    HF_AUTO_STRING key_name = hf_format("secrets/%s.key", name);
+    HF_AUTO_STRING pem_name = hf_format("secrets/%s.crt", name);
     HF_AUTO_STRING key_path = below(making, key_name);
     HF_AUTO_STRING pem_path = below(making, pem_name);
-
-    HF_TRY(hf_pkey_private_pem(key, op, &key_pem));
-    HF_TRY(hf_private_file_create(op, key_path, hf_secret_bytes(key_pem)));
-    return hf_public_file_create(op, pem_path, pem);
-}
-
-static struct hf_status make_certificate(struct hf_op *op, const struct making *making,
-                                         const struct certificate *certificate,
-                                         const struct hf_pkey *authority, struct hf_bytes issuer)
-{
     HF_AUTO(pkey) key = NULL;
     HF_AUTO(buf) pem = hf_buf_new();
-    uint64_t now_ms = hf_env_realtime_ms(op->env);
-    struct hf_certificate_settings settings = {
-        .common_name = certificate->common_name,
-        .is_client = certificate->is_client,
-        .not_before_ms = now_ms - 3600000,
-        .not_after_ms = now_ms + 2 * YEAR_MS,
-    };
-    const char **names = NULL;
-    const char **addresses = NULL;
-    struct hf_status status;
 
-    split_hosts(making->settings, &names, &addresses);
-    if (!certificate->is_client) {
-        settings.dns_names = names;
-        settings.addresses = addresses;
-    }
-    status = hf_pkey_generate(making->crypto, op, HF_PKEY_P256, &key);
-    if (status.code == HF_OK) {
-        status = hf_certificate_make(making->crypto, op, &settings, key, authority, issuer, pem);
-    }
-    free(names);
-    free(addresses);
-    HF_TRY(status);
-    return write_key_pair(op, making, certificate, key, hf_buf_bytes(pem));
+    HF_TRY(hf_init_make_tls_key(making->crypto, op, key_path, &key));
+    order->key = key;
+    HF_TRY(hf_authority_issue(making->seal, op, order, pem));
+    return hf_public_file_create(op, pem_path, hf_buf_bytes(pem));
 }
 
 /* The authority's private key exists as a sealed record only. */
 static struct hf_status make_authority(struct hf_op *op, const struct making *making)
 {
-    static const struct certificate certificates[] = {
-        { "server", "holdfast", false },
-        { "admin", "admin", true },
-    };
-    HF_AUTO(pkey) authority = NULL;
-    HF_AUTO(secret) pkcs8 = NULL;
-    HF_AUTO(buf) pem = hf_buf_new();
+    const struct hf_init_settings *settings = making->settings;
     HF_AUTO_STRING path = below(making, "ca.crt");
-    uint64_t now_ms = hf_env_realtime_ms(op->env);
-    const struct hf_certificate_settings settings = {
-        .common_name = "Holdfast authority",
-        .is_ca = true,
-        .not_before_ms = now_ms - 3600000,
-        .not_after_ms = now_ms + 20 * YEAR_MS,
-    };
+    HF_AUTO(buf) pem = hf_buf_new();
+    HF_AUTO(buf) hosts = hf_buf_new();
+    struct hf_authority_order server = { .common_name = "holdfast" };
+    struct hf_authority_order admin = { .common_name = "admin" };
 
-    HF_TRY(hf_pkey_generate(making->crypto, op, HF_PKEY_P256, &authority));
-    HF_TRY(hf_certificate_make(making->crypto, op, &settings, authority, authority, HF_BYTES_NONE,
-                               pem));
-    HF_TRY(hf_pkey_private(authority, op, &pkcs8));
-    HF_TRY(hf_seal_secret_put(making->seal, op, "authority-key", hf_secret_bytes(pkcs8)));
-    HF_TRY(hf_seal_secret_put(making->seal, op, "authority-certificate", hf_buf_bytes(pem)));
+    HF_TRY(hf_init_join_hosts(op, settings->hosts, settings->host_count, hosts));
+    server.hosts = hf_buf_text(hosts);
+    HF_TRY(hf_authority_make(making->seal, op));
+    HF_TRY(hf_authority_certificate(making->seal, op, pem));
     HF_TRY(hf_public_file_create(op, path, hf_buf_bytes(pem)));
-    for (size_t i = 0; i < HF_COUNT(certificates); i++) {
-        HF_TRY(make_certificate(op, making, &certificates[i], authority, hf_buf_bytes(pem)));
-    }
-    return HF_SUCCESS;
+    HF_TRY(make_certificate(op, making, "server", &server));
+    return make_certificate(op, making, "admin", &admin);
 }
 
 /* --- first keyring and policy --- */
@@ -416,9 +337,7 @@ static struct hf_status settle(struct hf_op *op, const struct making *making)
 static void fill_in_defaults(struct hf_init_settings *settings)
 {
     settings->node = settings->node != NULL ? settings->node : "node-1";
-    settings->listen_hadoop =
-        settings->listen_hadoop != NULL ? settings->listen_hadoop : "127.0.0.1:9600";
-    settings->keyring = settings->keyring != NULL ? settings->keyring : "hadoop";
+    hf_init_default_listener(settings);
     settings->main_key_bits = settings->main_key_bits != 0 ? settings->main_key_bits : 3072;
 }
 

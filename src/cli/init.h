@@ -10,6 +10,7 @@
 struct hf_init_settings {
     const char *directory;
     const char *node;            /* NULL: "node-1" */
+    const char *site;            /* where it stands; NULL: none */
     const char *owner;           /* the unix user who may unlock besides root; NULL: root alone */
     const char *passphrase_file; /* of the offline slot; NULL: a passphrase is made, in D/offline */
     const char *listen_hadoop;   /* NULL: "127.0.0.1:9600" */

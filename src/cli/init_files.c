@@ -103,6 +103,7 @@ static struct hf_status check_texts(struct hf_op *op, const struct hf_init_setti
                        "the name of a node has 1 to %d letters, digits, '.', '-' and '_'",
                        HF_NODE_NAME_MAX);
     }
+    HF_TRY(check_text(op, "site", settings->site));
     HF_TRY(check_text(op, "keyring", settings->keyring));
     HF_TRY(check_text(op, "listen-hadoop", settings->listen_hadoop));
     return check_text(op, "listen-admin", settings->listen_admin);
@@ -115,6 +116,9 @@ static void add_top(const struct hf_init_settings *settings, const char *maker, 
                       "# Relative paths are below the node's directory.\n\n",
                       maker);
     hf_buf_add_format(out, "node = \"%s\"\n", settings->node);
+    if (settings->site != NULL) {
+        hf_buf_add_format(out, "site = \"%s\"\n", settings->site);
+    }
     if (settings->owner != NULL) {
         hf_buf_add_format(out, "owner = \"%s\"\n", settings->owner);
     }
@@ -199,22 +203,27 @@ struct hf_status hf_init_write_config(struct hf_op *op, const char *directory,
     return read_config(op, directory, path, out_config);
 }
 
-static void add_own_key(const struct hf_init_settings *settings, struct hf_buf *out)
+/* The unix socket needs no certificate. */
+static void add_listeners_for_later(const struct hf_init_settings *settings, struct hf_buf *out)
 {
-    hf_buf_add_text(out, "# This machine's own key, made here by holdfast node join.\n");
-    hf_init_own_slot(settings->node, out);
-    hf_buf_add_text(out,
-                    "\n# Once there are secrets/server.crt and secrets/server.key, clients are "
-                    "served too:\n"
-                    "# listener \"hadoop\" {\n"
-                    "#     address = \"0.0.0.0:9600\"\n"
-                    "#     doors = { \"hadoop\", \"health\" }\n"
-                    "#     client_ca = \"ca.crt\"\n"
-                    "# }\n");
+    struct hf_init_settings local = *settings;
+
+    local.listen_admin = NULL;
+    hf_buf_add_format(out,
+                      "\n# Once there are secrets/server.crt and secrets/server.key, clients are "
+                      "served too:\n"
+                      "# listener \"hadoop\" {\n"
+                      "#     address = \"%s\"\n"
+                      "#     doors = { \"hadoop\", \"health\" }\n"
+                      "#     client_ca = \"ca.crt\"\n"
+                      "# }\n",
+                      settings->listen_hadoop);
+    add_admin_listener(&local, out);
 }
 
 struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *directory,
-                                             const struct hf_init_settings *settings)
+                                             const struct hf_init_settings *settings,
+                                             bool has_certificate)
 {
     HF_AUTO(config) config = NULL;
     HF_AUTO(buf) out = hf_buf_new();
@@ -222,10 +231,49 @@ struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *direc
 
     HF_TRY(check_texts(op, settings));
     add_top(settings, "holdfast node accept", out);
-    add_own_key(settings, out);
-    add_admin_listener(settings, out);
+    hf_buf_add_text(out, "# This machine's own key, made here by holdfast node join.\n");
+    hf_init_own_slot(settings->node, out);
+    if (has_certificate) {
+        add_hadoop_listener(settings, out);
+        add_admin_listener(settings, out);
+    } else {
+        add_listeners_for_later(settings, out);
+    }
     HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
     return read_config(op, directory, path, &config);
+}
+
+void hf_init_default_listener(struct hf_init_settings *settings)
+{
+    settings->listen_hadoop =
+        settings->listen_hadoop != NULL ? settings->listen_hadoop : "127.0.0.1:9600";
+    settings->keyring = settings->keyring != NULL ? settings->keyring : "hadoop";
+}
+
+struct hf_status hf_init_join_hosts(struct hf_op *op, const char *const *hosts, size_t count,
+                                    struct hf_buf *out)
+{
+    hf_buf_add_text(out, "localhost,127.0.0.1,::1");
+    for (size_t i = 0; i < count; i++) {
+        if (hosts[i][0] == '\0' || strchr(hosts[i], ',') != NULL) {
+            return hf_fail(op, HF_INVALID, "\"%.100s\" is not a DNS name", hosts[i]);
+        }
+        hf_buf_add_format(out, ",%s", hosts[i]);
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_init_make_tls_key(struct hf_crypto *crypto, struct hf_op *op, const char *path,
+                                      struct hf_pkey **out)
+{
+    HF_AUTO(pkey) key = NULL;
+    HF_AUTO(secret) pem = NULL;
+
+    HF_TRY(hf_pkey_generate(crypto, op, HF_PKEY_P256, &key));
+    HF_TRY(hf_pkey_private_pem(key, op, &pem));
+    HF_TRY(hf_private_file_create(op, path, hf_secret_bytes(pem)));
+    *out = HF_TAKE(key);
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_init_make_audit_key(struct hf_crypto *crypto, struct hf_op *op,

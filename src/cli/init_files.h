@@ -20,9 +20,18 @@ void hf_init_own_slot(const char *name, struct hf_buf *out);
 /* holdfast.conf, which must be one that holdfastd takes; gives it as read back. */
 HF_STATUS hf_init_write_config(struct hf_op *op, const char *directory,
                                const struct hf_init_settings *settings, struct hf_config **out);
-/* The same for a node that has joined: it opens by its own key, and asks for no Hadoop yet. */
+/* The same for a node that has joined; without a certificate its listeners are left for later. */
 HF_STATUS hf_init_write_joined_config(struct hf_op *op, const char *directory,
-                                      const struct hf_init_settings *settings);
+                                      const struct hf_init_settings *settings,
+                                      bool has_certificate);
+/* Where the Hadoop door listens and what it shows, where nothing else is said. */
+void hf_init_default_listener(struct hf_init_settings *settings);
+/* What a server certificate is for: this machine itself, and these, with commas between them. */
+HF_STATUS hf_init_join_hosts(struct hf_op *op, const char *const *hosts, size_t count,
+                             struct hf_buf *out);
+/* A new P-256 key pair, its private half in that file as TLS reads it. */
+HF_STATUS hf_init_make_tls_key(struct hf_crypto *crypto, struct hf_op *op, const char *path,
+                               struct hf_pkey **out);
 /*
  * secrets/audit.key and audit.pub. The trail must be signed while the node is locked too, so its
  * key is a file like the TLS keys, not a sealed record.

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/join.h"
+#include "cli/section.h"
 #include "identity/caller.h"
 
 /* What came as a word, or stands in the file that the word names, "-" for standard input. */
@@ -39,22 +40,26 @@ static struct hf_status check_directory(struct cli *cli)
 static struct hf_status print_joining(struct cli *cli, struct hf_crypto *crypto,
                                       const struct hf_join_request *request)
 {
+    const char *hosts = request->wish.hosts;
     char fingerprint[HF_FINGERPRINT_LEN];
     HF_AUTO(buf) text = hf_buf_new();
     HF_AUTO(buf) json = hf_buf_new();
     struct hf_json_writer writer;
 
-    HF_TRY(hf_node_fingerprint(crypto, &cli->op, request->public_key, fingerprint));
+    HF_TRY(hf_join_request_fingerprint(crypto, &cli->op, request, fingerprint));
     HF_TRY(hf_join_request_print(crypto, &cli->op, request, text));
     if (!cli->json) {
         cli_print("Fingerprint: %s\n"
+                  "Certificate: %s\n"
                   "Request:     %s\n\n"
-                  "Neither is secret; the key behind them stays in %s/secrets/node-join.key.\n"
+                  "None of it is secret; the keys behind it stay in %s/secrets.\n"
                   "On an unlocked node, with the fingerprint as it is read out here:\n"
                   "    holdfast node approve REQUEST --fingerprint %s\n"
                   "Then here, with what that prints:\n"
                   "    holdfast --dir %s node accept BUNDLE\n",
-                  fingerprint, hf_buf_text(text), cli->directory, fingerprint, cli->directory);
+                  fingerprint,
+                  hosts[0] != '\0' ? hosts : "none is asked for: there is a secrets/server.crt",
+                  hf_buf_text(text), cli->directory, fingerprint, cli->directory);
         return HF_SUCCESS;
     }
     hf_json_writer_init(&writer, json);
@@ -62,6 +67,7 @@ static struct hf_status print_joining(struct cli *cli, struct hf_crypto *crypto,
     hf_json_put_text(&writer, "name", request->name);
     hf_json_put_text(&writer, "site", request->site);
     hf_json_put_text(&writer, "fingerprint", fingerprint);
+    hf_json_put_text(&writer, "certified_for", hosts);
     hf_json_put_text(&writer, "request", hf_buf_text(text));
     hf_json_close_object(&writer);
     cli_print("%s\n", hf_buf_text(json));
@@ -119,14 +125,23 @@ static struct hf_status accept_bundle(struct cli *cli, struct hf_crypto *crypto,
     HF_AUTO(join_bundle) bundle = NULL;
     HF_AUTO(caller) me = NULL;
     char fingerprint[HF_FINGERPRINT_LEN];
-    struct hf_accept_settings settings = {
+    HF_AUTO(buf) section = hf_buf_new();
+    struct hf_init_settings settings = {
         .directory = cli->directory,
+        .listen_hadoop = cli_option(cli, "listen-hadoop"),
+        .listen_admin = cli_option(cli, "listen-admin"),
+        .keyring = cli_option(cli, "keyring"),
+        .pseudo = cli_flag(cli, "hadoop-pseudo"),
         .allow_unlocked_memory = cli_flag(cli, "allow-unlocked-memory"),
     };
 
     HF_TRY(read_word(cli, word, text));
     HF_TRY(hf_join_bundle_parse(crypto, &cli->op, hf_buf_bytes(text), &bundle));
     HF_TRY(check_bundle(cli, crypto, bundle, fingerprint));
+    if (cli_option(cli, "store") != NULL) {
+        HF_TRY(cli_store_section(cli, cli_option(cli, "store"), section));
+        settings.store = hf_buf_text(section);
+    }
     HF_TRY(hf_caller_from_uid(&cli->op, (uint32_t)getuid(), &me));
     settings.owner = getuid() != 0 ? me->name : NULL;
     HF_TRY(hf_join_accept(crypto, &cli->op, &settings, bundle));
@@ -150,6 +165,8 @@ static struct hf_status node_join(struct cli *cli)
     const char *bundle = cli_option(cli, "bundle");
     HF_AUTO(crypto) crypto = NULL;
     struct hf_join_request request = { 0 };
+    const char *hosts[CLI_HOSTS_MAX];
+    size_t host_count = 0;
 
     HF_TRY(check_directory(cli));
     HF_TRY(start_crypto(cli, &crypto));
@@ -166,7 +183,8 @@ static struct hf_status node_join(struct cli *cli)
     }
     place(request.name, name);
     place(request.site, site != NULL ? site : "");
-    HF_TRY(hf_join_prepare(crypto, &cli->op, cli->directory, &request));
+    HF_TRY(cli_hosts(cli, hosts, &host_count));
+    HF_TRY(hf_join_prepare(crypto, &cli->op, cli->directory, hosts, host_count, &request));
     return print_joining(cli, crypto, &request);
 }
 
@@ -205,9 +223,13 @@ static struct hf_status confirm(struct cli *cli, struct hf_bytes text)
     }
     HF_TRY(start_crypto(cli, &crypto));
     HF_TRY(hf_join_request_parse(crypto, &cli->op, text, &request));
-    HF_TRY(hf_node_fingerprint(crypto, &cli->op, request.public_key, fingerprint));
-    (void)fprintf(stderr, "Node %s, fingerprint %s.\nDoes the new machine show the same? [y/N] ",
-                  request.name, fingerprint);
+    HF_TRY(hf_join_request_fingerprint(crypto, &cli->op, &request, fingerprint));
+    (void)fprintf(stderr,
+                  "Node %s, site %s, fingerprint %s.\n"
+                  "It will open every key, and gets a certificate for: %s\n"
+                  "Does the new machine show the same fingerprint? [y/N] ",
+                  request.name, request.site[0] != '\0' ? request.site : "none", fingerprint,
+                  request.wish.hosts[0] != '\0' ? request.wish.hosts : "nothing");
     if (fgets(answer, sizeof answer, stdin) == NULL || (answer[0] != 'y' && answer[0] != 'Y')) {
         return hf_fail(&cli->op, HF_INVALID, "nothing was approved");
     }
@@ -220,17 +242,21 @@ static struct hf_status print_approved(struct cli *cli, const struct hf_json *an
     const char *fingerprint = NULL;
     const char *bundle = NULL;
     const char *bundle_fingerprint = NULL;
+    const char *hosts = NULL;
 
+    HF_TRY(hf_json_text(&cli->op, answer, "certified_for", &hosts));
     HF_TRY(hf_json_text(&cli->op, answer, "name", &name));
     HF_TRY(hf_json_text(&cli->op, answer, "fingerprint", &fingerprint));
     HF_TRY(hf_json_text(&cli->op, answer, "bundle", &bundle));
     HF_TRY(hf_json_text(&cli->op, answer, "bundle_fingerprint", &bundle_fingerprint));
-    cli_print("Node %s with the key %s is approved, and has a slot.\n\n"
+    cli_print("Node %s with the key %s is approved, and has a slot.\n"
+              "Its certificate is for: %s\n\n"
               "Bundle:             %s\n"
               "Bundle fingerprint: %s\n\n"
               "Neither is secret. On the new machine:\n"
               "    holdfast --dir D node accept BUNDLE --fingerprint %s\n",
-              name, fingerprint, bundle, bundle_fingerprint, bundle_fingerprint);
+              name, fingerprint, hosts[0] != '\0' ? hosts : "nothing, as it asked for none", bundle,
+              bundle_fingerprint, bundle_fingerprint);
     return HF_SUCCESS;
 }
 
@@ -257,9 +283,8 @@ static struct hf_status node_approve(struct cli *cli)
 static struct hf_status node_list(struct cli *cli)
 {
     static const struct cli_column columns[] = {
-        { "NAME", "name" },         { "SITE", "site" },
-        { "STATE", "state" },       { "FINGERPRINT", "fingerprint" },
-        { "APPROVED", "approved" }, { "BY", "approved_by" },
+        { "NAME", "name" },         { "SITE", "site" },         { "STATE", "state" },
+        { "KEY", "fingerprint" },   { "APPROVED", "approved" }, { "BY", "approved_by" },
         { "LAST PROVEN", "proven" }
     };
     HF_AUTO(json) answer = NULL;
@@ -320,13 +345,20 @@ static struct hf_status node_remove(struct cli *cli)
     return cli_print_removal(cli, answer, kept);
 }
 
+/* What the configuration of a node that joins is to have, as for init. */
+#define ACCEPT_OPTIONS                                                                             \
+    "listen-hadoop=|listen-admin=|keyring=|hadoop-pseudo|allow-unlocked-memory|store="             \
+    "|" CLI_STORE_OPTIONS
+
 const struct command cli_member_commands[] = {
-    { "node", "join", "", "name=|site=|bundle=|fingerprint=|allow-unlocked-memory",
-      "Makes this machine's key pair if it has none, and prints its join request.",
-      "holdfast --dir /srv/holdfast node join --name node-2 --site east", node_join },
-    { "node", "accept", "BUNDLE|FILE", "fingerprint=|allow-unlocked-memory",
-      "Ties this machine to the store that has approved it: pin, authority, configuration.",
-      "holdfast --dir /srv/holdfast node accept bundle.txt", node_accept },
+    { "node", "join", "", "name=|site=|host=|bundle=|fingerprint=|" ACCEPT_OPTIONS,
+      "Makes this machine's key pairs if it has none, and prints its join request.",
+      "holdfast --dir /srv/holdfast node join --name node-2 --site east --host kms2.example.net",
+      node_join },
+    { "node", "accept", "BUNDLE|FILE", "fingerprint=|" ACCEPT_OPTIONS,
+      "Ties this machine to the store that has approved it: pin, certificates, configuration.",
+      "holdfast --dir /srv/holdfast node accept bundle.txt --listen-hadoop 0.0.0.0:9600",
+      node_accept },
     { "node", "approve", "REQUEST|FILE", "fingerprint=",
       "Makes a slot for the machine that printed the request, and prints what it needs.",
       "holdfast --dir /srv/holdfast node approve request.txt --fingerprint "

@@ -12,15 +12,14 @@
 #include "crypto/crypto.h"
 #include "identity/caller.h"
 
-static struct hf_status take_hosts(struct cli *cli, const char **hosts, size_t room,
-                                   size_t *out_count)
+struct hf_status cli_hosts(struct cli *cli, const char *hosts[CLI_HOSTS_MAX], size_t *out_count)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < cli->option_count; i++) {
         if (strcmp(cli->options[i].name, "host") == 0) {
-            if (count == room) {
-                return hf_fail(&cli->op, HF_INVALID, "at most %zu times --host", room);
+            if (count == CLI_HOSTS_MAX) {
+                return hf_fail(&cli->op, HF_INVALID, "at most %d times --host", CLI_HOSTS_MAX);
             }
             hosts[count++] = cli->options[i].value;
         }
@@ -36,6 +35,7 @@ static struct hf_status take_init(struct cli *cli, struct hf_init_settings *sett
 
     settings->directory = cli->directory;
     settings->node = cli_option(cli, "node");
+    settings->site = cli_option(cli, "site");
     settings->passphrase_file = cli_option(cli, "passphrase-file");
     settings->listen_hadoop = cli_option(cli, "listen-hadoop");
     settings->listen_admin = cli_option(cli, "listen-admin");
@@ -79,14 +79,14 @@ static struct hf_status init(struct cli *cli)
     HF_AUTO(buf) out = hf_buf_new();
     HF_AUTO(buf) section = hf_buf_new();
     HF_AUTO(caller) me = NULL;
-    const char *hosts[8];
+    const char *hosts[CLI_HOSTS_MAX];
     struct hf_init_settings settings = { .hosts = hosts };
 
     if (cli->directory == NULL) {
         return hf_fail(&cli->op, HF_INVALID, "init needs --dir D: the directory to make");
     }
     HF_TRY(take_init(cli, &settings, section));
-    HF_TRY(take_hosts(cli, hosts, HF_COUNT(hosts), &settings.host_count));
+    HF_TRY(cli_hosts(cli, hosts, &settings.host_count));
     HF_TRY(hf_caller_from_uid(&cli->op, (uint32_t)getuid(), &me));
     settings.owner = getuid() != 0 ? me->name : NULL;
     HF_TRY(hf_crypto_start(&cli->op));
@@ -171,7 +171,7 @@ static struct hf_status why(struct cli *cli)
 
 const struct command cli_node_commands[] = {
     { "init", NULL, "",
-      "node=|passphrase-file=|listen-hadoop=|listen-admin=|keyring=|host=|hadoop-pseudo|"
+      "node=|site=|passphrase-file=|listen-hadoop=|listen-admin=|keyring=|host=|hadoop-pseudo|"
       "main-key-bits=|allow-unlocked-memory|store=|" CLI_STORE_OPTIONS,
       "Makes a node's directory: store, two slots, certificates, first keyring, configuration.",
       "holdfast --dir /srv/holdfast init --host kms1.example.com --listen-hadoop 0.0.0.0:9600",

@@ -3,6 +3,7 @@
  */
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <time.h>
 
 #include "crypto/pkey_internal.h"
 
@@ -45,21 +46,31 @@ static struct hf_status check_settings(struct hf_op *op,
     return HF_SUCCESS;
 }
 
+/* The first one, where there are several. */
+static struct hf_status read_pem(struct hf_op *op, struct hf_bytes pem, const char *fault,
+                                 X509 **out)
+{
+    HF_OPENSSL(BIO) bio = NULL;
+    X509 *certificate;
+
+    if (pem.len > INT32_MAX) {
+        return hf_fail(op, HF_TOO_LARGE, "a certificate is too long");
+    }
+    bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+    certificate = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    if (certificate == NULL) {
+        return hf_crypto_refuse(op, HF_INVALID, HF_CAUSE_NONE, fault);
+    }
+    *out = certificate;
+    return HF_SUCCESS;
+}
+
 static struct hf_status read_issuer(struct hf_op *op, struct hf_bytes pem,
                                     const struct hf_pkey *key, X509 **out)
 {
-    HF_OPENSSL(BIO) bio = NULL;
     HF_OPENSSL(X509) issuer = NULL;
 
-    if (pem.len > INT32_MAX) {
-        return hf_fail(op, HF_TOO_LARGE, "the issuer's certificate is too long");
-    }
-    bio = BIO_new_mem_buf(pem.data, (int)pem.len);
-    issuer = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-    if (issuer == NULL) {
-        return hf_crypto_refuse(op, HF_INVALID, HF_CAUSE_NONE,
-                                "the issuer's certificate is not one in PEM");
-    }
+    HF_TRY(read_pem(op, pem, "the issuer's certificate is not one in PEM", &issuer));
     if (X509_check_ca(issuer) != 1 || X509_get0_subject_key_id(issuer) == NULL) {
         return hf_crypto_refuse(op, HF_INVALID, HF_CAUSE_NONE,
                                 "the issuer's certificate is not that of an authority");
@@ -85,12 +96,11 @@ static bool set_serial(X509 *certificate, struct hf_bytes bytes)
     return ASN1_STRING_set(serial, positive, SERIAL_LEN) == 1;
 }
 
-static bool set_dates(X509 *certificate, const struct hf_certificate_settings *settings)
+static bool set_dates(X509 *certificate, uint64_t not_before_ms, uint64_t not_after_ms)
 {
-    return ASN1_TIME_set(X509_getm_notBefore(certificate),
-                         (time_t)(settings->not_before_ms / 1000)) != NULL &&
-           ASN1_TIME_set(X509_getm_notAfter(certificate),
-                         (time_t)(settings->not_after_ms / 1000)) != NULL;
+    return ASN1_TIME_set(X509_getm_notBefore(certificate), (time_t)(not_before_ms / 1000)) !=
+               NULL &&
+           ASN1_TIME_set(X509_getm_notAfter(certificate), (time_t)(not_after_ms / 1000)) != NULL;
 }
 
 static bool set_names(X509 *certificate, const char *common_name, const X509 *issuer)
@@ -112,7 +122,7 @@ static struct hf_status set_body(struct hf_crypto *crypto, struct hf_op *op, X50
     HF_TRY(hf_random_public(crypto, op, serial, sizeof serial));
     if (X509_set_version(certificate, X509_V3) != 1 ||
         !set_serial(certificate, hf_bytes_of(serial, sizeof serial)) ||
-        !set_dates(certificate, settings) ||
+        !set_dates(certificate, settings->not_before_ms, settings->not_after_ms) ||
         !set_names(certificate, settings->common_name, issuer) ||
         X509_set_pubkey(certificate, subject->key) != 1) {
         return hf_crypto_fail(op, "filling a certificate in");
@@ -327,4 +337,75 @@ struct hf_status hf_certificate_make(struct hf_crypto *crypto, struct hf_op *op,
         return hf_crypto_fail(op, "signing a certificate");
     }
     return write_pem(op, certificate, out_pem);
+}
+
+/* --- again, and checked --- */
+
+static struct hf_status check_signed(struct hf_op *op, X509 *certificate, X509 *issuer)
+{
+    EVP_PKEY *key = X509_get0_pubkey(issuer);
+    bool is_signed = key != NULL && X509_check_issued(issuer, certificate) == X509_V_OK &&
+                     X509_verify(certificate, key) == 1;
+
+    hf_crypto_forget_errors();
+    return is_signed ? HF_SUCCESS
+                     : hf_fail(op, HF_DENIED, "the certificate is signed by another authority");
+}
+
+struct hf_status hf_certificate_check(struct hf_op *op, struct hf_bytes pem,
+                                      const struct hf_pkey *subject,
+                                      struct hf_bytes issuer_certificate_pem)
+{
+    HF_SECRET_SCOPE;
+    HF_OPENSSL(X509) certificate = NULL;
+    HF_OPENSSL(X509) issuer = NULL;
+    bool is_ours;
+
+    HF_TRY(read_pem(op, pem, "the certificate is not one in PEM", &certificate));
+    HF_TRY(read_pem(op, issuer_certificate_pem, "the authority's certificate is not one in PEM",
+                    &issuer));
+    HF_TRY(check_signed(op, certificate, issuer));
+    is_ours = X509_check_private_key(certificate, subject->key) == 1;
+    hf_crypto_forget_errors();
+    return is_ours ? HF_SUCCESS : hf_fail(op, HF_DENIED, "the certificate is that of another key");
+}
+
+struct hf_status hf_certificate_renew(struct hf_crypto *crypto, struct hf_op *op,
+                                      struct hf_bytes pem, const struct hf_pkey *issuer,
+                                      struct hf_bytes issuer_certificate_pem,
+                                      uint64_t not_before_ms, uint64_t not_after_ms,
+                                      struct hf_buf *out_pem)
+{
+    HF_SECRET_SCOPE;
+    HF_OPENSSL(X509) certificate = NULL;
+    HF_OPENSSL(X509) authority = NULL;
+    uint8_t serial[SERIAL_LEN];
+
+    HF_TRY(hf_pkey_need_private(issuer, op));
+    HF_TRY(read_pem(op, pem, "the certificate is not one in PEM", &certificate));
+    HF_TRY(read_issuer(op, issuer_certificate_pem, issuer, &authority));
+    HF_TRY(check_signed(op, certificate, authority));
+    HF_TRY(hf_random_public(crypto, op, serial, sizeof serial));
+    if (!set_serial(certificate, hf_bytes_of(serial, sizeof serial)) ||
+        !set_dates(certificate, not_before_ms, not_after_ms) ||
+        X509_sign(certificate, issuer->key, signing_hash(crypto, issuer->kind)) == 0) {
+        return hf_crypto_fail(op, "signing a certificate");
+    }
+    return write_pem(op, certificate, out_pem);
+}
+
+struct hf_status hf_certificate_expires(struct hf_op *op, struct hf_bytes pem, uint64_t *out_ms)
+{
+    HF_SECRET_SCOPE;
+    HF_OPENSSL(X509) certificate = NULL;
+    struct tm end;
+    time_t seconds;
+
+    HF_TRY(read_pem(op, pem, "the certificate is not one in PEM", &certificate));
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1) {
+        return hf_crypto_refuse(op, HF_INVALID, HF_CAUSE_NONE, "a certificate has no end");
+    }
+    seconds = timegm(&end);
+    *out_ms = seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+    return HF_SUCCESS;
 }

@@ -192,5 +192,20 @@ HF_STATUS hf_certificate_make(struct hf_crypto *crypto, struct hf_op *op,
                               const struct hf_certificate_settings *settings,
                               const struct hf_pkey *subject, const struct hf_pkey *issuer,
                               struct hf_bytes issuer_certificate_pem, struct hf_buf *out_pem);
+/*
+ * The same certificate, key and names and all, with other dates and another number. HF_INVALID when
+ * pem is none or the issuer's is not that of issuer, HF_DENIED when the issuer has not signed it.
+ */
+HF_STATUS hf_certificate_renew(struct hf_crypto *crypto, struct hf_op *op, struct hf_bytes pem,
+                               const struct hf_pkey *issuer, struct hf_bytes issuer_certificate_pem,
+                               uint64_t not_before_ms, uint64_t not_after_ms,
+                               struct hf_buf *out_pem);
+/* HF_DENIED unless the issuer has signed it and it is that of subject. Dates are not looked at. */
+HF_STATUS hf_certificate_check(struct hf_op *op, struct hf_bytes pem, const struct hf_pkey *subject,
+                               struct hf_bytes issuer_certificate_pem);
+/* When it ends, ms since 1970. HF_INVALID when it is none. */
+HF_STATUS hf_certificate_expires(struct hf_op *op, struct hf_bytes pem, uint64_t *out_ms);
 /* The private key as PEM (PKCS#8), for files that TLS reads. */
 HF_STATUS hf_pkey_private_pem(const struct hf_pkey *pkey, struct hf_op *op, struct hf_secret **out);
+/* Out of such a file. HF_INVALID when it is none, or has a passphrase. */
+HF_STATUS hf_pkey_from_private_pem(struct hf_op *op, struct hf_bytes pem, struct hf_pkey **out);

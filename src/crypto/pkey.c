@@ -17,6 +17,7 @@
 #define RSA_EXPONENT_MAX_BITS 256
 /* Well above the PKCS#8 form of RSA-4096 (2.4 KiB) with attributes. */
 #define DER_MAX 16384
+#define PEM_MAX 32768
 
 static void cleanup_number(BIGNUM **number)
 {
@@ -311,6 +312,39 @@ struct hf_status hf_pkey_load_public(struct hf_crypto *crypto, struct hf_op *op,
 
     (void)crypto;
     return read_key(op, spki, &origin, out);
+}
+
+/* --- PEM in --- */
+
+/* Nobody is asked for a passphrase. */
+static int no_passphrase(char *buffer, int size, int writing, void *context)
+{
+    (void)buffer;
+    (void)size;
+    (void)writing;
+    (void)context;
+    return -1;
+}
+
+struct hf_status hf_pkey_from_private_pem(struct hf_op *op, struct hf_bytes pem,
+                                          struct hf_pkey **out)
+{
+    static const struct origin origin = { true, true, "" };
+    HF_SECRET_SCOPE;
+    HF_OPENSSL(BIO) bio = NULL;
+    EVP_PKEY *key = NULL;
+
+    if (pem.len > 0 && pem.len <= PEM_MAX) {
+        bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+        key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+    }
+    if (key == NULL) {
+        return hf_crypto_refuse(op, HF_INVALID, HF_CAUSE_NONE,
+                                "the private key is not one in PEM without a passphrase");
+    }
+    HF_TRY(judge(op, key, &origin, out));
+    hf_crypto_forget_errors();
+    return HF_SUCCESS;
 }
 
 /* --- DER and PEM out --- */

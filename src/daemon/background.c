@@ -11,6 +11,7 @@
 #define SECOND_MS     1000
 #define NS_PER_MS     1000000L
 #define MINUTE_MS     60000
+#define HOUR_MS       (60 * MINUTE_MS)
 #define SIGN_EVERY_MS (10 * MINUTE_MS)
 
 void hf_node_report(struct hf_node *node, struct hf_op *op, struct hf_status status,
@@ -33,6 +34,7 @@ void hf_node_unlocked(void *context)
     hf_node_report(node, &op, hf_service_feed_audit(node->service, &op), "audit feed");
     hf_node_report(node, &op, hf_seal_pin(node->seal, &op), "pin");
     hf_node_report(node, &op, hf_service_node_enroll(node->service, &op), "membership");
+    hf_node_renew_certificates(node, &op);
 }
 
 void hf_node_locked(void *context)
@@ -85,6 +87,17 @@ static struct hf_status with_slot(struct hf_node *node, struct hf_op *op,
 
     HF_TRY(hf_protector_open(node->crypto, op, &settings, &protector));
     return call(node->seal, op, protector);
+}
+
+/* What cannot be done now is tried again, but not so soon. */
+static void renew_certificates(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
+{
+    uint64_t now_ms = hf_env_boottime_ms(node->env);
+
+    if (now_ms >= chores->renew_due_ms) {
+        chores->renew_due_ms = now_ms + HOUR_MS;
+        hf_node_renew_certificates(node, op);
+    }
 }
 
 /* Slots that open by themselves are proven for a new root by themselves. */
@@ -145,6 +158,7 @@ void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores 
         chores->proven_for = generation;
         prove_slots(node, op);
     }
+    renew_certificates(node, op, chores);
     if (hf_env_boottime_ms(node->env) >= chores->minute_due_ms) {
         chores->minute_due_ms = hf_env_boottime_ms(node->env) + MINUTE_MS;
         each_minute(node, op);

@@ -102,6 +102,11 @@ struct hf_status hf_node_unlock(struct hf_node *node, struct hf_op *op);
 /* --- site.c --- */
 struct hf_service_outside hf_node_outside(struct hf_node *node);
 
+/* --- renew.c --- */
+#define HF_RENEW_BEFORE_MS ((uint64_t)30 * 24 * 3600 * 1000)
+/* Those of the configured listeners that the store's authority has signed and that end soon. */
+void hf_node_renew_certificates(struct hf_node *node, struct hf_op *op);
+
 /* --- jobs.c --- */
 /* The configured slots as the service takes them. */
 void hf_node_make_drill_slots(struct hf_node *node);
@@ -119,6 +124,7 @@ struct hf_chores {
     uint64_t minute_due_ms;
     uint64_t sign_due_ms;
     uint64_t regain_due_ms;
+    uint64_t renew_due_ms;
     uint32_t proven_for; /* the root for which the slots were last proven */
 };
 /* Does what is due: the background thread calls it once a second, or again at once. */

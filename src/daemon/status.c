@@ -9,8 +9,7 @@
 #include "base/alloc.h"
 #include "daemon/node_internal.h"
 
-#define DAY_MS         (24ULL * 3600 * 1000)
-#define WARN_BEFORE_MS (30 * DAY_MS)
+#define DAY_MS (24ULL * 3600 * 1000)
 
 struct telling {
     void (*visit)(void *context, const struct hf_status_item *item);
@@ -40,7 +39,7 @@ static void tell_certificate(struct hf_node *node, const struct listener *listen
         light = HF_RED;
         text = hf_format("%s has ended; replace it and send SIGHUP", config->certificate);
     } else {
-        light = expires_ms - now_ms < WARN_BEFORE_MS ? HF_AMBER : HF_GREEN;
+        light = expires_ms - now_ms < HF_RENEW_BEFORE_MS ? HF_AMBER : HF_GREEN;
         text = hf_format("%s is good for %llu days", config->certificate,
                          (unsigned long long)((expires_ms - now_ms) / DAY_MS));
     }

@@ -182,14 +182,25 @@ struct hf_status hf_private_file_create(struct hf_op *op, const char *path, stru
     return create(op, path, 0600, content);
 }
 
-struct hf_status hf_private_file_replace(struct hf_op *op, const char *path,
-                                         struct hf_bytes content)
+static struct hf_status replace(struct hf_op *op, const char *path, mode_t mode,
+                                struct hf_bytes content)
 {
     /* What a crash has left under this name is written over. */
     HF_AUTO_STRING temporary = hf_format("%s.new", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    return put_aside(op, temporary, fd, path, 0600, content, publish_over);
+    return put_aside(op, temporary, fd, path, mode, content, publish_over);
+}
+
+struct hf_status hf_private_file_replace(struct hf_op *op, const char *path,
+                                         struct hf_bytes content)
+{
+    return replace(op, path, 0600, content);
+}
+
+struct hf_status hf_public_file_replace(struct hf_op *op, const char *path, struct hf_bytes content)
+{
+    return replace(op, path, 0644, content);
 }
 
 struct hf_status hf_public_file_create(struct hf_op *op, const char *path, struct hf_bytes content)

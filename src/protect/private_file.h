@@ -23,3 +23,4 @@ HF_STATUS hf_private_file_create(struct hf_op *op, const char *path, struct hf_b
 HF_STATUS hf_private_file_replace(struct hf_op *op, const char *path, struct hf_bytes content);
 /* The same as create for what anybody may read, mode 0644: certificates, public halves. */
 HF_STATUS hf_public_file_create(struct hf_op *op, const char *path, struct hf_bytes content);
+HF_STATUS hf_public_file_replace(struct hf_op *op, const char *path, struct hf_bytes content);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "seal/authority.h"
 #include "seal/seal_internal.h"
 
 #define CHECKSUM_LEN      8
@@ -14,16 +15,17 @@
 #define FINGERPRINT_GROUP 4
 #define FINGERPRINT_BITS  5
 
-/* One kind of text: "<word>1:<base64 of payload and checksum>". */
+/* One kind of text: "<word>2:<base64 of payload and checksum>". */
 struct form {
     const char *word; /* what stands before the version */
     const char *what; /* for messages */
     size_t max;       /* bytes of text */
 };
-#define FORM_VERSION "1:"
+#define FORM_VERSION    "2:"
+#define CERTIFICATE_MAX 8192
 
-static const struct form request_form = { "holdfast-join-", "a join request", 1024 };
-static const struct form bundle_form = { "holdfast-bundle-", "a join bundle", 32768 };
+static const struct form request_form = { "holdfast-join-", "a join request", 4096 };
+static const struct form bundle_form = { "holdfast-bundle-", "a join bundle", 40960 };
 
 /* --- fingerprints --- */
 
@@ -142,7 +144,8 @@ static struct hf_status find_base64(struct hf_op *op, const struct form *form, s
     }
     if (text.len < head_len ||
         memcmp(text.data + word_len, FORM_VERSION, strlen(FORM_VERSION)) != 0) {
-        return hf_fail(op, HF_UNSUPPORTED, "%s of another version than 1; use a newer Holdfast",
+        return hf_fail(op, HF_UNSUPPORTED,
+                       "%s of another version than 2; use the same Holdfast on both machines",
                        form->what);
     }
     *out = hf_bytes_of(text.data + head_len, text.len - head_len);
@@ -243,14 +246,77 @@ static struct hf_status take_node(struct hf_op *op, struct hf_reader *reader,
 
 /* --- the request --- */
 
+bool hf_join_hosts_are_valid(const char *hosts)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:,";
+    size_t len = strlen(hosts);
+
+    return len > 0 && len < HF_JOIN_HOSTS_MAX && strspn(hosts, allowed) == len && hosts[0] != ',' &&
+           hosts[len - 1] != ',' && strstr(hosts, ",,") == NULL;
+}
+
+/* Both or neither. */
+static struct hf_status check_wish(struct hf_op *op, size_t key_len, const char *hosts)
+{
+    bool is_none = key_len == 0 && hosts[0] == '\0';
+
+    return is_none || (key_len > 0 && key_len <= HF_JOIN_KEY_MAX && hf_join_hosts_are_valid(hosts))
+               ? HF_SUCCESS
+               : hf_fail(op, HF_INVALID,
+                         "a certificate is for DNS names and IP addresses, fewer than %d bytes of "
+                         "them with commas between them",
+                         HF_JOIN_HOSTS_MAX);
+}
+
+static struct hf_status put_request(struct hf_op *op, const struct hf_join_request *request,
+                                    struct hf_buf *out)
+{
+    const struct hf_join_wish *wish = &request->wish;
+
+    HF_TRY(check_names(op, request->name, request->site));
+    HF_TRY(check_wish(op, wish->key_len, wish->hosts));
+    put_node(out, request);
+    hf_put_bytes(out, hf_bytes_of(wish->key, wish->key_len));
+    hf_put_text(out, wish->hosts);
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_join_request_fingerprint(struct hf_crypto *crypto, struct hf_op *op,
+                                             const struct hf_join_request *request,
+                                             char out[HF_FINGERPRINT_LEN])
+{
+    HF_AUTO(buf) payload = hf_buf_new();
+
+    HF_TRY(put_request(op, request, payload));
+    return fingerprint(crypto, op, "holdfast join v2", hf_buf_bytes(payload), out);
+}
+
 struct hf_status hf_join_request_print(struct hf_crypto *crypto, struct hf_op *op,
                                        const struct hf_join_request *request, struct hf_buf *out)
 {
     HF_AUTO(buf) payload = hf_buf_new();
 
-    HF_TRY(check_names(op, request->name, request->site));
-    put_node(payload, request);
+    HF_TRY(put_request(op, request, payload));
     return wrap_text(crypto, op, &request_form, payload, out);
+}
+
+static struct hf_status take_wish(struct hf_op *op, struct hf_reader *reader,
+                                  struct hf_join_wish *out)
+{
+    struct hf_bytes key = hf_take_bytes(reader);
+    HF_AUTO_STRING hosts = hf_take_text(reader);
+
+    if (reader->failed) {
+        return HF_SUCCESS; /* the end of the reader says so */
+    }
+    HF_TRY(check_wish(op, key.len, hosts));
+    if (key.len > 0) {
+        memcpy(out->key, key.data, key.len);
+    }
+    out->key_len = key.len;
+    memcpy(out->hosts, hosts, strlen(hosts) + 1);
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_join_request_parse(struct hf_crypto *crypto, struct hf_op *op,
@@ -263,6 +329,7 @@ struct hf_status hf_join_request_parse(struct hf_crypto *crypto, struct hf_op *o
     HF_TRY(unwrap_text(crypto, op, &request_form, text, payload));
     hf_reader_init(&reader, hf_buf_bytes(payload));
     HF_TRY(take_node(op, &reader, &request));
+    HF_TRY(take_wish(op, &reader, &request.wish));
     if (hf_reader_end(&reader, op, "a join request").code != HF_OK) {
         return is_damaged(op, &request_form);
     }
@@ -276,6 +343,7 @@ void hf_join_bundle_free(struct hf_join_bundle *bundle)
 {
     if (bundle != NULL) {
         hf_buf_done(&bundle->authority);
+        hf_buf_done(&bundle->certificate);
         free(bundle);
     }
 }
@@ -287,8 +355,9 @@ static struct hf_status put_bundle(struct hf_op *op, const struct hf_join_bundle
 
     HF_TRY(check_names(op, bundle->node.name, bundle->node.site));
     HF_TRY(hf_hex_decode(op, hf_bytes_of_text(bundle->slot), slot));
-    if (slot->len != HF_SLOT_ID_LEN || bundle->authority.len > HF_AUTHORITY_MAX) {
-        return hf_fail(op, HF_INVALID, "a join bundle cannot hold this slot or this authority");
+    if (slot->len != HF_SLOT_ID_LEN || bundle->authority.len > HF_AUTHORITY_MAX ||
+        bundle->certificate.len > CERTIFICATE_MAX) {
+        return hf_fail(op, HF_INVALID, "a join bundle cannot hold this slot or these certificates");
     }
     put_node(out, &bundle->node);
     hf_buf_add_bytes(out, hf_buf_bytes(slot));
@@ -296,6 +365,7 @@ static struct hf_status put_bundle(struct hf_op *op, const struct hf_join_bundle
     hf_put_u32(out, bundle->root_generation);
     hf_buf_add(out, bundle->root_commitment, HF_SHA256_LEN);
     hf_put_bytes(out, hf_buf_bytes(&bundle->authority));
+    hf_put_bytes(out, hf_buf_bytes(&bundle->certificate));
     return HF_SUCCESS;
 }
 
@@ -323,6 +393,7 @@ static struct hf_status take_bundle(struct hf_op *op, struct hf_reader *reader,
 {
     HF_AUTO(buf) slot = hf_buf_new();
     struct hf_bytes authority;
+    struct hf_bytes certificate;
 
     HF_TRY(take_node(op, reader, &out->node));
     hf_hex_add(slot, hf_take_raw(reader, HF_SLOT_ID_LEN));
@@ -330,12 +401,14 @@ static struct hf_status take_bundle(struct hf_op *op, struct hf_reader *reader,
     out->root_generation = hf_take_u32(reader);
     take_raw(reader, out->root_commitment, HF_SHA256_LEN);
     authority = hf_take_bytes(reader);
+    certificate = hf_take_bytes(reader);
     if (hf_reader_end(reader, op, "a join bundle").code != HF_OK ||
-        authority.len > HF_AUTHORITY_MAX) {
+        authority.len > HF_AUTHORITY_MAX || certificate.len > CERTIFICATE_MAX) {
         return is_damaged(op, &bundle_form);
     }
     memcpy(out->slot, hf_buf_text(slot), sizeof out->slot);
     hf_buf_add_bytes(&out->authority, authority);
+    hf_buf_add_bytes(&out->certificate, certificate);
     return HF_SUCCESS;
 }
 
@@ -353,26 +426,41 @@ struct hf_status hf_join_bundle_parse(struct hf_crypto *crypto, struct hf_op *op
     return HF_SUCCESS;
 }
 
+/* A store without an authority gives no certificate, and the machine brings its own. */
+static struct hf_status add_certificates(struct hf_seal *seal, struct hf_op *op,
+                                         const struct hf_join_request *node,
+                                         struct hf_join_bundle *bundle)
+{
+    const struct hf_join_wish *wish = &node->wish;
+    struct hf_authority_order order = { .common_name = node->name, .hosts = wish->hosts };
+    struct hf_status status = hf_authority_certificate(seal, op, &bundle->authority);
+    HF_AUTO(pkey) key = NULL;
+
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    if (wish->key_len == 0) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_pkey_from_public(seal->crypto, op, hf_bytes_of(wish->key, wish->key_len), &key));
+    order.key = key;
+    return hf_authority_issue(seal, op, &order, &bundle->certificate);
+}
+
 struct hf_status hf_join_bundle_make(struct hf_seal *seal, struct hf_op *op,
                                      const struct hf_join_request *node, const char *slot,
                                      struct hf_join_bundle **out)
 {
     HF_AUTO(join_bundle) bundle = hf_alloc(sizeof *bundle);
-    HF_AUTO(secret) authority = NULL;
-    struct hf_status status;
 
     HF_ENTER(seal, op, unlocked);
     bundle->node = *node;
     memcpy(bundle->slot, slot, strnlen(slot, sizeof bundle->slot - 1));
     memcpy(bundle->store_id, seal->store_id, HF_STORE_ID_LEN);
     HF_TRY(hf_root_commit(unlocked, op, &bundle->root_generation, bundle->root_commitment));
-    status = hf_seal_secret(seal, op, "authority-certificate", 0, &authority);
-    if (status.code == HF_OK) {
-        hf_buf_add_bytes(&bundle->authority, hf_secret_bytes(authority));
-    } else if (status.code != HF_NOT_FOUND) {
-        return status;
-    }
-    hf_op_clear(op);
+    HF_TRY(add_certificates(seal, op, node, bundle));
     *out = HF_TAKE(bundle);
     return HF_SUCCESS;
 }

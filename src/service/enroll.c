@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "seal/authority.h"
 #include "service/internal.h"
 
 /* How a member opens: the first slot of protector "node" that the configuration names; or NULL. */
@@ -243,4 +244,18 @@ struct hf_status hf_service_node_enroll(struct hf_service *service, struct hf_op
         break;
     }
     return HF_SUCCESS;
+}
+
+struct hf_status hf_service_node_certificate(struct hf_service *service, struct hf_op *op,
+                                             struct hf_bytes pem, struct hf_buf *out)
+{
+    HF_AUTO_STRING detail = hf_format("a server certificate of node '%s' goes on", service->node);
+    struct hf_call call = { .service = service, .action = HF_ACT_NODE_CHANGE, .detail = detail };
+    struct hf_status status;
+
+    HF_TRY(hf_call_unlocked(service, op));
+    status = hf_authority_renew(service->seal, op, pem, out);
+    /* What is somebody else's is his affair, and asked about each day. */
+    return status.code == HF_DENIED || status.code == HF_NOT_FOUND ? status
+                                                                   : hf_call_end(&call, op, status);
 }

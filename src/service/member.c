@@ -176,6 +176,8 @@ static void put_asked(const struct approving *approving, struct hf_buf *out)
     hf_put_text(out, approving->node.name);
     hf_put_text(out, approving->node.site);
     hf_buf_add(out, approving->node.public_key, sizeof approving->node.public_key);
+    hf_put_bytes(out, hf_bytes_of(approving->node.wish.key, approving->node.wish.key_len));
+    hf_put_text(out, approving->node.wish.hosts);
 }
 
 static struct hf_status take_request(struct hf_service *service, struct hf_op *op,
@@ -183,16 +185,17 @@ static struct hf_status take_request(struct hf_service *service, struct hf_op *o
                                      struct approving *out)
 {
     struct hf_crypto *crypto = hf_seal_crypto(service->seal);
+    char whole[HF_FINGERPRINT_LEN];
 
     HF_TRY(hf_join_request_parse(crypto, op, hf_bytes_of_text(request), &out->node));
-    HF_TRY(hf_node_fingerprint(crypto, op, out->node.public_key, out->fingerprint));
-    if (fingerprint != NULL && !hf_fingerprint_matches(out->fingerprint, fingerprint)) {
+    HF_TRY(hf_join_request_fingerprint(crypto, op, &out->node, whole));
+    if (fingerprint != NULL && !hf_fingerprint_matches(whole, fingerprint)) {
         return hf_fail(op, HF_INVALID,
                        "the fingerprint of this request is %s, not the one given: it is not what "
                        "the new machine printed; do not approve it",
-                       out->fingerprint);
+                       whole);
     }
-    return HF_SUCCESS;
+    return hf_node_fingerprint(crypto, op, out->node.public_key, out->fingerprint);
 }
 
 /* Two people are asked before a slot is made, and not for one that is there. */
@@ -216,6 +219,7 @@ static struct hf_status approve(struct hf_control *control, struct hf_op *op, co
                                 const char *fingerprint)
 {
     struct approving *approving = control->context;
+    const char *hosts = approving->node.wish.hosts;
     struct hf_status status =
         take_request(control->call.service, op, request, fingerprint, approving);
     HF_AUTO_STRING detail = NULL;
@@ -224,8 +228,9 @@ static struct hf_status approve(struct hf_control *control, struct hf_op *op, co
         return hf_call_end(&control->call, op, status);
     }
     put_asked(approving, control->asked);
-    detail = hf_format("approved node '%s' (site '%s') with the key %s", approving->node.name,
-                       approving->node.site, approving->fingerprint);
+    detail = hf_format("approved node '%s' (site '%s') with the key %s, %s%s", approving->node.name,
+                       approving->node.site, approving->fingerprint,
+                       hosts[0] != '\0' ? "certified for " : "without a certificate", hosts);
     control->call.detail = detail;
     status = hf_control_has_happened(control, op) ? hf_control_end_repeated(control, op)
                                                   : get_ready(control, op);
@@ -237,13 +242,13 @@ static struct hf_status approve(struct hf_control *control, struct hf_op *op, co
 }
 
 static struct hf_status give_bundle(struct hf_service *service, struct hf_op *op,
-                                    const struct hf_member *member, struct hf_buf *out,
-                                    char out_fingerprint[HF_FINGERPRINT_LEN])
+                                    const struct hf_join_request *node, const char *slot,
+                                    struct hf_buf *out, char out_fingerprint[HF_FINGERPRINT_LEN])
 {
     struct hf_crypto *crypto = hf_seal_crypto(service->seal);
     HF_AUTO(join_bundle) bundle = NULL;
 
-    HF_TRY(hf_join_bundle_make(service->seal, op, &member->node, member->slot, &bundle));
+    HF_TRY(hf_join_bundle_make(service->seal, op, node, slot, &bundle));
     HF_TRY(hf_join_bundle_fingerprint(crypto, op, bundle, out_fingerprint));
     return hf_join_bundle_print(crypto, op, bundle, out);
 }
@@ -268,7 +273,8 @@ struct hf_status hf_service_node_approve(struct hf_service *service, struct hf_o
     HF_TRY(approve(&control, op, request, fingerprint));
     /* As it is recorded: a repeat staged another slot that came to nothing. */
     HF_TRY(hf_member_get(service->seal, op, approving.node.name, &member));
-    HF_TRY(give_bundle(service, op, member, out, out_bundle_fingerprint));
+    HF_TRY(give_bundle(service, op, &approving.node, member->slot, out, out_bundle_fingerprint));
+    member->node.wish = approving.node.wish;
     return show(service, op, member, visit, context);
 }
 

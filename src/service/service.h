@@ -393,7 +393,7 @@ HF_STATUS hf_service_slot_remove(struct hf_service *service, struct hf_op *op, c
 /* --- nodes that join by their own key pair (seal/member.h) --- */
 
 struct hf_node_info {
-    const struct hf_member *member;
+    const struct hf_member *member; /* its wish: what an approval has just certified */
     char fingerprint[HF_FINGERPRINT_LEN];
     uint64_t proven_ms; /* when its slot was last seen to open the root; 0: never, or gone */
     uint32_t proven_generation; /* the root it opened then */
@@ -402,7 +402,8 @@ typedef void hf_node_visit(void *context, const struct hf_node_info *node);
 
 /*
  * Takes in the node of a join request: member and slot in one commit, once for its key; asked again
- * it gives the same. *out is the text of the bundle that the new node needs. HF_INVALID when the
+ * it gives the same. *out is the text of the bundle that the new node needs, with a certificate by
+ * the store's authority for what the request asks for. HF_INVALID when the
  * request is none, or when fingerprint (what the new machine shows; NULL: not compared) is another,
  * HF_EXISTS when name or key are taken, HF_WRONG_STATE for a key that was removed and, where a
  * keyring asks for two people, with the approval's id in the text.
@@ -454,6 +455,13 @@ struct hf_accept_order {
  */
 HF_STATUS hf_service_accept_history(struct hf_service *service, struct hf_op *op,
                                     const struct hf_accept_order *order, struct hf_buf *out);
+
+/*
+ * A certificate of this node that the store's authority has signed, again with later dates: for the
+ * daemon, in time. HF_DENIED for one that somebody else has signed.
+ */
+HF_STATUS hf_service_node_certificate(struct hf_service *service, struct hf_op *op,
+                                      struct hf_bytes pem, struct hf_buf *out);
 
 /* A new root in force; HF_WRONG_STATE until the rotation before has ended. */
 HF_STATUS hf_service_root_rotate(struct hf_service *service, struct hf_op *op,

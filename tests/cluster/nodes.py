@@ -3,7 +3,7 @@ import http.client
 import json
 import pathlib
 import random
-import shutil
+import ssl
 import sys
 import tempfile
 import threading
@@ -31,8 +31,8 @@ def section(configuration, heading):
 
 class Member(Node):
     """
-    Another machine's directory: it joins by its own key pair, is approved by the first node, which serves, and is told of
-    the store and of clients as the first one is. The first node's certificate is for localhost, so it does for all.
+    Another machine's directory: it joins by its own key pair, is approved by the first node, which serves, and gets its
+    certificate from there. It is told of the store as the first one is.
     """
 
     def __init__(self, first, number):  # pylint: disable=super-init-not-called
@@ -43,16 +43,16 @@ class Member(Node):
         self.prefix = []
         self.grants = False
         self.log = open(self.base / "log", "ab")  # pylint: disable=consider-using-with
-        self.tls = first.tls
         asked = json.loads(self.run("node", "join", "--name", f"node-{number}", "--json"))
         made = json.loads(first.run("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"], "--json"))
-        self.run("node", "accept", made["bundle"], "--fingerprint", made["bundle_fingerprint"])
-        for name in ("server.crt", "server.key"):
-            shutil.copy(first.dir / "secrets" / name, self.dir / "secrets" / name)
-        configuration = (first.dir / "holdfast.conf").read_text()
+        self.run("node", "accept", made["bundle"], "--fingerprint", made["bundle_fingerprint"],
+                 "--listen-hadoop", f"127.0.0.1:{self.port}", "--hadoop-pseudo")
+        self.tls = ssl.create_default_context(cafile=str(self.dir / "ca.crt"))
         with open(self.dir / "holdfast.conf", "a", encoding="utf-8") as mine:
-            mine.write("\n" + section(configuration, "store"))
-            mine.write(section(configuration, 'listener "hadoop"').replace(f":{first.port}", f":{self.port}"))
+            mine.write("\n" + section((first.dir / "holdfast.conf").read_text(), "store"))
+
+
+NO_REPEATS = ('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
 
 
 class Nodes:
@@ -64,10 +64,11 @@ class Nodes:
             first = Node(*store_options(ports, synchronous))
             self.members.append(first)
             # Else a roll soon after another is taken for its repeat, and cannot be counted.
-            first.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
+            first.configure(*NO_REPEATS)
             first.start()
             for number in range(2, count + 1):
                 self.members.append(Member(first, number))
+                self.members[-1].configure(*NO_REPEATS)
                 self.members[-1].start()
         except BaseException:
             self.close()

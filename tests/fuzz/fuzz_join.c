@@ -122,13 +122,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         read_request(input);
         break;
     case 1:
-        with_fitting_checksum("holdfast-join-1:", input, read_request);
+        with_fitting_checksum("holdfast-join-2:", input, read_request);
         break;
     case 2:
         read_bundle(input);
         break;
     case 3:
-        with_fitting_checksum("holdfast-bundle-1:", input, read_bundle);
+        with_fitting_checksum("holdfast-bundle-2:", input, read_bundle);
         break;
     case 4:
         read_member(input);

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """A second machine joins by its own key pair: real daemons over copies of one store, and the program on both sides."""
+import http.client
 import json
 import pathlib
 import shutil
+import ssl
 import stat
 import subprocess
 import tempfile
 import unittest
 
 from kms import Kms
-from node import DAEMON, PROGRAM, Node, UnixConnection, wait_for
+from node import DAEMON, PROGRAM, Node, UnixConnection, free_port, wait_for
 
 
 class Joiner:
@@ -19,6 +21,7 @@ class Joiner:
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-join-"))
         case.addCleanup(self.close)
         self.dir, self.name, self.process = self.base / "node", name, None
+        self.port = free_port()
 
     def close(self):
         self.stop()
@@ -35,8 +38,18 @@ class Joiner:
     def run_json(self, *words):
         return json.loads(self.run(*words, "--json"))
 
-    def join(self):
-        return self.run_json("node", "join", "--name", self.name, "--site", "east")
+    def join(self, *hosts):
+        options = [word for host in hosts for word in ("--host", host)]
+        return self.run_json("node", "join", "--name", self.name, "--site", "east", *options)
+
+    def accept(self, approved):
+        return self.run_json("node", "accept", approved["bundle"], "--fingerprint", approved["bundle_fingerprint"],
+                             "--listen-hadoop", f"127.0.0.1:{self.port}", "--hadoop-pseudo")
+
+    def connection(self, timeout=30):
+        """To its Hadoop door, trusting what it was told to trust."""
+        trusted = ssl.create_default_context(cafile=str(self.dir / "ca.crt"))
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=trusted, timeout=timeout)
 
     def copy_store(self, node):
         """The files of a node that is not running."""
@@ -94,7 +107,7 @@ class Nodes(unittest.TestCase):
         joiner = joiner or self.second
         asked = joiner.join()
         approved = self.first.run_json("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"])
-        accepted = joiner.run_json("node", "accept", approved["bundle"], "--fingerprint", approved["bundle_fingerprint"])
+        accepted = joiner.accept(approved)
         return asked, approved, accepted
 
     def settled(self, generation):
@@ -121,7 +134,9 @@ class Nodes(unittest.TestCase):
         self.assertEqual(accepted["slot"], approved["slot"])
         self.copy()
         # Nothing of the first node's is there: no key file and no passphrase.
-        self.assertEqual({path.name for path in (self.second.dir / "secrets").iterdir()}, {"node-join.key", "audit.key"})
+        self.assertEqual({path.name for path in (self.second.dir / "secrets").iterdir()},
+                         {"node-join.key", "audit.key", "server.key", "server.crt"})
+        self.assertEqual(stat.S_IMODE((self.second.dir / "secrets/server.key").stat().st_mode), 0o600)
         self.assertFalse((self.second.dir / "offline").exists())
         self.second.start()
         self.assertIn("slot node-2 has opened the root key", self.second.log())
@@ -129,17 +144,11 @@ class Nodes(unittest.TestCase):
         self.assertNotIn("broken", said)
         self.assertRegex(said, r"(?m)^key version +\S*sales@\S* +open")
         self.assertRegex(self.second.run("node", "list"), r"(?m)^node-2 +east +approved +\S+ +20\S+ +unix:\S+ +20")
-        # Its own doors hand out the same data key, once it has a certificate.
-        for name in ("server.crt", "server.key"):
-            shutil.copy(self.first.dir / "secrets" / name, self.second.dir / "secrets" / name)
-        self.second.stop()
-        conf = self.second.dir / "holdfast.conf"
-        conf.write_text(conf.read_text() + f'listener "hadoop" {{ address = "127.0.0.1:{self.first.port}" '
-                                           'doors = { "hadoop" } pseudo = yes }\n')
-        self.second.start()
-        kms = Kms(self.first)  # the port and the authority are those of the first, which is down
+        # Its own doors hand out the same data key, under the certificate that came with the bundle.
+        kms = Kms(self.second)
         self.assertEqual(kms.decrypt(edek), dek)
         kms.close()
+        self.assertRegex(self.second.run("status"), r"(?m)^green +certificate:hadoop +.*is good for 7\d\d days")
 
     def test_without_approval_it_stays_locked_and_says_why(self):
         stranger = Joiner(self, "node-3")
@@ -150,7 +159,8 @@ class Nodes(unittest.TestCase):
         for name in ("holdfast.conf", "ca.crt", "state", "audit.pub"):
             source = self.second.dir / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, stranger.dir / name)
-        shutil.copy(self.second.dir / "secrets/audit.key", stranger.dir / "secrets/audit.key")
+        for name in ("audit.key", "server.key", "server.crt"):
+            shutil.copy(self.second.dir / "secrets" / name, stranger.dir / "secrets" / name)
         stranger.copy_store(self.first)
         stranger.start("live")
         self.assertEqual(stranger.health("ready"), 503)
@@ -237,7 +247,7 @@ class Nodes(unittest.TestCase):
         for words, code, says in (
                 ((request, "--fingerprint", "0000-" + fingerprint[5:]), 2, "do not approve it"),
                 ((request[:-4],), 2, "cut or was edited"),
-                ((request.replace("-1:", "-2:"),), 2, "newer Holdfast"),
+                ((request.replace("-2:", "-3:"),), 2, "the same Holdfast"),
                 (("holdfast-nonsense",), 2, "begins with"),
                 ((self.second.dir / "no-such-file",), 2, "cannot read")):
             with self.subTest(says):
@@ -247,7 +257,9 @@ class Nodes(unittest.TestCase):
         file = self.second.base / "request"
         file.write_text(request + "\n")
         said = self.first.run("node", "approve", file, "--fingerprint", fingerprint.lower().replace("-", " "))
-        self.assertIn(f"Node node-2 with the key {fingerprint} is approved", said)
+        key = self.first.run_json("node", "list")["nodes"][0]["fingerprint"]
+        self.assertIn(f"Node node-2 with the key {key} is approved", said)
+        self.assertIn("Its certificate is for: localhost,127.0.0.1,::1\n", said)
         again = self.first.run_json("node", "approve", request)
         self.assertEqual(len([slot for slot in self.first.run_json("slot", "list")["slots"]
                               if slot["protector"] == "node"]), 1)
@@ -264,8 +276,42 @@ class Nodes(unittest.TestCase):
         self.second.run("node", "join", "--bundle", again["bundle"])
         self.assertTrue((self.second.dir / "holdfast.conf").exists())
 
+    def test_the_certificate_is_for_the_names_that_were_asked_for(self):
+        def names(pem):
+            done = subprocess.run(["openssl", "x509", "-noout", "-subject", "-ext", "subjectAltName,extendedKeyUsage"],
+                                  input=pem.read_text(), capture_output=True, text=True, check=True)
+            return done.stdout
+        certificate = self.second.dir / "secrets/server.crt"
+        asked = self.second.join("kms2.example.net", "192.0.2.2", "2001:db8::2")
+        self.assertEqual(asked["certified_for"], "localhost,127.0.0.1,::1,kms2.example.net,192.0.2.2,2001:db8::2")
+        approved = self.first.run_json("node", "approve", asked["request"])
+        self.assertEqual(approved["certified_for"], asked["certified_for"])
+        self.second.accept(approved)
+        said = names(certificate)
+        self.assertIn("CN = node-2", said)
+        self.assertIn("DNS:localhost, DNS:kms2.example.net, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1, "
+                      "IP Address:192.0.2.2, IP Address:2001:DB8:0:0:0:0:0:2", said)
+        self.assertIn("TLS Web Server Authentication\n", said)
+        subprocess.run(["openssl", "verify", "-CAfile", self.first.dir / "ca.crt", certificate], check=True,
+                       capture_output=True)
+        wait_for(lambda: "certified for localhost,127.0.0.1,::1,kms2.example.net" in
+                 (self.first.dir / "audit/audit.log").read_text(), "record of the approval")
+        # Whoever has one is asked for no other, unless he names hosts: then the new one takes its place.
+        self.assertEqual(self.second.join()["certified_for"], "")
+        again = self.first.run_json("node", "approve", self.second.join("kms9.example.net")["request"])
+        self.second.accept(again)
+        self.assertIn("kms9.example.net", names(certificate))
+        # A certificate of somebody else's key is not taken.
+        (self.second.dir / "secrets/server.key").unlink()
+        (self.second.dir / "secrets/server.crt").unlink()
+        self.second.join()
+        self.second.run("node", "accept", again["bundle"], code=2)
+        self.assertIn("is not for the key in", self.second.error)
+
     def test_names_that_cannot_be_make_nothing(self):
-        for words in (("--name", "a/b"), ("--name", "n", "--site", "a b"), ("--name", "n" * 65), ()):
+        for words in (("--name", "a/b"), ("--name", "n", "--site", "a b"), ("--name", "n" * 65), (),
+                      ("--name", "n", "--host", "a b"), ("--name", "n", "--host", "a,b"), ("--name", "n", "--host", ""),
+                      ("--name", "n", *["--host", "h" * 200] * 6)):
             with self.subTest(words):
                 self.second.run("node", "join", *words, code=2)
                 self.assertFalse(self.second.dir.exists())

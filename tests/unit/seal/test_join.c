@@ -12,13 +12,14 @@
 
 /* docs/formats/join.md */
 #define REQUEST                                                                                    \
-    "holdfast-join-1:"                                                                             \
-    "AAAABm5vZGUtMgAAAARlYXN0ST6C/HRGSlkmiBdiPSBTxeuOLMSpiLT+4XnsawENUx0onFRSllZGjQ=="
+    "holdfast-join-2:"                                                                             \
+    "AAAABm5vZGUtMgAAAARlYXN0ST6C/HRGSlkmiBdiPSBTxeuOLMSpiLT+4XnsawENUx0AAAAHdGxzLWtleQAAABNs"     \
+    "b2NhbGhvc3QsMTkyLjAuMi4yCzWLlm+S44s="
 #define BUNDLE                                                                                     \
-    "holdfast-bundle-1:"                                                                           \
+    "holdfast-bundle-2:"                                                                           \
     "AAAABm5vZGUtMgAAAARlYXN0ST6C/HRGSlkmiBdiPSBTxeuOLMSpiLT+4XnsawENUx0QERITFBUWFxgZGhscHR4f"     \
-    "oKGio6SlpqeoqaqrrK2urwAAAAEDgJ2cuDfzBwi3kRKnKr7RhIa+94LCELnWNuOSPMhZxQAAAAlhdXRob3JpdHlN"     \
-    "dZ3sflRCYA=="
+    "oKGio6SlpqeoqaqrrK2urwAAAAEDgJ2cuDfzBwi3kRKnKr7RhIa+94LCELnWNuOSPMhZxQAAAAlhdXRob3JpdHkA"     \
+    "AAALY2VydGlmaWNhdGVD0byFEjBS1Q=="
 #define PUBLIC_KEY  "493e82fc74464a59268817623d2053c5eb8e2cc4a988b4fee179ec6b010d531d"
 #define COMMITMENT  "03809d9cb837f30708b79112a72abed18486bef782c210b9d636e3923cc859c5"
 #define FINGERPRINT "5FTD-Q7JR-G2BF-CT7T-VKRD"
@@ -29,6 +30,9 @@ static struct hf_join_request documented_request(void)
     HF_AUTO(buf) key = bytes_of_hex(PUBLIC_KEY);
 
     memcpy(request.public_key, key->data, sizeof request.public_key);
+    request.wish.key_len = strlen("tls-key");
+    memcpy(request.wish.key, "tls-key", request.wish.key_len);
+    strcpy(request.wish.hosts, "localhost,192.0.2.2");
     return request;
 }
 
@@ -45,6 +49,7 @@ static struct hf_join_bundle *documented_bundle(void)
     bundle->root_generation = 1;
     memcpy(bundle->root_commitment, commitment->data, HF_SHA256_LEN);
     hf_buf_add_text(&bundle->authority, "authority");
+    hf_buf_add_text(&bundle->certificate, "certificate");
     return bundle;
 }
 
@@ -64,6 +69,81 @@ static void request_and_fingerprint_are_as_documented(void **state)
     assert_ok(&world->op,
               hf_node_fingerprint(world->crypto, &world->op, request.public_key, fingerprint));
     assert_string_equal(fingerprint, FINGERPRINT);
+    assert_ok(&world->op,
+              hf_join_request_fingerprint(world->crypto, &world->op, &request, fingerprint));
+    assert_string_equal(fingerprint, "VK7H-DQET-ZVF7-21ZH-71V2");
+}
+
+/* Whoever changes any of it on the way shows another fingerprint. */
+static void a_requests_fingerprint_covers_all_that_is_asked_for(void **state)
+{
+    struct plain_world *world = *state;
+    struct hf_join_request changed[] = { documented_request(), documented_request(),
+                                         documented_request(), documented_request(),
+                                         documented_request() };
+    const struct hf_join_request request = documented_request();
+    char right[HF_FINGERPRINT_LEN];
+    char wrong[HF_FINGERPRINT_LEN];
+
+    changed[0].name[0] = 'm';
+    changed[1].site[0] = 'w';
+    changed[2].public_key[0] ^= 1;
+    changed[3].wish.key[0] ^= 1;
+    changed[4].wish.hosts[0] = 'm';
+    assert_ok(&world->op, hf_join_request_fingerprint(world->crypto, &world->op, &request, right));
+    for (size_t i = 0; i < HF_COUNT(changed); i++) {
+        assert_ok(&world->op,
+                  hf_join_request_fingerprint(world->crypto, &world->op, &changed[i], wrong));
+        assert_string_not_equal(right, wrong);
+    }
+}
+
+static void hosts_that_cannot_be_are_refused(void **state)
+{
+    static const struct {
+        const char *hosts;
+        bool valid;
+    } cases[] = {
+        { "a", true },          { "kms1.example.net,192.0.2.1,2001:db8::1", true },
+        { ",a", false },        { "a,", false },
+        { "a,,b", false },      { "a b", false },
+        { "*.example", false }, { "a\n", false },
+        { "a/b", false },
+    };
+    struct plain_world *world = *state;
+    HF_AUTO_STRING longest = hf_format("%01023d", 0);
+    HF_AUTO_STRING longer = hf_format("%01024d", 0);
+
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_join_request request = documented_request();
+        HF_AUTO(buf) text = hf_buf_new();
+        struct hf_status status;
+
+        assert_int_equal(hf_join_hosts_are_valid(cases[i].hosts), cases[i].valid);
+        strcpy(request.wish.hosts, cases[i].hosts);
+        status = hf_join_request_print(world->crypto, &world->op, &request, text);
+        assert_int_equal(status.code, cases[i].valid ? HF_OK : HF_INVALID);
+    }
+    assert_true(hf_join_hosts_are_valid(longest));
+    assert_false(hf_join_hosts_are_valid(longer));
+    assert_false(hf_join_hosts_are_valid(""));
+}
+
+/* A certificate is for a key and for hosts, or there is none. */
+static void half_a_wish_is_refused(void **state)
+{
+    struct plain_world *world = *state;
+    struct hf_join_request request = documented_request();
+    HF_AUTO(buf) text = hf_buf_new();
+
+    request.wish.hosts[0] = '\0';
+    assert_fails(&world->op, hf_join_request_print(world->crypto, &world->op, &request, text),
+                 HF_INVALID);
+    request.wish.key_len = 0;
+    assert_ok(&world->op, hf_join_request_print(world->crypto, &world->op, &request, text));
+    strcpy(request.wish.hosts, "a");
+    assert_fails(&world->op, hf_join_request_print(world->crypto, &world->op, &request, text),
+                 HF_INVALID);
 }
 
 static void bundle_and_fingerprint_are_as_documented(void **state)
@@ -79,7 +159,7 @@ static void bundle_and_fingerprint_are_as_documented(void **state)
     assert_string_equal(hf_buf_text(text), BUNDLE);
     assert_ok(&world->op,
               hf_join_bundle_fingerprint(world->crypto, &world->op, bundle, fingerprint));
-    assert_string_equal(fingerprint, "YM58-C1MZ-24GB-5QPQ-ESFB");
+    assert_string_equal(fingerprint, "YR3Y-CGTT-GE5N-58GD-QJJB");
     assert_ok(&world->op,
               hf_join_bundle_parse(world->crypto, &world->op, hf_bytes_of_text(BUNDLE), &back));
     assert_ok(&world->op, hf_join_bundle_print(world->crypto, &world->op, back, again));
@@ -146,15 +226,16 @@ static void other_texts_are_told_apart(void **state)
         { "as it is", REQUEST, HF_OK, "" },
         { "with a line end", REQUEST "\r\n", HF_OK, "" },
         { "broken into lines",
-          " holdfast-join-1:\n  AAAABm5vZGUtMgAAAARlYXN0ST6C/HRGSlkm\n"
-          "  iBdiPSBTxeuOLMSpiLT+4XnsawENUx0onFRSllZGjQ==",
+          " holdfast-join-2:\n  AAAABm5vZGUtMgAAAARlYXN0ST6C/HRGSlkm\n"
+          "  iBdiPSBTxeuOLMSpiLT+4XnsawENUx0AAAAHdGxzLWtleQAAABNs\n"
+          "b2NhbGhvc3QsMTkyLjAuMi4yCzWLlm+S44s=",
           HF_OK, "" },
-        { "a newer version", "holdfast-join-2:AAAA", HF_UNSUPPORTED, "newer Holdfast" },
-        { "a much newer one", "holdfast-join-12:AAAA", HF_UNSUPPORTED, "newer Holdfast" },
+        { "another version", "holdfast-join-1:AAAA", HF_UNSUPPORTED, "the same Holdfast" },
+        { "a much newer one", "holdfast-join-12:AAAA", HF_UNSUPPORTED, "the same Holdfast" },
         { "something else", "ssh-ed25519 AAAA", HF_INVALID, "begins with \"holdfast-join-\"" },
         { "nothing", "", HF_INVALID, "begins with" },
-        { "nothing but the beginning", "holdfast-join-1:", HF_INVALID, "cut or was edited" },
-        { "no base64", "holdfast-join-1:!!!!", HF_INVALID, "cut or was edited" },
+        { "nothing but the beginning", "holdfast-join-2:", HF_INVALID, "cut or was edited" },
+        { "no base64", "holdfast-join-2:!!!!", HF_INVALID, "cut or was edited" },
         { "twice", REQUEST REQUEST, HF_INVALID, "cut or was edited" },
     };
     struct plain_world *world = *state;
@@ -171,8 +252,8 @@ static void other_texts_are_told_apart(void **state)
             fail_msg("%s: %s: %s", cases[i].says, hf_code_name(status.code), world->op.text);
         }
     }
-    memset(hf_buf_reserve(long_text, 1025), ' ', 1025);
-    hf_buf_grew(long_text, 1025);
+    memset(hf_buf_reserve(long_text, 4097), ' ', 4097);
+    hf_buf_grew(long_text, 4097);
     assert_fails(
         &world->op,
         hf_join_request_parse(world->crypto, &world->op, hf_buf_bytes(long_text), &request),
@@ -275,6 +356,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_and_fingerprint_are_as_documented),
         cmocka_unit_test(bundle_and_fingerprint_are_as_documented),
+        cmocka_unit_test(a_requests_fingerprint_covers_all_that_is_asked_for),
+        cmocka_unit_test(hosts_that_cannot_be_are_refused),
+        cmocka_unit_test(half_a_wish_is_refused),
         cmocka_unit_test(what_is_cut_is_refused_at_every_length),
         cmocka_unit_test(any_other_sign_at_any_place_is_refused),
         cmocka_unit_test(other_texts_are_told_apart),

@@ -11,7 +11,8 @@
 struct machine {
     struct hf_join_request node;
     struct hf_buf *request;
-    char fingerprint[HF_FINGERPRINT_LEN];
+    char fingerprint[HF_FINGERPRINT_LEN];     /* of the request */
+    char key_fingerprint[HF_FINGERPRINT_LEN]; /* as the list shows it */
     char *file;
 };
 
@@ -29,7 +30,9 @@ static struct machine machine(const char *name, const char *key)
     assert_ok(&op,
               hf_node_key_public(small_world.crypto, &op, machine.file, machine.node.public_key));
     assert_ok(&op, hf_node_fingerprint(small_world.crypto, &op, machine.node.public_key,
-                                       machine.fingerprint));
+                                       machine.key_fingerprint));
+    assert_ok(&op, hf_join_request_fingerprint(small_world.crypto, &op, &machine.node,
+                                               machine.fingerprint));
     assert_ok(&op, hf_join_request_print(small_world.crypto, &op, &machine.node, machine.request));
     return machine;
 }
@@ -157,10 +160,10 @@ static void an_approved_machine_opens_the_node_by_its_own_key(void **unused)
     assert_int_equal(slots_now(), slots + 1);
     assert_string_equal(seen.name, "node-2");
     assert_string_equal(seen.state, "approved");
-    assert_string_equal(seen.fingerprint, new.fingerprint);
+    assert_string_equal(seen.fingerprint, new.key_fingerprint);
     assert_string_equal(seen.approved_by, ROOT);
     assert_true(seen.proven_ms == 0);
-    assert_int_equal(world_notes(EVENT("node.approve", "ok", ROOT), new.fingerprint), 1);
+    assert_int_equal(world_notes(EVENT("node.approve", "ok", ROOT), new.key_fingerprint), 1);
     assert_int_equal(open_by(&other).code, HF_DENIED);
     assert_int_equal(open_by(&new).code, HF_OK);
     assert_true(list_now().proven_ms != 0);
@@ -229,9 +232,9 @@ static void texts_that_are_no_request_are_refused(void **unused)
         enum hf_code code;
     } cases[] = {
         { "", HF_INVALID },
-        { "holdfast-join-1:AAAA", HF_INVALID },
+        { "holdfast-join-2:AAAA", HF_INVALID },
         { "holdfast-join-7:AAAA", HF_UNSUPPORTED },
-        { "holdfast-bundle-1:AAAA", HF_INVALID },
+        { "holdfast-bundle-2:AAAA", HF_INVALID },
     };
 
     (void)unused;
