@@ -32,10 +32,10 @@ def section(configuration, heading):
 class Member(Node):
     """
     Another machine's directory: it joins by its own key pair, is approved by the first node, which serves, and gets its
-    certificate from there. It is told of the store as the first one is.
+    certificate from there. It is told of the store as the first one is; options are those of node accept.
     """
 
-    def __init__(self, first, number):  # pylint: disable=super-init-not-called
+    def __init__(self, first, number, *options, site=None):  # pylint: disable=super-init-not-called
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
         self.dir = self.base / "node"
         self.port = free_port()
@@ -43,10 +43,11 @@ class Member(Node):
         self.prefix = []
         self.grants = False
         self.log = open(self.base / "log", "ab")  # pylint: disable=consider-using-with
-        asked = json.loads(self.run("node", "join", "--name", f"node-{number}", "--json"))
+        asked = json.loads(self.run("node", "join", "--name", f"node-{number}", "--json",
+                                    *(["--site", site] if site else [])))
         made = json.loads(first.run("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"], "--json"))
         self.run("node", "accept", made["bundle"], "--fingerprint", made["bundle_fingerprint"],
-                 "--listen-hadoop", f"127.0.0.1:{self.port}", "--hadoop-pseudo")
+                 "--listen-hadoop", f"127.0.0.1:{self.port}", "--hadoop-pseudo", *options)
         self.tls = ssl.create_default_context(cafile=str(self.dir / "ca.crt"))
         with open(self.dir / "holdfast.conf", "a", encoding="utf-8") as mine:
             mine.write("\n" + section((first.dir / "holdfast.conf").read_text(), "store"))
@@ -65,9 +66,7 @@ class Nodes:
         try:
             first = Node(*store_options(ports, synchronous))
             self.members.append(first)
-            # Unless it is 0, a roll soon after another is taken for its repeat, and cannot be counted.
-            first.configure('hadoop_keyring = "hadoop"',
-                            f'hadoop_keyring = "hadoop"\n    hadoop_retry_window = {retry_window}')
+            first.configure(*repeats_within(retry_window))
             first.start()
             for number in range(2, count + 1):
                 self.members.append(Member(first, number))

@@ -10,7 +10,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import postgres  # noqa: E402
 from nodes import Kms, Member, RemoteException, store_options  # noqa: E402
-from node import Node, wait_for  # noqa: E402
+from node import Node, free_port, wait_for  # noqa: E402
 
 
 class Wire:
@@ -156,8 +156,27 @@ class Members(unittest.TestCase):
         self.assertEqual(list(members(second)), ["node-1", "node-2"])
 
 
-    def joined(self, first, number):
-        node = Member(first, number)
+    def test_a_node_that_joined_serves_and_is_administered_over_tls_at_once(self):
+        first = self.first("--listen-admin", f"127.0.0.1:{free_port()}")
+        first.start()
+        port = free_port()
+        second = self.joined(first, 2, "--listen-admin", f"127.0.0.1:{port}", site="west")
+        second.start()
+        self.assertEqual(members(second)["node-2"]["site"], "west")
+        self.assertIn("at site west", item(second, "member")["text"])
+        # The administrator's certificate is the first node's; the authority is everybody's.
+        said = first.run("--server", f"https://127.0.0.1:{port}", "node", "show", "node-2")
+        self.assertRegex(said, "(?m)^site: west$")
+        maker = Kms(second)
+        maker.create("made-there")
+        edek = maker.generate("made-there")[0]
+        wait_for(lambda: opens(first, edek) == maker.decrypt(edek), "key of the second node")
+        maker.close()
+        for name in ("certificate:hadoop", "certificate:admin-tls"):
+            self.assertEqual(item(second, name)["light"], "green")
+
+    def joined(self, first, number, *options, site=None):
+        node = Member(first, number, *options, site=site)
         self.addCleanup(node.close)
         return node
 

@@ -132,6 +132,7 @@ class Nodes(unittest.TestCase):
         secret = key.read_text().split()[2]
         self.assertNotIn(secret, json.dumps([asked, approved, accepted]))
         self.assertEqual(accepted["slot"], approved["slot"])
+        self.assertIn('\nsite = "east"\n', (self.second.dir / "holdfast.conf").read_text())
         self.copy()
         # Nothing of the first node's is there: no key file and no passphrase.
         self.assertEqual({path.name for path in (self.second.dir / "secrets").iterdir()},
