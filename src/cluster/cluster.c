@@ -124,6 +124,8 @@ static size_t fill_peers(struct hf_cluster *cluster, struct hf_cluster_peer *pee
     size_t used = 0;
     size_t stay = 0;
 
+    /* Before it counts, the change that lists us has to be applied as a whole: see follow(). */
+    cluster->lists++;
     cluster->listed = false;
     for (size_t i = 0; i < count; i++) {
         struct hf_cluster_peer *known;
@@ -354,23 +356,33 @@ static struct hf_status judge_rows(struct look *look, struct hf_op *op)
 
 /* --- a turn --- */
 
-/* Whatever is confirmed of what the host shows. */
+/*
+ * Whatever is confirmed of what the host shows. A list that was set before the call is part of what
+ * is applied when the call ends well; one that was set meanwhile may be a change in the middle of
+ * it, so it counts from the next time on.
+ */
 static struct hf_status follow(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq)
 {
     uint64_t up_to;
     uint64_t applied;
+    uint64_t lists;
+    bool has_list_since;
     struct hf_status status = HF_SUCCESS;
 
     pthread_mutex_lock(&cluster->lock);
     up_to = seq < cluster->confirmed ? seq : cluster->confirmed;
     applied = cluster->applied;
+    lists = cluster->lists;
+    has_list_since = cluster->lists_applied != lists;
     pthread_mutex_unlock(&cluster->lock);
-    if (up_to > applied) {
-        status = cluster->calls->follow(cluster->context, op, up_to, &applied);
+    if (up_to > applied || has_list_since) {
+        status = cluster->calls->follow(cluster->context, op, up_to > applied ? up_to : applied,
+                                        &applied);
     }
     if (status.code == HF_OK) {
         pthread_mutex_lock(&cluster->lock);
         cluster->applied = applied;
+        cluster->lists_applied = lists;
         pthread_mutex_unlock(&cluster->lock);
     }
     return status;
@@ -380,14 +392,22 @@ static struct hf_status follow(struct hf_cluster *cluster, struct hf_op *op, uin
  * The echo came back and all that is confirmed of its snapshot is applied: so is all that was
  * acknowledged before the heartbeat was sent. The first lease waits for the candidates too.
  */
+static bool is_up_to_date(struct hf_cluster *cluster, const struct look *look)
+{
+    return look->echoed && cluster->applied >= cluster->echo.seq &&
+           (cluster->applied >= look->seq || cluster->applied >= cluster->confirmed) &&
+           (hf_cluster_is_leased(cluster) || cluster->candidate_count == 0);
+}
+
 static void take_lease(struct hf_cluster *cluster, const struct look *look)
 {
     pthread_mutex_lock(&cluster->lock);
-    if (look->echoed && cluster->listed && cluster->applied >= cluster->echo.seq &&
-        (cluster->applied >= look->seq || cluster->applied >= cluster->confirmed) &&
-        (hf_cluster_is_leased(cluster) || cluster->candidate_count == 0)) {
-        hf_cluster_grant_lease(cluster, cluster->echo.sent_ms);
-        cluster->echo.awaited = false;
+    if (is_up_to_date(cluster, look)) {
+        cluster->able_until_ms = cluster->echo.sent_ms + HF_CLUSTER_LEASE_MS;
+        if (cluster->listed && cluster->lists_applied == cluster->lists) {
+            hf_cluster_grant_lease(cluster, cluster->echo.sent_ms);
+            cluster->echo.awaited = false;
+        }
     }
     pthread_mutex_unlock(&cluster->lock);
 }
@@ -457,6 +477,7 @@ void hf_cluster_forget(struct hf_cluster *cluster)
     cluster->applied = 0;
     cluster->confirmed = 0;
     cluster->lease_until_ms = 0;
+    cluster->able_until_ms = 0;
     cluster->candidate_count = 0;
     cluster->forgotten = true;
     pthread_mutex_unlock(&cluster->lock);

@@ -29,6 +29,7 @@ void hf_cluster_look(struct hf_cluster *cluster, struct hf_cluster_view *out,
     pthread_mutex_lock(&cluster->lock);
     *out = (struct hf_cluster_view){
         .listed = cluster->listed,
+        .able = hf_cluster_now_ms(cluster) < cluster->able_until_ms,
         .lease = hf_cluster_is_leased(cluster) ? cluster->lease : 0,
         .stale_ms = hf_cluster_staleness_ms(cluster),
         .stale_until_ms = cluster->serve_stale_until_ms,

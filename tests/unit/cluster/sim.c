@@ -24,6 +24,9 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     "a candidate that a node cannot open",
     "a copy of the store lost",
     "a change of members",
+    "a member sent away",
+    "a member that came back",
+    "an acknowledgement by reports without one who is away",
     "an answer without a lease",
     "an acknowledgement by time",
     "an acknowledgement by reports",
@@ -42,6 +45,9 @@ const char *const sim_mutation_names[SIM_MUTATIONS] = {
     "a commit in doubt is taken for done",
     "a repeat has another request id",
     "applied is reported before it is",
+    "a node that is away takes leases",
+    "a node counts as back as soon as it asks to be",
+    "whoever left the list is taken to have no lease any more",
 };
 
 uint64_t sim_random(struct sim *sim, uint64_t below)

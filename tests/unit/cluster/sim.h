@@ -37,6 +37,9 @@ enum sim_fault {
     SIM_OPEN_FAILED, /* a node could not open a candidate */
     SIM_MIRROR_LOST, /* a node came back without its copy */
     SIM_MEMBER_REMOVED,
+    SIM_SENT_AWAY,      /* a member that was silent is waited for no longer */
+    SIM_CAME_BACK,      /* and comes back by itself */
+    SIM_ACKED_WITHOUT,  /* acknowledged by reports while one was away */
     SIM_STALE_ANSWER,   /* given without a lease */
     SIM_WAITED_OUT,     /* acknowledged by time */
     SIM_APPLIED_BY_ALL, /* acknowledged by reports */
@@ -59,6 +62,9 @@ enum sim_mutation {
     SIM_DOUBT_IS_SUCCESS, /* a commit whose end was not seen is acknowledged */
     SIM_REPEAT_ANEW,      /* a repeat has another request id */
     SIM_APPLIED_TOO_SOON, /* what is reported applied is not yet */
+    SIM_AWAY_LEASED,      /* a node that is away takes leases */
+    SIM_BACK_TOO_SOON,    /* a node counts as back as soon as it asks to be */
+    SIM_SHRUNK_AT_ONCE,   /* whoever left the list is taken to have no lease any more */
     SIM_MUTATIONS,
 };
 
@@ -76,6 +82,7 @@ struct sim_record {
     uint64_t material; /* of the newest */
     uint64_t rotation; /* what a client asked for once */
     unsigned members;  /* bits */
+    unsigned away;     /* bits: members that nobody waits for */
 };
 
 /* One entry of the log that is replicated. */
@@ -129,12 +136,12 @@ struct sim_mirror {
     uint64_t applied;
     struct sim_record keys[SIM_KEYS];
     uint64_t materials[SIM_KEYS][SIM_VERSIONS];
-    unsigned members;
+    struct sim_record list; /* of members */
     uint8_t stamp[64];
     size_t stamp_len;
 };
 
-enum { SIM_TICKER, SIM_READER, SIM_WRITER, SIM_FLOWS };
+enum { SIM_TICKER, SIM_READER, SIM_WRITER, SIM_KEEPER, SIM_FLOWS };
 
 struct sim_node {
     struct sim *sim;

@@ -3,13 +3,18 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "cluster/cluster_internal.h"
 #include "sim.h"
 
 #define MAX_STALE_MS      6000
 #define MAX_STALE_WRAP_MS 3000
 #define POLL_MS           100
+/* Sooner than a daemon would: what is promised does not depend on who is really silent. */
+#define AWAY_MS 1500
 /* What a dead node reads: whatever waits there is over. */
 #define END_OF_TIME (UINT64_MAX / 4)
+
+static const struct sim_record first_list = { .key = -1, .members = (1U << SIM_NODES) - 1 };
 
 /* --- the clock --- */
 
@@ -78,18 +83,33 @@ static struct hf_status mac(void *context, struct hf_op *op, struct hf_bytes tex
     return HF_SUCCESS;
 }
 
-static void tell_members(struct sim_node *node)
+static void tell_members(struct sim_node *node, unsigned waited_for)
 {
     static const char *const all[SIM_NODES] = { "n0", "n1", "n2" };
     const char *names[SIM_NODES];
     size_t count = 0;
 
     for (size_t i = 0; i < SIM_NODES; i++) {
-        if ((node->mirror.members & 1U << i) != 0) {
+        if ((waited_for & 1U << i) != 0) {
             names[count++] = all[i];
         }
     }
     hf_cluster_set_members(node->cluster, names, count);
+    if (node->sim->mutation == SIM_SHRUNK_AT_ONCE) {
+        node->cluster->shrunk_ms = 0;
+    }
+}
+
+/* Those that the list names, but for those who are away. */
+static void tell_list(struct sim_node *node)
+{
+    const struct sim_record *list = &node->mirror.list;
+    unsigned away = list->away;
+
+    if (node->sim->mutation == SIM_AWAY_LEASED) {
+        away &= ~(1U << node->index);
+    }
+    tell_members(node, list->members & ~away);
 }
 
 /* Nothing may be applied that a failover could still take. */
@@ -113,8 +133,8 @@ static void apply(struct sim_node *node, const struct sim_entry *entry)
     check_durable(node, entry);
     mirror->applied = entry->seq;
     if (record->key < 0) {
-        mirror->members = record->members;
-        tell_members(node);
+        mirror->list = *record;
+        tell_list(node);
         return;
     }
     if (record->primary < mirror->keys[record->key].primary) {
@@ -395,8 +415,12 @@ static bool wait_in_force(struct sim_node *node, struct hf_op *op, uint64_t seq)
     if (is_over(node) || status.code != HF_OK) {
         return false;
     }
-    sim->faults[sim_node_clock_ms(node) - began_ms >= HF_CLUSTER_ACK_MS ? SIM_WAITED_OUT
-                                                                        : SIM_APPLIED_BY_ALL]++;
+    if (sim_node_clock_ms(node) - began_ms >= HF_CLUSTER_ACK_MS) {
+        sim->faults[SIM_WAITED_OUT]++;
+    } else {
+        sim->faults[SIM_APPLIED_BY_ALL]++;
+        sim->faults[SIM_ACKED_WITHOUT] += (node->mirror.list.members & node->mirror.list.away) != 0;
+    }
     return true;
 }
 
@@ -450,11 +474,11 @@ static void rotate(struct sim_node *node, struct hf_op *op, int key)
 static void change_members(struct sim_node *node, struct hf_op *op)
 {
     struct sim *sim = node->sim;
-    struct sim_record record = { .key = -1, .members = node->mirror.members };
+    struct sim_record record = node->mirror.list;
     uint64_t request = ++sim->next_request;
     uint64_t seq = 0;
 
-    record.revision = sim_newest(sim, -1).revision + 1;
+    record.revision++;
     record.members = record.members == (1U << SIM_NODES) - 1
                          ? record.members & ~(1U << sim_random(sim, SIM_NODES))
                          : (1U << SIM_NODES) - 1;
@@ -476,7 +500,7 @@ static void run_writer(void *argument)
 
         sim_sleep(sim, 50 + sim_random(sim, 800));
         hf_op_init(&op, &node->env);
-        if (is_over(node) || sim->ack_count + SIM_NODES >= SIM_ACKS ||
+        if (is_over(node) || sim->ack_count + 2 * SIM_NODES >= SIM_ACKS ||
             hf_cluster_may(node->cluster, &op, HF_CLUSTER_CHANGE, 0, 0, &grant).code != HF_OK) {
             continue;
         }
@@ -484,6 +508,88 @@ static void run_writer(void *argument)
             change_members(node, &op);
         } else {
             rotate(node, &op, (int)sim_random(sim, SIM_KEYS));
+        }
+    }
+}
+
+/* --- members that go away and come back --- */
+
+/* One whose silence was noticed. */
+struct silence {
+    const struct sim_node *node;
+    unsigned silent; /* bits */
+};
+
+static void notice(void *context, const struct hf_cluster_member *member)
+{
+    struct silence *silence = context;
+
+    if (!member->self && member->quiet_ms >= AWAY_MS) {
+        silence->silent |= 1U << (member->node[1] - '0');
+    }
+}
+
+static void send_away(struct sim_node *node, struct hf_op *op, unsigned silent)
+{
+    struct sim *sim = node->sim;
+    struct sim_record record = node->mirror.list;
+    uint64_t request = ++sim->next_request;
+    uint64_t seq = 0;
+
+    record.revision++;
+    record.away |= silent;
+    sim_trace(sim, "%s sends away %x", node->name, silent);
+    if (commit(node, op, &request, &record, &seq).code == HF_OK && wait_in_force(node, op, seq)) {
+        sim->faults[SIM_SENT_AWAY]++;
+        acknowledge(node, seq, request);
+    }
+}
+
+/* The one change that a node makes without a lease. */
+static void come_back(struct sim_node *node, struct hf_op *op)
+{
+    struct sim *sim = node->sim;
+    struct sim_record record = node->mirror.list;
+    uint64_t request = ++sim->next_request;
+    uint64_t seq = 0;
+
+    record.revision++;
+    record.away &= ~(1U << node->index);
+    sim_trace(sim, "%s wants to come back", node->name);
+    if (sim->mutation == SIM_BACK_TOO_SOON) {
+        tell_members(node, record.members & ~record.away);
+    }
+    if (commit(node, op, &request, &record, &seq).code == HF_OK && wait_in_force(node, op, seq)) {
+        sim->faults[SIM_CAME_BACK]++;
+        acknowledge(node, seq, request);
+    }
+}
+
+static void keep_list(struct sim_node *node, struct hf_op *op)
+{
+    struct silence silence = { .node = node };
+    struct hf_cluster_view view;
+
+    hf_cluster_look(node->cluster, &view, notice, &silence);
+    if (view.able && (node->mirror.list.away & 1U << node->index) != 0) {
+        come_back(node, op);
+    } else if (view.lease != 0 && (silence.silent & ~node->mirror.list.away) != 0) {
+        send_away(node, op, silence.silent);
+    }
+}
+
+static void run_keeper(void *argument)
+{
+    struct sim_fiber *self = argument;
+    struct sim_node *node = self->node;
+
+    while (!is_over(node)) {
+        struct hf_op op;
+
+        sim_sleep(node->sim, 50 + sim_random(node->sim, 400));
+        hf_op_init(&op, &node->env);
+        if (!is_over(node) && node->sim->ack_count + 2 * SIM_NODES < SIM_ACKS) {
+            keep_list(node, &op);
         }
     }
 }
@@ -499,7 +605,7 @@ void sim_node_init(struct sim *sim, int index)
     (void)snprintf(node->name, sizeof node->name, "n%d", index);
     node->engine.ops = &sim_engine;
     node->env = (struct hf_env){ .ops = &env_ops, .context = node };
-    node->mirror.members = (1U << SIM_NODES) - 1;
+    node->mirror.list = first_list;
     node->clock_offset_ms = 100000 + sim_random(sim, 1000000);
     node->clock_rate = 970 + sim_random(sim, 61);
     for (size_t i = 0; i < SIM_FLOWS; i++) {
@@ -510,7 +616,8 @@ void sim_node_init(struct sim *sim, int index)
 
 void sim_node_start(struct sim_node *node)
 {
-    static void (*const runs[SIM_FLOWS])(void *) = { run_ticker, run_reader, run_writer };
+    static void (*const runs[SIM_FLOWS])(void *) = { run_ticker, run_reader, run_writer,
+                                                     run_keeper };
     struct hf_cluster_settings settings = {
         .env = &node->env,
         .engine = &node->engine,
@@ -526,7 +633,7 @@ void sim_node_start(struct sim_node *node)
     node->dead = false;
     if (node->restart_ms > 0 && sim_random(node->sim, 4) == 0) {
         node->sim->faults[SIM_MIRROR_LOST]++;
-        node->mirror = (struct sim_mirror){ .members = (1U << SIM_NODES) - 1 };
+        node->mirror = (struct sim_mirror){ .list = first_list };
     }
     node->up_to = node->mirror.applied;
     settings.applied = node->mirror.applied;
@@ -537,7 +644,7 @@ void sim_node_start(struct sim_node *node)
 
         hf_assert(hf_cluster_recall_stamp(node->cluster, &op, stamp).code == HF_OK);
     }
-    tell_members(node);
+    tell_list(node);
     for (size_t i = 0; i < SIM_FLOWS; i++) {
         node->flows[i].wake_ms = node->sim->now_ms;
         fiber_start(node->flows[i].fiber, runs[i], &node->flows[i]);
