@@ -47,8 +47,8 @@ struct hf_op {
     uint64_t deadline_ms;           /* on the boottime clock; 0: none */
     struct hf_request_id request_id;
     struct hf_fence *fence; /* what every commit under it also has to get past; NULL: nothing */
-    bool may_wait; /* false on a loop thread: what would wait answers HF_LATER instead */
-    unsigned lane; /* the number of the thread that runs it; picks per-thread caches */
+    bool may_wait;          /* false on a loop thread: what would wait answers HF_LATER instead */
+    unsigned lane;          /* the number of the thread that runs it; picks per-thread caches */
     struct hf_standing standing;
     enum hf_code code; /* of the failure that text tells about */
     enum hf_cause cause;

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "cli/command.h"
+#include "cli/accept.h"
 
 /* The daemon gives up before that. */
 #define CALL_MS 240000
@@ -172,14 +172,25 @@ static struct hf_status accept_history(struct cli *cli)
     HF_AUTO(buf) body = hf_buf_new();
     HF_AUTO(json) answer = NULL;
     struct hf_json_writer writer;
+    struct hf_status status;
 
+    if (cli_flag(cli, "offline")) {
+        return cli_accept_offline(cli);
+    }
     hf_json_writer_init(&writer, body);
     hf_json_open_object(&writer, NULL);
     put_flag(cli, &writer, "dry-run", "dry_run");
     put_flag(cli, &writer, "force", "force");
     hf_json_close_object(&writer);
     cli->timeout_ms = CALL_MS;
-    HF_TRY(cli_call(cli, "POST", "/api/v1/store/accept-history", hf_buf_bytes(body), &answer));
+    status = cli_call(cli, "POST", "/api/v1/store/accept-history", hf_buf_bytes(body), &answer);
+    if (status.code == HF_UNAVAILABLE && cli->server == NULL) {
+        HF_AUTO_STRING reason = hf_strdup(cli->op.text);
+
+        return hf_fail(&cli->op, HF_UNAVAILABLE,
+                       "%.200s; where it does not start because of this, --offline", reason);
+    }
+    HF_TRY(status);
     return answer != NULL ? print_acceptance(cli, answer) : HF_SUCCESS;
 }
 
@@ -187,9 +198,9 @@ const struct command cli_site_commands[] = {
     { "site", "promote", "SITE", "dry-run|force|lose=",
       "Makes the standby of a site the primary, or, with --dry-run, says what would be lost.",
       "holdfast --dir /srv/holdfast site promote west --dry-run", site_promote },
-    { "store", "accept-history", "", "dry-run|force",
+    { "store", "accept-history", "", "dry-run|force|offline",
       "Follows the store as it stands, and gives up what only this node's copy has; --dry-run "
-      "lists that.",
+      "lists that; --offline is for a daemon that does not start.",
       "holdfast --dir /srv/holdfast store accept-history --dry-run", accept_history },
     { 0 },
 };
