@@ -231,6 +231,18 @@ static struct hf_status tamper_barrier(struct hf_engine *engine, struct hf_op *o
     return hf_engine_barrier(of(engine)->inner, op, out_seq);
 }
 
+static struct hf_status tamper_beat(struct hf_engine *engine, struct hf_op *op,
+                                    const struct hf_beat *beat, bool synchronous, uint64_t *out_seq)
+{
+    return hf_engine_beat(of(engine)->inner, op, beat, synchronous, out_seq);
+}
+
+static struct hf_status tamper_beats(struct hf_engine *engine, struct hf_op *op,
+                                     hf_beat_visitor visit, void *context, uint64_t *out_seq)
+{
+    return hf_engine_beats(of(engine)->inner, op, visit, context, out_seq);
+}
+
 static struct hf_status tamper_lease(struct hf_engine *engine, struct hf_op *op, const char *name,
                                      const char *holder, uint64_t duration_ms, uint64_t *out_fence)
 {
@@ -297,6 +309,8 @@ static const struct hf_engine_ops tamper_ops = {
     .snapshot = tamper_snapshot,
     .barrier = tamper_barrier,
     .lease = tamper_lease,
+    .beat = tamper_beat,
+    .beats = tamper_beats,
     .forget = tamper_forget,
     .recall = tamper_recall,
     .find = tamper_find,

@@ -1,0 +1,448 @@
+/*
+ * What a node of a cluster answers with a lease and without, when a change is answered, and how
+ * versions are born. The other node is a second cluster layer over the same store.
+ */
+#include "world.h"
+
+#include <string.h>
+
+#include "cluster/cluster.h"
+
+#define test_of(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+#define SECOND   ((uint64_t)1000)
+#define HOUR     (3600 * SECOND)
+#define TURN_MS  50
+#define MAX_NEWS 16
+
+struct peer {
+    struct hf_cluster *cluster;
+    bool quiet;         /* makes no turns: it is stopped, or cut off */
+    enum hf_code opens; /* what becomes of candidates here */
+    uint64_t candidates[MAX_NEWS];
+    size_t count;
+};
+
+static struct {
+    struct peer us;
+    struct peer other;
+} cluster;
+
+static const char *const names[] = { "node-1", "node-2" };
+
+/* --- what the layer needs --- */
+
+static struct hf_status mac(void *context, struct hf_op *op, struct hf_bytes text,
+                            uint8_t out[HF_CLUSTER_MAC_LEN])
+{
+    (void)context;
+    return hf_sha256(small_world.crypto, op, text, out);
+}
+
+static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
+                               uint64_t *out_applied)
+{
+    const struct peer *peer = context;
+
+    (void)op;
+    for (size_t i = 0; i < peer->count; i++) {
+        hf_cluster_candidate(peer->cluster, peer->candidates[i]);
+    }
+    *out_applied = up_to;
+    return HF_SUCCESS;
+}
+
+static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
+{
+    const struct peer *peer = context;
+
+    (void)seq;
+    return peer->opens == HF_OK ? HF_SUCCESS : hf_fail(op, peer->opens, "it does not open here");
+}
+
+static struct hf_status keep(void *context, struct hf_op *op, struct hf_bytes stamp)
+{
+    (void)context;
+    (void)op;
+    (void)stamp;
+    return HF_SUCCESS;
+}
+
+static void turn(struct peer *peer)
+{
+    struct hf_op op = small_world_op(7);
+    uint64_t next_ms;
+
+    if (!peer->quiet) {
+        (void)hf_cluster_tick(peer->cluster, &op, &next_ms).code;
+    }
+}
+
+static void turn_all(void)
+{
+    turn(&cluster.us);
+    turn(&cluster.other);
+    turn(&cluster.us);
+}
+
+/* Whoever waits lets the others work. */
+static void wait_news(void *context, uint64_t news, uint64_t until_ms)
+{
+    (void)context;
+    (void)news;
+    (void)until_ms;
+    turn_all();
+    small_world_pass(TURN_MS);
+}
+
+static void tell(void *context, uint64_t news)
+{
+    (void)context;
+    (void)news;
+}
+
+static void wake(void *context)
+{
+    (void)context;
+    turn_all();
+}
+
+static const struct hf_cluster_calls calls = { mac,       follow, open_version, keep,
+                                               wait_news, tell,   wake };
+
+/* Both nodes have to try it. */
+static void note_candidate(void *context, const struct hf_candidate *candidate)
+{
+    struct peer *const peers[] = { &cluster.us, &cluster.other };
+
+    (void)context;
+    for (size_t i = 0; i < HF_COUNT(peers); i++) {
+        if (peers[i]->count < MAX_NEWS) {
+            peers[i]->candidates[peers[i]->count++] = candidate->seq;
+        }
+    }
+}
+
+static void begin(struct peer *peer, const char *node)
+{
+    const struct hf_cluster_settings settings = {
+        .env = &small_world.env,
+        .engine = hf_seal_engine(small_world.seal),
+        .node = node,
+        .site = "",
+        .boot_id = { 1 },
+        .poll_ms = TURN_MS,
+        .calls = &calls,
+        .context = peer,
+    };
+    struct hf_op op = small_world_op(7);
+
+    assert_ok(&op, hf_cluster_new(&op, &settings, &peer->cluster));
+    hf_cluster_set_members(peer->cluster, names, HF_COUNT(names));
+}
+
+static int set_up(void **state)
+{
+    int result = world_open(state);
+
+    world_key("old", HF_ALG_AES_256);
+    memset(&cluster, 0, sizeof cluster);
+    begin(&cluster.us, names[0]);
+    begin(&cluster.other, names[1]);
+    hf_keys_on_candidate(world.keys, note_candidate, NULL);
+    world.service->cluster = cluster.us.cluster;
+    turn_all();
+    /* Until then one who was a member before may have a lease. */
+    small_world_pass(3 * SECOND);
+    turn_all();
+    return result;
+}
+
+static int tear_down(void **state)
+{
+    world.service->cluster = NULL;
+    hf_cluster_free(cluster.us.cluster);
+    hf_cluster_free(cluster.other.cluster);
+    return world_close(state);
+}
+
+/* Nobody has a lease any more. */
+static void lose_lease(uint64_t for_ms)
+{
+    cluster.us.quiet = true;
+    small_world_pass(for_ms);
+    assert_int_equal(hf_cluster_lease(cluster.us.cluster), 0);
+}
+
+static struct hf_status generate(struct hf_op *op)
+{
+    struct hf_edek edek;
+
+    return hf_service_hadoop_generate(world.service, op, RING, "old", 1, &edek);
+}
+
+static struct hf_status rotate(struct hf_op *op, uint32_t *out)
+{
+    return hf_service_key_rotate(world.service, op, RING, "old", NULL, out, NULL);
+}
+
+/* --- with a lease and without --- */
+
+static void with_a_lease_nothing_is_said_of_age(void **unused)
+{
+    struct hf_op op = world_as(ALICE);
+
+    (void)unused;
+    assert_ok(&op, generate(&op));
+    assert_true(op.standing.lease != 0 && !op.standing.stale);
+    assert_int_equal(world_lines("\"operation\":\"key.generate\"", "stale_ms", NULL), 0);
+}
+
+static void without_one_the_age_limits_of_the_keyring_decide(void **unused)
+{
+    static const struct {
+        const char *says;
+        uint64_t after_ms;
+        enum hf_code opens, generates;
+    } cases[] = {
+        { "both for a while", 10 * SECOND, HF_OK, HF_OK },
+        { "data keys for ten minutes only", 11 * 60 * SECOND, HF_OK, HF_UNAVAILABLE },
+        { "opening for an hour", HOUR + 60 * SECOND, HF_UNAVAILABLE, HF_UNAVAILABLE },
+    };
+    struct hf_edek edek;
+    struct hf_op op = world_as(ALICE);
+
+    (void)unused;
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "old", 1, &edek));
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        HF_AUTO(secret) plain = NULL;
+        struct hf_status opened, generated;
+
+        lose_lease(cases[i].after_ms);
+        op = world_as(ALICE);
+        opened = hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain);
+        if (opened.code != cases[i].opens || op.standing.stale != (opened.code == HF_OK)) {
+            fail_msg("%s: opening gave %s: %s", cases[i].says, hf_code_name(opened.code), op.text);
+        }
+        op = world_as(ALICE);
+        generated = generate(&op);
+        if (generated.code != cases[i].generates) {
+            fail_msg("%s: generating gave %s: %s", cases[i].says, hf_code_name(generated.code),
+                     op.text);
+        }
+        cluster.us.quiet = false;
+        turn_all();
+    }
+    assert_int_equal(
+        world_lines("\"operation\":\"key.generate\",\"outcome\":\"ok\"", "\"stale_ms\":", NULL), 1);
+    assert_int_equal(world_lines("\"operation\":\"key.generate\",\"outcome\":\"unavailable\"",
+                                 "max_stale_wrap", NULL),
+                     2);
+}
+
+static void an_operator_can_let_a_node_open_what_is_too_old(void **unused)
+{
+    struct hf_edek edek;
+    HF_AUTO(secret) plain = NULL;
+    struct hf_op op = world_as(ALICE);
+
+    (void)unused;
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "old", 1, &edek));
+    lose_lease(2 * HOUR);
+    op = world_as(ALICE);
+    assert_fails(&op, hf_service_serve_stale(world.service, &op, HOUR), HF_DENIED);
+    op = world_as(ROOT);
+    assert_fails(&op, hf_service_serve_stale(world.service, &op, 31 * DAY), HF_INVALID);
+    op = world_as(ROOT);
+    assert_ok(&op, hf_service_serve_stale(world.service, &op, HOUR));
+    op = world_as(ALICE);
+    assert_ok(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain));
+    assert_fails(&op, generate(&op), HF_UNAVAILABLE);
+    assert_int_equal(world_lines("\"operation\":\"node.serve-stale\"", "for 3600 s", NULL), 1);
+    small_world_pass(HOUR);
+    op = world_as(ALICE);
+    hf_secret_free(HF_TAKE(plain));
+    assert_fails(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain),
+                 HF_UNAVAILABLE);
+}
+
+/* The node is stopped after the first look at its lease, and goes on when it is over. */
+static void what_outlasted_its_lease_is_not_answered(void **unused)
+{
+    struct hf_call call = {
+        .service = world.service, .action = HF_ACT_KEY_UNWRAP, .keyring = RING, .key = "old"
+    };
+    struct hf_op op = world_as(ALICE);
+
+    (void)unused;
+    assert_ok(&op, hf_call_allow(&call, &op));
+    small_world_pass(3 * SECOND);
+    assert_fails(&op, hf_call_end(&call, &op, HF_SUCCESS), HF_UNAVAILABLE);
+    /* A new lease is another one. */
+    turn_all();
+    assert_fails(&op, hf_call_end(&call, &op, HF_SUCCESS), HF_UNAVAILABLE);
+}
+
+/* --- changes --- */
+
+static void a_change_waits_for_a_lease_and_happens_with_it(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    uint64_t seq = world_seq();
+    uint32_t version = 0;
+
+    (void)unused;
+    lose_lease(3 * SECOND);
+    op.may_wait = false;
+    assert_fails(&op, rotate(&op, &version), HF_LATER);
+    op = world_as(ROOT);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + 5 * SECOND;
+    assert_fails(&op, rotate(&op, &version), HF_UNAVAILABLE);
+    assert_int_equal(world_seq(), seq);
+    cluster.us.quiet = false;
+    op = world_as(ROOT);
+    assert_ok(&op, rotate(&op, &version));
+    assert_int_equal(version, 2);
+}
+
+/* How long a change of the policy takes by the clock. */
+static uint64_t time_of_a_change(void)
+{
+    struct hf_op op = world_as(ROOT);
+    uint64_t began_ms = hf_env_boottime_ms(op.env);
+
+    assert_ok(&op, hf_service_key_delete(world.service, &op, RING, "old", "it goes"));
+    op = world_as(ROOT);
+    assert_ok(&op, hf_service_key_recover(world.service, &op, RING, "old"));
+    return (hf_env_boottime_ms(op.env) - began_ms) / 2;
+}
+
+static void a_change_is_answered_when_it_is_in_force_on_all_nodes(void **unused)
+{
+    (void)unused;
+    assert_in_range(time_of_a_change(), 0, 500);
+    cluster.other.quiet = true;
+    assert_in_range(time_of_a_change(), HF_CLUSTER_ACK_MS, HF_CLUSTER_ACK_MS + 500);
+}
+
+static void a_change_whose_force_is_not_known_in_time_is_in_doubt(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    cluster.other.quiet = true;
+    hf_env_random(op.env, op.request_id.bytes, sizeof op.request_id.bytes);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
+    assert_fails(&op, hf_service_key_delete(world.service, &op, RING, "old", "it goes"),
+                 HF_IN_DOUBT);
+    op.deadline_ms = 0;
+    assert_ok(&op, hf_service_key_delete(world.service, &op, RING, "old", "it goes"));
+}
+
+/* --- versions --- */
+
+static void a_version_is_proven_on_all_nodes_before_it_is_used(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    (void)unused;
+    assert_ok(&op, rotate(&op, &version));
+    assert_int_equal(version, 2);
+    assert_ok(&op, hf_key_primary(world.keys, &op, RING, "old", &version));
+    assert_int_equal(version, 2);
+    assert_int_equal(world_notes("\"operation\":\"key.rotate\"", "\"detail\":\"candidate\""), 1);
+    assert_int_equal(world_notes("\"operation\":\"key.rotate\"", "proven on 2 of 2 nodes"), 1);
+}
+
+static void a_version_that_a_node_cannot_open_is_abandoned(void **unused)
+{
+    struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    (void)unused;
+    cluster.other.opens = HF_CORRUPT;
+    assert_fails(&op, rotate(&op, &version), HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "node-2"));
+    assert_non_null(strstr(op.text, "corrupt"));
+    op = world_as(ROOT);
+    assert_ok(&op, hf_key_primary(world.keys, &op, RING, "old", &version));
+    assert_int_equal(version, 1);
+    op = world_as(ROOT);
+    assert_fails(&op, hf_service_key_create(world.service, &op, RING, "new", &plan, &version, NULL),
+                 HF_UNAVAILABLE);
+    assert_int_equal(world_notes("abandoned", "node-2"), 0);
+    assert_int_equal(world_notes("node node-2 could not open it", "\"operation\":\"key.rotate\""),
+                     1);
+    /* The number is gone, the name is not. */
+    cluster.other.opens = HF_OK;
+    op = world_as(ROOT);
+    assert_ok(&op, hf_service_key_create(world.service, &op, RING, "new", &plan, &version, NULL));
+    assert_int_equal(version, 2);
+    op = world_as(ROOT);
+    assert_ok(&op, rotate(&op, &version));
+    assert_int_equal(version, 3);
+}
+
+/* The maker stops between the two commits, and whoever asked asks again. */
+static void a_repeat_goes_on_where_the_first_time_stopped(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    struct hf_request_id id;
+    uint32_t version = 0;
+
+    (void)unused;
+    hf_env_random(op.env, op.request_id.bytes, sizeof op.request_id.bytes);
+    id = op.request_id;
+    cluster.other.quiet = true;
+    op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
+    assert_fails(&op, rotate(&op, &version), HF_IN_DOUBT);
+    cluster.other.quiet = false;
+    for (int i = 0; i < 2; i++) {
+        op = world_as(ROOT);
+        op.request_id = id;
+        assert_ok(&op, rotate(&op, &version));
+        assert_int_equal(version, 2);
+        assert_memory_equal(&op.request_id, &id, sizeof id);
+    }
+    assert_int_equal(world_notes("\"operation\":\"key.rotate\"", "proven on 2 of 2 nodes"), 1);
+}
+
+static void a_version_whose_maker_died_is_settled_by_the_job(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    (void)unused;
+    cluster.other.quiet = true;
+    op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
+    assert_fails(&op, rotate(&op, &version), HF_IN_DOUBT);
+    cluster.other.quiet = false;
+    small_world_pass(2 * 60 * SECOND);
+    turn_all();
+    world_jobs();
+    op = world_as(ROOT);
+    assert_ok(&op, hf_key_primary(world.keys, &op, RING, "old", &version));
+    assert_int_equal(version, 2);
+    assert_int_equal(world_notes("\"operation\":\"key.rotate\"", "proven on 2 of 2 nodes"), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_of(with_a_lease_nothing_is_said_of_age),
+        test_of(without_one_the_age_limits_of_the_keyring_decide),
+        test_of(an_operator_can_let_a_node_open_what_is_too_old),
+        test_of(what_outlasted_its_lease_is_not_answered),
+        test_of(a_change_waits_for_a_lease_and_happens_with_it),
+        test_of(a_change_is_answered_when_it_is_in_force_on_all_nodes),
+        test_of(a_change_whose_force_is_not_known_in_time_is_in_doubt),
+        test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
+        test_of(a_version_that_a_node_cannot_open_is_abandoned),
+        test_of(a_repeat_goes_on_where_the_first_time_stopped),
+        test_of(a_version_whose_maker_died_is_settled_by_the_job),
+    };
+
+    return cmocka_run_group_tests_name("service standing", tests, world_start, world_stop);
+}
