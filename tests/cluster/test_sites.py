@@ -58,6 +58,7 @@ postgresql:
     ssl_key_file: {base}/server.key
   pg_hba:
     - host all all 127.0.0.1/32 trust
+    - host replication all 127.0.0.1/32 trust
     - host replication all 10.77.0.0/24 trust
     - hostnossl all all 10.77.0.0/24 trust
     - hostssl all all 10.77.0.0/24 trust
