@@ -6,6 +6,7 @@
 #   make test         everything that Debian alone can check; ends with 'N passed, N failed, N skipped'
 #   make test-long    the long figures: 2,000 kills, long fuzzing
 #   make interop      against real Hadoop, fetched by name from Maven Central; needs Java and Maven
+#   make interop-chaos three nodes broken at random under load, of Hadoop's own client too; needs the same
 #   make bench        prints figures beside stated limits
 #   make fuzz         libFuzzer on every parser, FUZZ_SECONDS (60) each
 #   make coverage     line coverage of the unit, contract and integration suites
@@ -42,6 +43,10 @@ test-long: deps
 interop: deps
 	@tests/interop/run
 
+interop-chaos: deps
+	@$(MAKE) --no-print-directory all
+	@tests/interop/chaos
+
 bench: deps
 	@$(MAKE) --no-print-directory all
 	@bench/run
@@ -59,4 +64,4 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: all deps demo demo-cluster test test-long interop bench fuzz coverage install clean
+.PHONY: all deps demo demo-cluster test test-long interop interop-chaos bench fuzz coverage install clean

@@ -21,6 +21,7 @@ from nodes import GONE, Kms, RemoteException  # noqa: E402
 from node import UnixConnection  # noqa: E402
 
 STALE = "X-Holdfast-Stale"
+UNMARKED = math.inf  # of answers whose headers nobody has seen: they may be as old as they like
 KEYRING = "/api/v1/keyrings/hadoop/keys"
 READ_TIMEOUT, WRITE_TIMEOUT = 2, 12
 READS = ("read", "generate", "open")
@@ -284,13 +285,15 @@ class Client(threading.Thread):
 class Writer(Client):
     """Creates and rolls; some keys are everybody's, so that writers meet, and some names are made by two at once."""
 
-    def __init__(self, *arguments, shared=(), contested="", **more):
+    def __init__(self, *arguments, shared=(), contested="", named=0.5, **more):
+        """named: the share of its writes that have a request id."""
         super().__init__(*arguments, **more)
+        self.named = named
         self.shared, self.contested, self.turn = list(shared), contested, 0
         self.user = self.name
 
     def write(self, kind, key):
-        door, request = (Admin, self.request_id()) if self.random.random() < 0.5 else (Hadoop, None)
+        door, request = (Admin, self.request_id()) if self.random.random() < self.named else (Hadoop, None)
         operation, number = self.call(kind, door, key, lambda to: getattr(to, kind)(key, request), WRITE_TIMEOUT,
                                       request=request)
         if operation.outcome == OK:

@@ -130,11 +130,20 @@ class History:
 
 
 def merge(operations):
-    """Attempts under one request id become one operation: from the first attempt to the first clear answer."""
-    merged, groups = [], defaultdict(list)
+    """
+    Attempts under one request id become one operation: from the first attempt to the first clear answer.
+
+    Without an id the Hadoop door takes the same write of the same user for a repeat, as long as the one before had no answer
+    (docs/decisions/0007): such a write may have been done when the first of them was asked for.
+    """
+    merged, groups, open_since = [], defaultdict(list), {}
     for operation in operations:
         if operation.request is None:
-            merged.append(operation)
+            place = (operation.client, operation.kind, operation.key)
+            since = open_since.setdefault(place, operation.begin) if operation.kind in WRITES else operation.begin
+            if operation.outcome != UNKNOWN:
+                open_since.pop(place, None)
+            merged.append(operation if operation.outcome != OK else dataclasses.replace(operation, begin=since))
         else:
             groups[operation.request].append(operation)
     for attempts in groups.values():
@@ -180,7 +189,8 @@ def never_back(key, operations, _):
     """I3: no node goes back, with a lease or without."""
     newest = {}
     for operation in operations:
-        if operation.kind not in (*WRITES, *LOOKS) or operation.outcome != OK:
+        # A client that does not tell which node has answered has "".
+        if operation.kind not in (*WRITES, *LOOKS) or operation.outcome != OK or not operation.node:
             continue
         seen = -1 if operation.version is None else operation.version
         place = (operation.client, operation.node)

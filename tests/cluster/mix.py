@@ -20,8 +20,8 @@ WRITES, OPENS, GENERATES = ("create", "roll"), ("open",), ("generate",)
 class Load:
     """All clients of a run."""
 
-    def __init__(self, nodes, seed, busy=1.0):
-        """busy: 1 is as busy as two cores that others use too can bear."""
+    def __init__(self, nodes, seed, busy=1.0, named=0.5):
+        """busy: 1 is as busy as two cores that others use too can bear; named: the share of writes with a request id."""
         self.book = book = Book(History(), nodes)
         self.nodes = nodes
         count = len(nodes)
@@ -40,7 +40,8 @@ class Load:
             book.history.add("first", "n1", "create", name, began, end=time.monotonic(), outcome=OK, version=version)
             book.keys.append(name)
         first.close()
-        self.writers = [Writer(book, user, shared=self.shared, contested=str(seed), pause=0.03 / busy, **more(at))
+        self.writers = [Writer(book, user, shared=self.shared, contested=str(seed), named=named, pause=0.03 / busy,
+                               **more(at))
                         for at, user in enumerate(users)]
         self.generators = [Generator(book, f"generator-{at}", pause=0.02 / busy, **more(10 + at)) for at in range(2)]
         self.openers = [Opener(book, f"opener-{at}", pause=0.02 / busy, **more(20 + at)) for at in range(2)]

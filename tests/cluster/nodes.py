@@ -58,13 +58,14 @@ NO_REPEATS = ('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoo
 class Nodes:
     """So many nodes that serve; use it as a context manager."""
 
-    def __init__(self, count, ports, synchronous):
+    def __init__(self, count, ports, synchronous, repeats=False):
         self.members = []
         try:
             first = Node(*store_options(ports, synchronous))
             self.members.append(first)
             # Else a roll soon after another is taken for its repeat, and cannot be counted.
-            first.configure(*NO_REPEATS)
+            if not repeats:
+                first.configure(*NO_REPEATS)
             first.start()
             for number in range(2, count + 1):
                 self.members.append(Member(first, number))

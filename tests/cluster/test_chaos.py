@@ -49,10 +49,11 @@ def break_things(scene, load, rolls):
     return done
 
 
-def run(nodes, cluster):
+def run(nodes, cluster, other=None):
+    """other: one more client, of another kind, that takes what it saw into the history when it is stopped."""
     rolls = random.Random(SEED)
     scene = chaos.Scene(cluster, nodes, short=not SECONDS)
-    load = Load(nodes, SEED)
+    load = Load(nodes, SEED, named=0.5 if other is None else 1)
     with kept(load, nodes, f"chaos-{SEED}", cluster.base.glob("*.log")):
         load.start()
         try:
@@ -60,6 +61,8 @@ def run(nodes, cluster):
         finally:
             load.stop()
         scene.wait_until_whole()
+        if other is not None:
+            other.stop(load.book)
         load.look_everywhere()
         load.report()
         print(f"{len(faults)} faults: {'; '.join(faults)}", flush=True)
@@ -67,6 +70,8 @@ def run(nodes, cluster):
         # Some must have been in doubt: else the faults did not meet the load.
         assert any(operation.outcome == UNKNOWN for operation in load.book.history.operations), "no operation was in doubt"
         load.no_use_failed()
+        if other is not None:
+            other.report()
         for node in nodes.members:
             assert node.stop() == 0
             assert "The chain is whole" in node.run("audit", "verify")

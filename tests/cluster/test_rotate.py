@@ -50,7 +50,7 @@ class Worker:
     def write(self, kind, key):
         """Under one request id until a node answers; gives the version and the node that answered."""
         request, at = f"{self.random.getrandbits(128):032x}", self.random.randrange(len(self.nodes))
-        end = time.monotonic() + 90
+        end, last = time.monotonic() + 90, []
         while time.monotonic() < end:
             try:
                 return getattr(self.door(Admin, at, WRITE_TIMEOUT), kind)(key, request), at
@@ -58,9 +58,10 @@ class Worker:
                 if not isinstance(error, Answer):
                     self.drop(Admin, at)
                 self.repeated += 1
+                last = [*last[-5:], f"node {at + 1}: {error!r}"]
                 at = (at + 1) % len(self.nodes)
                 time.sleep(0.02)
-        raise AssertionError(f"no answer to a {kind} of {key} in 90 s")
+        raise AssertionError(f"no answer to a {kind} of {key} in 90 s: {last}")
 
     def look(self, key, at, newest):
         """The very next data key of another node."""
