@@ -63,13 +63,12 @@ class Nodes:
         try:
             first = Node(*store_options(ports, synchronous))
             self.members.append(first)
-            # Else a roll soon after another is taken for its repeat, and cannot be counted.
-            if not repeats:
-                first.configure(*NO_REPEATS)
-            first.start()
-            for number in range(2, count + 1):
-                self.members.append(Member(first, number))
-                self.members[-1].configure(*NO_REPEATS)
+            for number in range(1, count + 1):
+                if number > 1:
+                    self.members.append(Member(first, number))
+                # Else a roll soon after another is taken for its repeat, and cannot be counted.
+                if not repeats:
+                    self.members[-1].configure(*NO_REPEATS)
                 self.members[-1].start()
         except BaseException:
             self.close()
