@@ -157,6 +157,14 @@ class OnDatabase(Fault):
         """The fault is seen by the cluster, too."""
         wait_for(lambda: self.scene.cluster.primary() not in (None, self.member), "new primary", 60)
 
+    def reset(self):
+        """
+        What the watchdog does to a machine whose Patroni stood still for too long. Without one Patroni 3.0 may wake up, take the
+        lock back for its old timeline, and undo what the new primary has acknowledged (patroni pull request 2787).
+        """
+        self.member.kill()
+        self.member.start()
+
 
 class PrimaryKilled(OnDatabase):
     of_primary = True
@@ -180,12 +188,16 @@ class PrimaryFrozen(OnDatabase):
         self.member.freeze()
         assert any(state_of(pid) == "T" for pid in self.member.frozen)
         self.long = self.random.random() < 0.5
+        self.holds = min(self.holds, self.scene.cluster.ttl / 2)
         if self.long:
             self.wait_for_another()
         self.name = f"SIGSTOP of {self.what}" + (", another leads" if self.long else f" for {self.holds:.0f} s")
 
     def end(self):
-        self.member.thaw()
+        if self.long:
+            self.reset()
+        else:
+            self.member.thaw()
 
 
 class StandbyKilled(OnDatabase):
@@ -252,7 +264,10 @@ class PatroniFrozen(PatroniKilled):
         self.name = f"SIGSTOP of Patroni of {self.what}" + (", another leads beside it" if self.of_primary else "")
 
     def end(self):
-        signal_all(self.pids, signal.SIGCONT)
+        if self.of_primary:
+            self.reset()
+        else:
+            signal_all(self.pids, signal.SIGCONT)
 
 
 class OnEtcd(Fault):

@@ -53,24 +53,23 @@ class Member(Node):
             mine.write("\n" + section((first.dir / "holdfast.conf").read_text(), "store"))
 
 
-def repeats_within(seconds):
-    """Unless it is 0, a roll soon after another is taken for its repeat, and cannot be counted."""
-    return 'hadoop_keyring = "hadoop"', f'hadoop_keyring = "hadoop"\n    hadoop_retry_window = {seconds}'
+NO_REPEATS = ('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
 
 
 class Nodes:
     """So many nodes that serve; use it as a context manager."""
 
-    def __init__(self, count, ports, synchronous, retry_window=0):
+    def __init__(self, count, ports, synchronous, repeats=False):
         self.members = []
         try:
             first = Node(*store_options(ports, synchronous))
             self.members.append(first)
-            first.configure(*repeats_within(retry_window))
-            first.start()
-            for number in range(2, count + 1):
-                self.members.append(Member(first, number))
-                self.members[-1].configure(*repeats_within(retry_window))
+            for number in range(1, count + 1):
+                if number > 1:
+                    self.members.append(Member(first, number))
+                # Else a roll soon after another is taken for its repeat, and cannot be counted.
+                if not repeats:
+                    self.members[-1].configure(*NO_REPEATS)
                 self.members[-1].start()
         except BaseException:
             self.close()
