@@ -52,6 +52,14 @@ void hf_job_record_encode(const struct hf_job_record *record, struct hf_buf *out
     hf_put_text(out, record->text);
 }
 
+/* Text that is there even when the reader has failed. */
+static char *take_text(struct hf_reader *reader)
+{
+    char *text = hf_take_text(reader);
+
+    return text != NULL ? text : hf_strdup("");
+}
+
 struct hf_status hf_job_record_decode(struct hf_op *op, struct hf_bytes content,
                                       struct hf_job_record *out)
 {
@@ -60,39 +68,51 @@ struct hf_status hf_job_record_decode(struct hf_op *op, struct hf_bytes content,
 
     hf_reader_init(&reader, content);
     format = hf_take_u8(&reader);
-    if (!reader.failed && format != FORMAT) {
-        return hf_fail(op, HF_UNSUPPORTED, "a job has format %u; this server reads format %d",
-                       format, FORMAT);
-    }
-    out->node = hf_take_text(&reader);
+    out->node = take_text(&reader);
     out->fence = hf_take_u64(&reader);
     out->begun_ms = hf_take_u64(&reader);
     out->active_ms = hf_take_u64(&reader);
     out->ended_ms = hf_take_u64(&reader);
     out->done = hf_take_u64(&reader);
     out->total = hf_take_u64(&reader);
-    out->text = hf_take_text(&reader);
+    out->text = take_text(&reader);
+    if (content.len > 0 && format != FORMAT) {
+        return hf_fail(op, HF_UNSUPPORTED, "a job has format %u; this server reads format %d",
+                       format, FORMAT);
+    }
     return hf_reader_end(&reader, op, "a job");
 }
 
-/* *out_revision 0: nobody has done it yet. The caller ends the record. */
+/*
+ * *out_revision 0: nobody has done it yet. A record that is altered tells nothing, and is written
+ * anew: it must not keep the job from being done. The caller ends the record, also on failure.
+ */
 static struct hf_status read_record(struct hf_service *service, struct hf_op *op, const char *path,
                                     struct hf_job_record *out, uint64_t *out_revision)
 {
     HF_AUTO(opened) opened = NULL;
+    HF_AUTO(record) altered = NULL;
     struct hf_status status = hf_seal_get(service->seal, op, HF_KIND_JOB, path, &opened);
 
     *out_revision = 0;
-    if (status.code == HF_NOT_FOUND) {
+    if (status.code == HF_OK) {
+        *out_revision = opened->revision;
+        return hf_job_record_decode(
+            op, opened->plain != NULL ? hf_secret_bytes(opened->plain) : HF_BYTES_NONE, out);
+    }
+    *out = (struct hf_job_record){ .node = hf_strdup(""), .text = hf_strdup("") };
+    if (status.code == HF_CORRUPT) {
+        HF_WARNING(op->env, "%.200s is not used: %s", path, op->text);
         hf_op_clear(op);
-        *out = (struct hf_job_record){ .node = hf_strdup(""), .text = hf_strdup("") };
+        HF_TRY(hf_engine_get(hf_seal_engine(service->seal), op, path, &altered));
+        *out_revision = altered->revision;
         return HF_SUCCESS;
     }
-    HF_TRY(status);
-    HF_TRY(hf_job_record_decode(
-        op, opened->plain != NULL ? hf_secret_bytes(opened->plain) : HF_BYTES_NONE, out));
-    *out_revision = opened->revision;
-    return HF_SUCCESS;
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    return status;
 }
 
 /* --- claiming --- */

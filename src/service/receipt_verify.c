@@ -58,7 +58,7 @@ static struct hf_status array_of(struct hf_op *op, const struct hf_json *object,
 static struct hf_status hex_of(struct hf_op *op, const struct hf_json *object, const char *name,
                                struct hf_buf *out)
 {
-    const char *text = NULL;
+    const char *text = "";
 
     HF_TRY(text_of(op, object, name, &text));
     return hf_hex_decode(op, hf_bytes_of_text(text), out).code == HF_OK
@@ -153,8 +153,8 @@ static struct hf_status check_end(struct verifying *verifying, const struct hf_j
     const struct hf_json *signatures = NULL;
     const struct hf_json *entry;
     HF_AUTO(buf) key = hf_buf_new();
-    const char *node = NULL;
-    const char *ended_on = NULL;
+    const char *node = "";
+    const char *ended_on = "";
 
     HF_TRY(array_of(op, whole, "signatures", &signatures));
     if (hf_json_count(signatures) != 1) {
@@ -183,7 +183,7 @@ static const struct hf_json *part_of(const struct verifying *verifying, const ch
 
     for (size_t i = 0; i < hf_json_count(verifying->parts); i++) {
         const struct hf_json *entry = hf_json_at(verifying->parts, i);
-        const char *name = NULL;
+        const char *name = "";
 
         if (text_of(verifying->op, entry, "node", &name).code == HF_OK && strcmp(name, node) == 0) {
             found = entry;
@@ -197,8 +197,8 @@ static const struct hf_json *part_of(const struct verifying *verifying, const ch
 static struct hf_status same_text(struct hf_op *op, const struct hf_json *a, const char *a_name,
                                   const struct hf_json *b, const char *b_name)
 {
-    const char *a_text = NULL;
-    const char *b_text = NULL;
+    const char *a_text = "";
+    const char *b_text = "";
 
     HF_TRY(text_of(op, a, a_name, &a_text));
     HF_TRY(text_of(op, b, b_name, &b_text));
@@ -220,7 +220,7 @@ static struct hf_status check_document(struct verifying *verifying, struct hf_by
     HF_TRY(same_text(op, part, "node", entry, "node"));
     HF_TRY(array_of(op, part, "cells", &cells));
     for (size_t i = 0; i < hf_json_count(cells); i++) {
-        const char *result = NULL;
+        const char *result = "";
 
         HF_TRY(text_of(op, hf_json_at(cells, i), "result", &result));
         verifying->has_failed = verifying->has_failed || strcmp(result, "opened") != 0;
@@ -238,7 +238,7 @@ static struct hf_status check_part(struct verifying *verifying, const struct hf_
     HF_AUTO(buf) named_key = hf_buf_new();
     HF_AUTO(buf) key = hf_buf_new();
     uint8_t found[HF_SHA256_LEN];
-    const char *document = NULL;
+    const char *document = "";
 
     if (entry == NULL) {
         return refuse(op, "the part of a node that answered is missing");
@@ -267,8 +267,8 @@ static struct hf_status check_parts(struct verifying *verifying, bool *out_silen
     HF_TRY(array_of(op, verifying->drill, "nodes", &nodes));
     for (size_t i = 0; i < hf_json_count(nodes); i++) {
         const struct hf_json *node = hf_json_at(nodes, i);
-        const char *name = NULL;
-        const char *result = NULL;
+        const char *name = "";
+        const char *result = "";
 
         HF_TRY(text_of(op, node, "node", &name));
         HF_TRY(text_of(op, node, "result", &result));
@@ -287,7 +287,7 @@ static struct hf_status check_parts(struct verifying *verifying, bool *out_silen
 /* No brighter than what the nodes themselves have signed. */
 static struct hf_status check_light(const struct verifying *verifying, bool silent)
 {
-    const char *light = NULL;
+    const char *light = "";
     bool is_red;
 
     HF_TRY(text_of(verifying->op, verifying->drill, "light", &light));

@@ -215,9 +215,14 @@ class Running(Case):
         run("key", "create", "pay/k")
         said = run("keyring", "rotate", "pay")
         self.assertIn("keyring_key_version: 2", said)
-        self.assertIn("holdfast key rewrap pay/KEY", said)
-        self.assertEqual(run("key", "rewrap", "pay/k"), "moved: 1\n")
+        self.assertIn("'holdfast job list' shows how far", said)
+        wait_for(lambda: re.search(r"(?m)^rewrap +rests +node-1 +20", run("job", "list")), "end of the job")
         self.assertEqual(run("key", "rewrap", "pay/k"), "moved: 0\n")
+        self.assertRegex(run("keyring", "change", "pay", "--rotate-every", "90d"), r"(?m)^rotate_every_ms: 7776000000$")
+        run("keyring", "change", "pay", "--rotate-every", "59m", code=2)
+        self.assertRegex(run("keyring", "show", "pay"), r"(?m)^rotate_every_ms: 7776000000$")
+        self.assertEqual({job["name"] for job in json.loads(run("--json", "job", "list"))["jobs"]},
+                         {"drill", "purge", "rewrap", "root", "rotate", "settle"})
 
     def test_staleness_of_nothing_is_allowed_and_warned_of(self):
         self.node.run("keyring", "create", "strict", "--max-stale", "0s", "--max-stale-wrap", "0s")
