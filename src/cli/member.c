@@ -256,12 +256,14 @@ static struct hf_status node_approve(struct cli *cli)
 
 static struct hf_status node_list(struct cli *cli)
 {
-    static const struct cli_column columns[] = {
-        { "NAME", "name" },         { "SITE", "site" },
-        { "STATE", "state" },       { "FINGERPRINT", "fingerprint" },
-        { "APPROVED", "approved" }, { "BY", "approved_by" },
-        { "LAST PROVEN", "proven" }
-    };
+    static const struct cli_column columns[] = { { "NAME", "name" },
+                                                 { "SITE", "site" },
+                                                 { "STATE", "state" },
+                                                 { "SINCE", "changed" },
+                                                 { "FINGERPRINT", "fingerprint" },
+                                                 { "APPROVED", "approved" },
+                                                 { "BY", "approved_by" },
+                                                 { "LAST PROVEN", "proven" } };
     HF_AUTO(json) answer = NULL;
     const struct hf_json *nodes = NULL;
 
