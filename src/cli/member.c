@@ -284,9 +284,9 @@ static struct hf_status node_approve(struct cli *cli)
 static struct hf_status node_list(struct cli *cli)
 {
     static const struct cli_column columns[] = {
-        { "NAME", "name" },         { "SITE", "site" },         { "STATE", "state" },
-        { "KEY", "fingerprint" },   { "APPROVED", "approved" }, { "BY", "approved_by" },
-        { "LAST PROVEN", "proven" }
+        { "NAME", "name" },      { "SITE", "site" },         { "STATE", "state" },
+        { "SINCE", "changed" },  { "KEY", "fingerprint" },   { "APPROVED", "approved" },
+        { "BY", "approved_by" }, { "LAST PROVEN", "proven" }
     };
     HF_AUTO(json) answer = NULL;
     const struct hf_json *nodes = NULL;

@@ -48,6 +48,7 @@ static void each_second(struct hf_node *node, struct hf_op *op)
 {
     hf_node_report(node, op, hf_service_feed_audit(node->service, op), "audit feed");
     hf_node_report(node, op, hf_seal_pin(node->seal, op), "pin");
+    hf_node_report(node, op, hf_service_node_presence(node->service, op), "members");
 }
 
 /*

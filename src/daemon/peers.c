@@ -34,7 +34,7 @@
 
 struct member {
     char name[HF_NODE_NAME_MAX + 1];
-    bool is_removed;
+    bool is_out; /* removed or away: nobody waits for it, and it has no lease */
 };
 
 /* A version that this node has to try. */
@@ -306,7 +306,7 @@ static void hand_on_members(struct hf_peers *peers)
     pthread_mutex_lock(&peers->lock);
     names = hf_alloc_array(peers->member_count + 1, sizeof *names);
     for (size_t i = 0; i < peers->member_count; i++) {
-        if (!peers->members[i].is_removed) {
+        if (!peers->members[i].is_out) {
             names[count++] = peers->members[i].name;
         }
     }
@@ -326,7 +326,8 @@ static struct hf_status take_member(void *context, struct hf_op *op,
     pthread_mutex_lock(&peers->lock);
     place = place_of(peers, member->node.name);
     memcpy(place->name, member->node.name, strlen(member->node.name) + 1);
-    place->is_removed = member->state == HF_MEMBER_REMOVED || record->tombstone;
+    place->is_out =
+        member->state == HF_MEMBER_REMOVED || hf_member_is_away(member) || record->tombstone;
     pthread_mutex_unlock(&peers->lock);
     /* During the unlock the list is not whole yet: hf_peers_unlocked() hands it on. */
     if (hf_seal_is_unlocked(peers->node->seal)) {

@@ -26,9 +26,31 @@ const char *hf_member_state_name(enum hf_member_state state)
 {
     static const char *const names[] = { [HF_MEMBER_APPROVED] = "approved",
                                          [HF_MEMBER_DRAINING] = "draining",
-                                         [HF_MEMBER_REMOVED] = "removed" };
+                                         [HF_MEMBER_REMOVED] = "removed",
+                                         [HF_MEMBER_AWAY] = "away",
+                                         [HF_MEMBER_AWAY_DRAINING] = "away-draining" };
 
     return names[state];
+}
+
+bool hf_member_is_away(const struct hf_member *member)
+{
+    return member->state == HF_MEMBER_AWAY || member->state == HF_MEMBER_AWAY_DRAINING;
+}
+
+bool hf_member_is_draining(const struct hf_member *member)
+{
+    return member->state == HF_MEMBER_DRAINING || member->state == HF_MEMBER_AWAY_DRAINING;
+}
+
+enum hf_member_state hf_member_state_of(bool away, bool draining)
+{
+    static const enum hf_member_state states[2][2] = {
+        { HF_MEMBER_APPROVED, HF_MEMBER_DRAINING },
+        { HF_MEMBER_AWAY, HF_MEMBER_AWAY_DRAINING },
+    };
+
+    return states[away][draining];
 }
 
 /* --- the content --- */
@@ -65,7 +87,7 @@ static bool place(char *out, size_t size, const char *text)
 
 static bool is_sound(const struct hf_member *member, uint8_t format, uint8_t state)
 {
-    return format == FORMAT && state >= HF_MEMBER_APPROVED && state <= HF_MEMBER_REMOVED &&
+    return format == FORMAT && state >= HF_MEMBER_APPROVED && state <= HF_MEMBER_AWAY_DRAINING &&
            hf_node_name_is_valid(member->node.name) &&
            (member->node.site[0] == '\0' || hf_node_name_is_valid(member->node.site)) &&
            member->former.len % HF_X25519_LEN == 0 && member->former.len <= FORMER_MAX;

@@ -12,6 +12,8 @@ enum hf_member_state {
     HF_MEMBER_APPROVED = 1,
     HF_MEMBER_DRAINING = 2, /* it is to leave: it says that it is not ready */
     HF_MEMBER_REMOVED = 3,  /* its slot is gone */
+    HF_MEMBER_AWAY = 4,     /* it was silent: nobody waits for it until it says that it is back */
+    HF_MEMBER_AWAY_DRAINING = 5, /* both */
 };
 
 struct hf_member {
@@ -28,6 +30,10 @@ void hf_member_free(struct hf_member *member);
 HF_DEFINE_CLEANUP(member)
 
 const char *hf_member_state_name(enum hf_member_state state);
+bool hf_member_is_away(const struct hf_member *member);
+bool hf_member_is_draining(const struct hf_member *member);
+/* The state of a member that is not removed. */
+enum hf_member_state hf_member_state_of(bool away, bool draining);
 
 /* HF_NOT_FOUND; HF_CORRUPT. Waits. */
 HF_STATUS hf_member_get(struct hf_seal *seal, struct hf_op *op, const char *name,

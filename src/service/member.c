@@ -157,7 +157,8 @@ static struct hf_status stage_node(struct hf_control *control, struct hf_op *op,
     HF_TRY(look_up(service, op, &approving->node, &member, &is_new));
     if (!is_new) {
         memcpy(member->node.site, approving->node.site, sizeof member->node.site);
-        return hf_member_change_stage(op, txn, HF_MEMBER_APPROVED, member);
+        return hf_member_change_stage(op, txn, hf_member_state_of(hf_member_is_away(member), false),
+                                      member);
     }
     if (!approving->may_add) {
         return hf_fail(op, HF_WRONG_STATE, "node %s was removed a moment ago; ask again",
@@ -296,7 +297,7 @@ static struct hf_status stage_draining(struct hf_control *control, struct hf_op 
         return hf_fail(op, HF_WRONG_STATE, "node %s was removed", draining->name);
     }
     return hf_member_change_stage(
-        op, txn, draining->draining ? HF_MEMBER_DRAINING : HF_MEMBER_APPROVED, member);
+        op, txn, hf_member_state_of(hf_member_is_away(member), draining->draining), member);
 }
 
 struct hf_status hf_service_node_drain(struct hf_service *service, struct hf_op *op,
@@ -326,7 +327,7 @@ struct hf_status hf_node_check_serving(struct hf_service *service, struct hf_op 
     HF_AUTO(member) member = NULL;
     struct hf_status status = hf_member_get(service->seal, op, service->node, &member);
 
-    if (status.code == HF_OK && member->state == HF_MEMBER_DRAINING) {
+    if (status.code == HF_OK && hf_member_is_draining(member)) {
         return hf_fail(op, HF_WRONG_STATE, "this node is draining; it opens what it is asked");
     }
     /* A store that is this node's alone has no list, and one that cannot be read stops nobody. */

@@ -436,6 +436,13 @@ HF_STATUS hf_service_node_remove(struct hf_service *service, struct hf_op *op, c
  * is, and status says what it lacks.
  */
 HF_STATUS hf_service_node_enroll(struct hf_service *service, struct hf_op *op);
+/*
+ * Members that have been silent for some seconds are away from now on, so that nobody waits for
+ * them; and this node, if it is away and could have a lease, is back. For the daemon, once a
+ * second; waits for at most some seconds.
+ */
+HF_STATUS hf_service_node_presence(struct hf_service *service, struct hf_op *op);
+
 /* --- sites (docs/sites.md) --- */
 
 struct hf_site_order {

@@ -240,6 +240,43 @@ static struct hf_status report_member(const struct report *report, struct hf_op 
     return HF_SUCCESS;
 }
 
+/* How long it was silent before that, nobody has written down. */
+static void report_one_away(const struct report *report, const struct hf_member *member,
+                            uint64_t now_ms)
+{
+    uint64_t seconds = now_ms > member->changed_ms ? (now_ms - member->changed_ms) / 1000 : 0;
+    char name[sizeof((struct hf_status_item *)0)->name];
+
+    (void)snprintf(name, sizeof name, "member %.40s", member->node.name);
+    if (strcmp(member->node.name, report->service->node) == 0) {
+        tell(report, HF_AMBER, name,
+             "this node is away for %" PRIu64 " s: it has no lease; it comes back by itself once "
+             "it follows the store",
+             seconds);
+    } else {
+        tell(report, HF_AMBER, name,
+             "%.64s is away: no news for %" PRIu64 " s and more; changes do not wait for it; start "
+             "it, or 'holdfast node remove' it if it is gone for good",
+             member->node.name, seconds);
+    }
+}
+
+static struct hf_status report_away(const struct report *report, struct hf_op *op)
+{
+    HF_AUTO(members) members = NULL;
+
+    if (!report->service->shared_store) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_members_read(report->service->seal, op, &members));
+    for (size_t i = 0; i < members->count; i++) {
+        if (hf_member_is_away(members->items[i])) {
+            report_one_away(report, members->items[i], hf_env_realtime_ms(op->env));
+        }
+    }
+    return HF_SUCCESS;
+}
+
 /* --- the lease --- */
 
 /* What is quiet for longer than leases last is said by name. */
@@ -390,6 +427,7 @@ static struct hf_status report_all(struct report *report, struct hf_op *op)
     }
     HF_TRY(report_root(report, op));
     HF_TRY(report_member(report, op));
+    HF_TRY(report_away(report, op));
     report_lease(report);
     report_policy(report);
     HF_TRY(report_proofs(report, op));
