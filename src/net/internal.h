@@ -133,18 +133,27 @@ struct hf_work {
     bool was_run; /* written by the worker, read by the loop afterwards */
 };
 
-struct hf_workers {
-    pthread_mutex_t lock; /* guards what follows */
+struct hf_worker {
+    struct hf_workers *workers;
+    pthread_t thread;
     pthread_cond_t wake;
+    unsigned lane;
+    bool is_idle; /* the pool's lock guards this and below */
+    struct hf_worker *below;
+};
+
+struct hf_workers {
+    pthread_mutex_t lock;   /* guards what follows */
+    struct hf_worker *idle; /* the latest on top: what it needs is still in the caches */
     struct hf_work *first;
     struct hf_work **tail;
     size_t queued;
     size_t max_queued;
     bool is_stopping;
     bool is_abandoning; /* what has not begun is handed back unrun */
-    unsigned first_lane;
     unsigned started;
-    pthread_t *threads;
+    unsigned count;
+    struct hf_worker *all;
 };
 
 enum hf_net_stage { HF_NET_NEW, HF_NET_RUNNING, HF_NET_STOPPED };
@@ -224,7 +233,7 @@ void hf_loop_give_buffer(struct hf_loop *loop, struct hf_buf *buffer);
 /* workers.c */
 void hf_workers_init(struct hf_workers *workers, const struct hf_net_settings *settings,
                      unsigned first_lane);
-HF_STATUS hf_workers_start(struct hf_workers *workers, struct hf_op *op, unsigned count);
+HF_STATUS hf_workers_start(struct hf_workers *workers, struct hf_op *op);
 /* False when the queue is full. */
 bool hf_workers_add(struct hf_workers *workers, struct hf_work *work);
 /* What has not begun is handed back to its loop unrun, now and from now on. */

@@ -207,7 +207,7 @@ void hf_net_limit_listener(struct hf_net *net, const char *name,
 
 static struct hf_status start_threads(struct hf_net *net, struct hf_op *op)
 {
-    HF_TRY(hf_workers_start(&net->workers, op, net->settings.workers));
+    HF_TRY(hf_workers_start(&net->workers, op));
     for (unsigned i = 0; i < net->settings.loops; i++) {
         HF_TRY(hf_loop_start(&net->loops[i], op));
     }

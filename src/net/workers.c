@@ -34,11 +34,15 @@ void hf_workers_init(struct hf_workers *workers, const struct hf_net_settings *s
                      unsigned first_lane)
 {
     (void)pthread_mutex_init(&workers->lock, NULL);
-    (void)pthread_cond_init(&workers->wake, NULL);
     workers->tail = &workers->first;
     workers->max_queued = settings->max_queue;
-    workers->first_lane = first_lane;
-    workers->threads = hf_alloc_array(settings->workers, sizeof *workers->threads);
+    workers->count = settings->workers;
+    workers->all = hf_alloc_array(workers->count, sizeof *workers->all);
+    for (unsigned i = 0; i < workers->count; i++) {
+        workers->all[i].workers = workers;
+        workers->all[i].lane = first_lane + i;
+        (void)pthread_cond_init(&workers->all[i].wake, NULL);
+    }
 }
 
 /* With the lock held. */
@@ -57,14 +61,39 @@ static struct hf_work *take_first(struct hf_workers *workers)
     return work;
 }
 
-/* The next piece, or NULL when there is none and the pool ends. */
-static struct hf_work *wait_for_work(struct hf_workers *workers, bool *out_run)
+/* With the lock held: until there is work or the pool ends. */
+static void be_idle(struct hf_workers *workers, struct hf_worker *worker)
 {
+    worker->is_idle = true;
+    worker->below = workers->idle;
+    workers->idle = worker;
+    while (worker->is_idle && !workers->is_stopping) {
+        (void)pthread_cond_wait(&worker->wake, &workers->lock);
+    }
+}
+
+/* With the lock held. */
+static void wake_latest(struct hf_workers *workers)
+{
+    struct hf_worker *worker = workers->idle;
+
+    if (worker != NULL) {
+        workers->idle = worker->below;
+        worker->is_idle = false;
+        (void)pthread_cond_signal(&worker->wake);
+    }
+}
+
+/* The next piece, or NULL when there is none and the pool ends. */
+static struct hf_work *wait_for_work(struct hf_worker *worker, bool *out_run)
+{
+    struct hf_workers *workers = worker->workers;
     struct hf_work *work = NULL;
 
     (void)pthread_mutex_lock(&workers->lock);
+    /* One that was not idle may have been quicker. */
     while (workers->first == NULL && !workers->is_stopping) {
-        (void)pthread_cond_wait(&workers->wake, &workers->lock);
+        be_idle(workers, worker);
     }
     work = take_first(workers);
     *out_run = !workers->is_abandoning;
@@ -72,21 +101,15 @@ static struct hf_work *wait_for_work(struct hf_workers *workers, bool *out_run)
     return work;
 }
 
-struct worker {
-    struct hf_workers *workers;
-    unsigned lane;
-};
-
 static void *run_worker(void *context)
 {
-    struct worker worker = *(struct worker *)context;
+    struct hf_worker *worker = context;
     struct hf_work *work = NULL;
     bool run = false;
 
-    free(context);
-    while ((work = wait_for_work(worker.workers, &run)) != NULL) {
+    while ((work = wait_for_work(worker, &run)) != NULL) {
         if (run) {
-            work->run(work->data, worker.lane);
+            work->run(work->data, worker->lane);
             work->was_run = true;
         }
         hf_loop_complete(work->loop, work);
@@ -94,19 +117,12 @@ static void *run_worker(void *context)
     return NULL;
 }
 
-struct hf_status hf_workers_start(struct hf_workers *workers, struct hf_op *op, unsigned count)
+struct hf_status hf_workers_start(struct hf_workers *workers, struct hf_op *op)
 {
-    for (unsigned i = 0; i < count; i++) {
-        struct worker *worker = hf_alloc(sizeof *worker);
-        struct hf_status status;
+    for (unsigned i = 0; i < workers->count; i++) {
+        struct hf_worker *worker = &workers->all[i];
 
-        worker->workers = workers;
-        worker->lane = workers->first_lane + i;
-        status = hf_thread_start(op, &workers->threads[i], "hf-worker", i, run_worker, worker);
-        if (status.code != HF_OK) {
-            free(worker);
-            return status;
-        }
+        HF_TRY(hf_thread_start(op, &worker->thread, "hf-worker", i, run_worker, worker));
         workers->started = i + 1;
     }
     return HF_SUCCESS;
@@ -122,7 +138,7 @@ bool hf_workers_add(struct hf_workers *workers, struct hf_work *work)
         *workers->tail = work;
         workers->tail = &work->next;
         workers->queued++;
-        (void)pthread_cond_signal(&workers->wake);
+        wake_latest(workers);
     }
     (void)pthread_mutex_unlock(&workers->lock);
     return has_room;
@@ -139,10 +155,12 @@ void hf_workers_stop(struct hf_workers *workers)
 {
     (void)pthread_mutex_lock(&workers->lock);
     workers->is_stopping = true;
-    (void)pthread_cond_broadcast(&workers->wake);
+    for (unsigned i = 0; i < workers->count; i++) {
+        (void)pthread_cond_signal(&workers->all[i].wake);
+    }
     (void)pthread_mutex_unlock(&workers->lock);
     for (unsigned i = 0; i < workers->started; i++) {
-        (void)pthread_join(workers->threads[i], NULL);
+        (void)pthread_join(workers->all[i].thread, NULL);
     }
     workers->started = 0;
 }
@@ -150,7 +168,9 @@ void hf_workers_stop(struct hf_workers *workers)
 void hf_workers_done(struct hf_workers *workers)
 {
     hf_assert(workers->first == NULL && workers->started == 0);
-    (void)pthread_cond_destroy(&workers->wake);
+    for (unsigned i = 0; i < workers->count; i++) {
+        (void)pthread_cond_destroy(&workers->all[i].wake);
+    }
     (void)pthread_mutex_destroy(&workers->lock);
-    free(workers->threads);
+    free(workers->all);
 }

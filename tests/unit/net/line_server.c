@@ -51,6 +51,7 @@ static void run_work(void *data, unsigned lane)
 
     test_gate_add(&server->gate, TEST_BEGUN);
     (void)pthread_mutex_lock(&server->gate.lock);
+    server->last_lane = lane;
     if (lane > server->max_lane) {
         server->max_lane = lane;
     }

@@ -43,8 +43,9 @@ struct line_server {
     struct test_client *watched; /* the turn hook looks whether bytes reached it too early */
     bool is_answered;            /* in this turn, whose hook has not run yet */
     bool saw_early_bytes;
+    unsigned last_lane;    /* of the worker seen last */
     unsigned max_lane;     /* of workers seen */
-    struct test_gate gate; /* its lock guards max_lane and what the hook looks at, too */
+    struct test_gate gate; /* its lock guards the lanes and what the hook looks at, too */
 };
 
 struct line_settings {

@@ -1,11 +1,13 @@
 /* Work on worker threads: clients that leave meanwhile, a full queue, and lanes. */
 #include "test.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
 #include <openssl/ssl.h>
 
 #include "line_server.h"
+#include "net/internal.h"
 
 static const struct test_offer plain = { 0 };
 
@@ -216,6 +218,55 @@ static void workers_have_lanes_after_those_of_loops(void **unused)
     line_server_stop(&server, 10000);
 }
 
+static size_t idle_workers(struct hf_workers *workers)
+{
+    size_t count = 0;
+
+    (void)pthread_mutex_lock(&workers->lock);
+    for (const struct hf_worker *worker = workers->idle; worker != NULL; worker = worker->below) {
+        count++;
+    }
+    (void)pthread_mutex_unlock(&workers->lock);
+    return count;
+}
+
+static unsigned last_lane(struct line_server *server)
+{
+    unsigned lane;
+
+    (void)pthread_mutex_lock(&server->gate.lock);
+    lane = server->last_lane;
+    (void)pthread_mutex_unlock(&server->gate.lock);
+    return lane;
+}
+
+/* One after another needs one worker, whose memory and contexts are at hand. */
+static void the_worker_that_rests_the_shortest_is_next(void **unused)
+{
+    enum { WORKERS = 4, ROUNDS = 12 };
+    const struct line_settings settings = { .net = { .loops = 1, .workers = WORKERS } };
+    struct line_server server = { 0 };
+    struct test_client *client = NULL;
+    unsigned lane = 0;
+
+    (void)unused;
+    line_server_start(&server, &settings);
+    client = test_client_open(server.port, &plain);
+    for (int i = 0; i < ROUNDS; i++) {
+        while (idle_workers(&server.net->workers) < WORKERS) {
+            (void)sched_yield();
+        }
+        test_client_say(client, "work a\n");
+        test_client_expect(client, "a\n");
+        if (i > 0) {
+            assert_int_equal(last_lane(&server), lane);
+        }
+        lane = last_lane(&server);
+    }
+    test_client_close(client);
+    line_server_stop(&server, 10000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +275,7 @@ int main(void)
         cmocka_unit_test(what_is_sent_ahead_is_not_hoarded_and_not_lost),
         cmocka_unit_test(what_is_sent_ahead_over_tls_is_not_forgotten),
         cmocka_unit_test(workers_have_lanes_after_those_of_loops),
+        cmocka_unit_test(the_worker_that_rests_the_shortest_is_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
