@@ -52,8 +52,8 @@ class StandbyCluster(patroni.Cluster):
     def follow(self, source):
         for role in ("replicator", "rewinder"):
             source.sql(f"CREATE ROLE {role} SUPERUSER LOGIN REPLICATION", "postgres")
-        self.start_etcd()
-        self.member.write(f"127.0.0.1:{self.etcd_ports[0]}", 6)
+        self.etcds[0].start(self.etcds)
+        self.member.write(self.etcds[0].client, 6)
         text = self.member.file.read_text()
         text = text.replace("synchronous_mode: true", "synchronous_mode: false").replace(
             "synchronous_mode_strict: true", "synchronous_mode_strict: false").replace(
