@@ -193,6 +193,33 @@ static void a_socket_file_has_its_mode_and_goes_at_the_end(void **unused)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
+static void beyond_the_limit_a_socket_file_still_takes_an_administrator(void **unused)
+{
+    enum { LIMIT = 2, ALL = 10 };
+    HF_AUTO_STRING path = hf_format("%s/more.sock", dir);
+    HF_AUTO_STRING address = hf_format("unix:%s", path);
+    const struct line_settings settings = {
+        .net = { .loops = 2, .workers = 1, .max_connections = LIMIT },
+        .listener = { .address = address, .unix_mode = 0600 },
+    };
+    const struct test_offer offer = { .unix_path = path };
+    struct line_server server = { 0 };
+    struct test_client *clients[ALL];
+
+    (void)unused;
+    line_server_start(&server, &settings);
+    for (size_t i = 0; i < ALL; i++) {
+        clients[i] = test_client_open(0, &offer);
+        test_client_say(clients[i], "echo a\n");
+        test_client_expect(clients[i], "a\n");
+    }
+    assert_int_equal(hf_net_connections(server.net), ALL);
+    for (size_t i = 0; i < ALL; i++) {
+        test_client_close(clients[i]);
+    }
+    line_server_stop(&server, 10000);
+}
+
 static void leave_stale_socket(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -265,6 +292,7 @@ int main(void)
         cmocka_unit_test(peers_are_written_as_the_table_says),
         cmocka_unit_test(a_port_that_is_in_use_is_not_shared),
         cmocka_unit_test(a_socket_file_has_its_mode_and_goes_at_the_end),
+        cmocka_unit_test(beyond_the_limit_a_socket_file_still_takes_an_administrator),
         cmocka_unit_test(a_socket_file_that_a_dead_process_left_is_replaced),
         cmocka_unit_test(a_socket_file_in_use_or_a_file_of_another_kind_stays),
         cmocka_unit_test(a_socket_file_that_another_process_made_since_is_not_removed),
