@@ -104,9 +104,10 @@ class Members(unittest.TestCase):
         return next(entry for entry in node.run_json("slot", "list")["slots"] if entry["name"] == name)
 
     def test_the_first_node_of_a_store_made_there_is_its_first_member(self):
-        node = self.first()
+        node = self.first("--site", "east")
         self.assertFalse((node.dir / "secrets/node.key").exists())
         node.start()
+        self.assertEqual(members(node)["node-1"]["site"], "east")
         self.assertEqual([(entry["state"], entry["approved_by"]) for entry in members(node).values()],
                          [("approved", "system")])
         self.assertEqual(item(node, "member")["light"], "green")
@@ -115,9 +116,9 @@ class Members(unittest.TestCase):
         self.assertIsNotNone(members(node)["node-1"]["proven"])
         # It is where the configuration says, from the next start on.
         node.stop()
-        node.configure('node = "node-1"', 'node = "node-1"\nsite = "east"')
+        node.configure('site = "east"', 'site = "west"')
         node.start()
-        self.assertEqual(members(node)["node-1"]["site"], "east")
+        self.assertEqual(members(node)["node-1"]["site"], "west")
         node.stop()
         trail = "".join(path.read_text(errors="replace") for path in (node.dir / "audit").iterdir())
         self.assertIn("the first node of the store: 'node-1'", trail)

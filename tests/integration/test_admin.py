@@ -504,10 +504,10 @@ class OverTheUnixSocket(BothDoors, Calls):
         body = {"request": asked["request"], "fingerprint": asked["fingerprint"]}
         self.refused(400, "invalid", "do not approve it", "POST", "/api/v1/nodes", {**body, "fingerprint": "0000"})
         self.refused(400, "invalid", "cut or was edited", "POST", "/api/v1/nodes", {"request": asked["request"][:-1]})
-        self.refused(501, "unsupported", "newer", "POST", "/api/v1/nodes", {"request": "holdfast-join-2:AAAA"})
+        self.refused(501, "unsupported", "the same Holdfast", "POST", "/api/v1/nodes", {"request": "holdfast-join-3:AAAA"})
         made = self.call("POST", "/api/v1/nodes", body)
-        self.assertEqual((made["name"], made["state"], made["fingerprint"], made["approved_by"], made["proven"]),
-                         (self.name, "approved", asked["fingerprint"], ME, None))
+        self.assertEqual((made["name"], made["state"], made["certified_for"], made["approved_by"], made["proven"]),
+                         (self.name, "approved", asked["certified_for"], ME, None))
         self.assertEqual(self.call("POST", "/api/v1/nodes", body)["slot"], made["slot"])
         path = f"/api/v1/nodes/{self.name}"
         shown = self.call("GET", path)
