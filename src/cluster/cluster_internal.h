@@ -87,8 +87,8 @@ struct hf_cluster {
     uint64_t news;        /* grows with whatever a waiter may wait for */
     bool listed;          /* we are a member */
     bool have_list;
-    uint64_t lists;         /* how often it was set, */
-    uint64_t lists_applied; /* and of these, up to which one all that comes before is applied */
+    uint64_t lists;         /* how often a list named us that did not before, */
+    uint64_t lists_applied; /* and how many of these with all that comes before are applied */
     bool forgotten;         /* hf_cluster_forget() was called since the last turn */
     struct hf_cluster_peer *peers; /* the other members */
     size_t peer_count;

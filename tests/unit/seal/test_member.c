@@ -73,7 +73,9 @@ static void a_member_of_an_unknown_form_is_none(void **state)
         { "no state", 88, 0, HF_CORRUPT },
         { "approved", 88, 1, HF_OK },
         { "removed", 88, 3, HF_OK },
-        { "an unknown state", 88, 4, HF_CORRUPT },
+        { "away", 88, 4, HF_OK },
+        { "away and draining", 88, 5, HF_OK },
+        { "an unknown state", 88, 6, HF_CORRUPT },
     };
     struct world *world = *state;
 
