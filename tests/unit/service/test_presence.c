@@ -328,6 +328,22 @@ static void a_node_without_a_lease_sends_nobody_away(void **unused)
     assert_true(world_seq() == before);
 }
 
+static void after_an_outage_the_others_have_the_same_time_to_be_heard_again(void **unused)
+{
+    uint64_t before = world_seq();
+
+    (void)unused;
+    run(1000);
+    scene.reached = false;
+    run((uint64_t)30 * 1000);
+    scene.reached = true;
+    run(SILENT_MS - 1000);
+    assert_true(view_now().lease != 0);
+    assert_true(world_seq() == before);
+    run(3000);
+    assert_int_equal(state_of("node-2"), HF_MEMBER_AWAY);
+}
+
 static void who_is_to_leave_goes_away_too_and_is_still_to_leave_afterwards(void **unused)
 {
     (void)unused;
@@ -340,23 +356,24 @@ static void who_is_to_leave_goes_away_too_and_is_still_to_leave_afterwards(void 
 
 static void what_another_node_has_done_already_is_no_failure(void **unused)
 {
+    struct hf_op op = small_world_op(4);
     uint64_t before;
 
     (void)unused;
     /* The others are away in the store, and this node has not heard of it. */
-    run(1000);
     put_state("node-2", HF_MEMBER_AWAY);
     put_state("node-3", HF_MEMBER_AWAY);
     before = world_seq();
+    turn();
     hf_cluster_set_members(scene.cluster, (const char *const[]){ "node-1", "node-2", "node-3" }, 3);
-    small_world_pass(SILENT_MS);
-    {
-        struct hf_op op = small_world_op(4);
-
-        assert_ok(&op, hf_service_node_presence(world.service, &op));
+    for (uint64_t passed = 0; passed <= SILENT_MS; passed += 250) {
+        small_world_pass(250);
+        turn();
     }
-    run(3000);
+    assert_true(view_now().leased_ms >= SILENT_MS);
+    assert_ok(&op, hf_service_node_presence(world.service, &op));
     assert_true(world_seq() == before);
+    assert_int_equal(world_lines(EVENT("node.change", "wrong_state", "system"), NULL, NULL), 1);
 }
 
 /* --- who comes back --- */
@@ -504,6 +521,7 @@ int main(void)
         CASE(members_that_are_silent_are_away_after_some_seconds_by_one_commit),
         CASE(a_change_does_not_wait_for_members_that_are_away),
         CASE(a_node_without_a_lease_sends_nobody_away),
+        CASE(after_an_outage_the_others_have_the_same_time_to_be_heard_again),
         CASE(who_is_to_leave_goes_away_too_and_is_still_to_leave_afterwards),
         CASE(what_another_node_has_done_already_is_no_failure),
         CASE(a_node_that_finds_itself_away_comes_back_and_has_its_lease_then),
