@@ -123,9 +123,8 @@ static size_t fill_peers(struct hf_cluster *cluster, struct hf_cluster_peer *pee
 {
     size_t used = 0;
     size_t stay = 0;
+    bool was_listed = cluster->listed;
 
-    /* Before it counts, the change that lists us has to be applied as a whole: see follow(). */
-    cluster->lists++;
     cluster->listed = false;
     for (size_t i = 0; i < count; i++) {
         struct hf_cluster_peer *known;
@@ -144,6 +143,8 @@ static size_t fill_peers(struct hf_cluster *cluster, struct hf_cluster_peer *pee
             peers[used++].grew_ms = hf_cluster_now_ms(cluster);
         }
     }
+    /* What lists us counts once it is applied as a whole: see follow(). */
+    cluster->lists += cluster->listed && !was_listed;
     cluster->have_list = true;
     cluster->peer_count = used;
     return stay;
@@ -357,9 +358,9 @@ static struct hf_status judge_rows(struct look *look, struct hf_op *op)
 /* --- a turn --- */
 
 /*
- * Whatever is confirmed of what the host shows. A list that was set before the call is part of what
- * is applied when the call ends well; one that was set meanwhile may be a change in the middle of
- * it, so it counts from the next time on.
+ * Whatever is confirmed of what the host shows. A list that names us anew and was set before the
+ * call is part of what is applied when the call ends well; one that was set meanwhile may come from
+ * the middle of a stretch of which the rest is not applied, so it counts from the next time on.
  */
 static struct hf_status follow(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq)
 {

@@ -127,6 +127,7 @@ struct hf_cluster_view {
     bool listed;             /* this node is a member */
     bool able;               /* all that a lease takes is there, but for being listed maybe */
     uint64_t lease;          /* 0: none */
+    uint64_t leased_ms;      /* how long it has had that */
     uint64_t stale_ms;       /* since the last fresh moment; UINT64_MAX: not known */
     uint64_t stale_until_ms; /* what hf_cluster_serve_stale() was given, on the boottime clock */
     uint64_t applied;

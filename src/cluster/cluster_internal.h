@@ -87,17 +87,18 @@ struct hf_cluster {
     uint64_t news;        /* grows with whatever a waiter may wait for */
     bool listed;          /* we are a member */
     bool have_list;
-    uint64_t lists;         /* how often it was set, */
-    uint64_t lists_applied; /* and of these, up to which one all that comes before is applied */
+    uint64_t lists;         /* how often a list named us that did not before, */
+    uint64_t lists_applied; /* and how many of these with all that comes before are applied */
     bool forgotten;         /* hf_cluster_forget() was called since the last turn */
     struct hf_cluster_peer *peers; /* the other members */
     size_t peer_count;
     uint64_t shrunk_ms; /* until a while after this, one who left may have a lease */
     uint64_t confirmed; /* the watermark */
     uint64_t applied;
-    uint64_t lease;          /* its number */
-    uint64_t lease_until_ms; /* 0: there never was one */
-    uint64_t able_until_ms;  /* until then it would have one if it were listed */
+    uint64_t lease;           /* its number */
+    uint64_t leased_since_ms; /* since when there is one of that number */
+    uint64_t lease_until_ms;  /* 0: there never was one */
+    uint64_t able_until_ms;   /* until then it would have one if it were listed */
     struct hf_cluster_stamp fresh;
     uint64_t serve_stale_until_ms;
     uint64_t *candidates; /* not tried yet, in order */

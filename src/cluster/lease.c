@@ -16,6 +16,7 @@ void hf_cluster_grant_lease(struct hf_cluster *cluster, uint64_t sent_ms)
     /* After a gap it is another lease: what was read during the gap may be old. */
     if (now_ms >= cluster->lease_until_ms && now_ms < until_ms) {
         cluster->lease++;
+        cluster->leased_since_ms = now_ms;
     }
     if (until_ms > cluster->lease_until_ms) {
         cluster->lease_until_ms = until_ms;

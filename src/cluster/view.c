@@ -31,6 +31,9 @@ void hf_cluster_look(struct hf_cluster *cluster, struct hf_cluster_view *out,
         .listed = cluster->listed,
         .able = hf_cluster_now_ms(cluster) < cluster->able_until_ms,
         .lease = hf_cluster_is_leased(cluster) ? cluster->lease : 0,
+        .leased_ms = hf_cluster_is_leased(cluster)
+                         ? hf_cluster_now_ms(cluster) - cluster->leased_since_ms
+                         : 0,
         .stale_ms = hf_cluster_staleness_ms(cluster),
         .stale_until_ms = cluster->serve_stale_until_ms,
         .applied = cluster->applied,

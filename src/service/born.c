@@ -66,11 +66,27 @@ static struct hf_status second_id(struct hf_service *service, struct hf_op *op,
     return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
 }
 
+/* Members that are away are not asked, and have not opened it either: they do before their lease.
+ */
+static struct hf_status prove_on_all(struct hf_service *service, struct hf_op *op, uint64_t seq,
+                                     struct hf_cluster_proof *out)
+{
+    struct hf_cluster_proof proof;
+    HF_AUTO(members) members = NULL;
+
+    HF_TRY(hf_cluster_prove(service->cluster, op, seq, NULL, 0, &proof));
+    HF_TRY(hf_members_read(service->seal, op, &members));
+    for (size_t i = 0; i < members->count; i++) {
+        proof.of += hf_member_is_away(members->items[i]);
+    }
+    *out = proof;
+    return HF_SUCCESS;
+}
+
 static struct hf_status prove(struct hf_control *second, struct hf_op *op, uint64_t seq)
 {
     struct verdict *verdict = second->context;
-    struct hf_status status =
-        hf_cluster_prove(second->call.service->cluster, op, seq, NULL, 0, &verdict->proof);
+    struct hf_status status = prove_on_all(second->call.service, op, seq, &verdict->proof);
 
     if (status.code != HF_OK && status.code != HF_LATER) {
         return hf_fail(
@@ -190,7 +206,7 @@ static struct hf_status prove_orphan(struct orphans *orphans, const struct hf_ca
     struct hf_status status;
 
     if (service->cluster != NULL) {
-        return hf_cluster_prove(service->cluster, orphans->op, candidate->seq, NULL, 0, out);
+        return prove_on_all(service, orphans->op, candidate->seq, out);
     }
     status = hf_key_prove(service->keys, orphans->op, candidate->keyring, candidate->key,
                           candidate->version);

@@ -12,7 +12,10 @@
 #include "cluster/cluster.h"
 #include "service/internal.h"
 
-/* Three leases: a failover of the database is over by then as a rule. */
+/*
+ * Three leases. This node has to have had a lease for so long itself: after a failover of the
+ * database all were silent, and whoever has the first lease would send the others away.
+ */
 #define SILENT_MS 6000
 /* Longer than a commit and its acknowledgement take; what fails is tried again. */
 #define LIMIT_MS 10000
@@ -151,6 +154,21 @@ static struct hf_status come_back(struct hf_service *service, struct hf_op *op)
 
 /* --- both --- */
 
+static struct hf_status tell_metric(struct hf_service *service, struct hf_op *op)
+{
+    HF_AUTO(members) members = NULL;
+    size_t away = 0;
+
+    HF_TRY(hf_members_read(service->seal, op, &members));
+    for (size_t i = 0; i < members->count; i++) {
+        away += hf_member_is_away(members->items[i]);
+    }
+    hf_metric_set(hf_metrics_series(op->env->metrics, HF_METRIC_GAUGE, "holdfast_members_away",
+                                    NULL, "Members that changes do not wait for."),
+                  (int64_t)away);
+    return HF_SUCCESS;
+}
+
 static struct hf_status keep(struct hf_service *service, struct hf_op *op, struct silence *silence)
 {
     struct hf_cluster_view view;
@@ -159,7 +177,7 @@ static struct hf_status keep(struct hf_service *service, struct hf_op *op, struc
     hf_cluster_look(service->cluster, &view, notice, silence);
     if (!view.listed && view.able) {
         status = come_back(service, op);
-    } else if (view.lease != 0 && silence->count > 0) {
+    } else if (view.leased_ms >= SILENT_MS && silence->count > 0) {
         status = send_away(service, op, silence);
     }
     if (status.code == HF_WRONG_STATE) {
@@ -182,5 +200,8 @@ struct hf_status hf_service_node_presence(struct hf_service *service, struct hf_
     op->deadline_ms = hf_env_boottime_ms(op->env) + LIMIT_MS;
     status = keep(service, op, &silence);
     op->deadline_ms = deadline_ms;
+    if (status.code == HF_OK) {
+        status = tell_metric(service, op);
+    }
     return status;
 }

@@ -92,14 +92,31 @@ def report(what, writers, openers, broken=None):
     assert not any(opener.errors for opener in others), "opening must go on without an error"
 
 
+def state_of(node, name):
+    return next(entry["state"] for entry in node.run_json("node", "list")["nodes"] if entry["name"] == name)
+
+
+def item(node, name):
+    """One line of a node's status, or None."""
+    return next((entry for entry in node.run_json("status")["items"] if entry["item"] == name), None)
+
+
 def a_node_is_killed(nodes):
+    """Each change waits for it at first; once it is away, none does."""
     with load(nodes, 100) as (writers, openers):
-        victim = nodes[0]
+        victim, other = nodes[0], nodes[1]
         victim.kill()
-        more_than_now(writers[1:] + openers[1:])
+        more_than_now(openers[1:])
         assert writers[0].errors, "the fault has not happened"
+        wait_for(lambda: state_of(other, "node-1") == "away", "member that is away")
+        assert item(other, "member node-1")["light"] == "amber"
+        # If each waited for as long as a lease lasts, these would take half as long again as there is time for them.
+        more_than_now(writers[1:], 40)
         victim.start()
+        wait_for(lambda: state_of(other, "node-1") == "approved", "member that is back")
+        # It writes again, so it has a lease; and the others wait for it, so what one makes it knows.
         more_than_now(writers + openers)
+        assert item(other, "member node-1") is None
     check_everywhere(nodes, writers)
     report(f"one of {len(nodes)} nodes killed", writers, openers, broken=victim)
 

@@ -364,6 +364,67 @@ static void only_members_get_leases(void **state)
     assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
 }
 
+static struct hf_cluster_view view_of(const struct node *node)
+{
+    struct hf_cluster_view view;
+
+    hf_cluster_look(node->cluster, &view, NULL, NULL);
+    return view;
+}
+
+static void who_is_not_listed_is_told_that_it_could_have_a_lease(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    hf_cluster_set_members(node->cluster, names + 1, 2);
+    assert_false(view_of(node).able);
+    turn(node);
+    assert_true(view_of(node).able);
+    assert_false(view_of(node).listed);
+    assert_int_equal(view_of(node).lease, 0);
+    node->mute = true;
+    run(world, HF_CLUSTER_LEASE_MS);
+    assert_false(view_of(node).able);
+    node->mute = false;
+    node->lags = true;
+    (void)commit_change(world, false);
+    run(world, 3000);
+    assert_false(view_of(node).able);
+}
+
+static void a_list_counts_for_who_is_on_it_once_all_before_it_is_applied(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    hf_cluster_set_members(node->cluster, names + 1, 2);
+    run(world, 3000);
+    /* The feed broke off in the middle of what brought the list. */
+    node->lags = true;
+    hf_cluster_set_members(node->cluster, names, NODES);
+    run(world, 3000);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    node->lags = false;
+    run(world, 200);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+}
+
+static void how_long_a_lease_has_lasted_is_told(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    run(world, 5000);
+    assert_int_equal(view_of(node).leased_ms, 5000);
+    pass(world, HF_CLUSTER_LEASE_MS);
+    assert_int_equal(view_of(node).leased_ms, 0);
+    turn(node);
+    assert_int_equal(view_of(node).leased_ms, 0);
+    run(world, 1000);
+    assert_int_equal(view_of(node).leased_ms, 1000);
+}
+
 static void the_first_lease_waits_for_candidates_and_later_ones_do_not(void **state)
 {
     struct world *world = *state;
@@ -764,6 +825,9 @@ int main(void)
         CASE(leases_without_a_gap_have_one_number_and_after_a_gap_another),
         CASE(no_lease_without_the_whole_snapshot),
         CASE(only_members_get_leases),
+        CASE(who_is_not_listed_is_told_that_it_could_have_a_lease),
+        CASE(a_list_counts_for_who_is_on_it_once_all_before_it_is_applied),
+        CASE(how_long_a_lease_has_lasted_is_told),
         CASE(the_first_lease_waits_for_candidates_and_later_ones_do_not),
         CASE(what_a_node_without_a_lease_may_do),
         CASE(an_operator_can_let_a_node_open_for_a_time),

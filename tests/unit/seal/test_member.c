@@ -73,7 +73,9 @@ static void a_member_of_an_unknown_form_is_none(void **state)
         { "no state", 88, 0, HF_CORRUPT },
         { "approved", 88, 1, HF_OK },
         { "removed", 88, 3, HF_OK },
-        { "an unknown state", 88, 4, HF_CORRUPT },
+        { "away", 88, 4, HF_OK },
+        { "away and draining", 88, 5, HF_OK },
+        { "an unknown state", 88, 6, HF_CORRUPT },
     };
     struct world *world = *state;
 
@@ -87,6 +89,35 @@ static void a_member_of_an_unknown_form_is_none(void **state)
         if (status.code != changes[i].code) {
             fail_msg("%s: %s", changes[i].says, hf_code_name(status.code));
         }
+    }
+}
+
+static void being_away_and_draining_are_told_apart(void **state)
+{
+    static const struct {
+        uint8_t state;
+        bool away, draining;
+        const char *name;
+    } cases[] = {
+        { 1, false, false, "approved" },    { 2, false, true, "draining" },
+        { 3, false, false, "removed" },     { 4, true, false, "away" },
+        { 5, true, true, "away-draining" },
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        HF_AUTO(buf) content = bytes_of_hex(vector);
+        HF_AUTO(member) member = NULL;
+
+        content->data[88] = cases[i].state;
+        assert_ok(&world->op, hf_member_parse(&world->op, hf_buf_bytes(content), &member));
+        assert_string_equal(hf_member_state_name(member->state), cases[i].name);
+        if (hf_member_is_away(member) != cases[i].away ||
+            hf_member_is_draining(member) != cases[i].draining) {
+            fail_msg("%s", cases[i].name);
+        }
+        assert_true(member->state == HF_MEMBER_REMOVED ||
+                    hf_member_state_of(cases[i].away, cases[i].draining) == member->state);
     }
 }
 
@@ -389,6 +420,7 @@ int main(void)
         CASE(the_documented_bytes_are_a_member),
         CASE(a_member_cut_short_or_continued_is_none),
         CASE(a_member_of_an_unknown_form_is_none),
+        CASE(being_away_and_draining_are_told_apart),
         CASE(a_node_opens_the_store_by_the_slot_made_with_its_public_key),
         CASE(a_key_that_was_not_approved_opens_nothing),
         CASE(a_removed_key_opens_nothing_and_is_remembered),
