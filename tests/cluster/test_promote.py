@@ -14,6 +14,9 @@ import patroni  # noqa: E402
 import postgres  # noqa: E402
 from nodes import Kms, Member, Node, RemoteException, store_options  # noqa: E402
 from postgres import wait_for  # noqa: E402
+import openapi  # noqa: E402  # pylint: disable=wrong-import-order
+
+DOCUMENT = openapi.Document()
 
 
 ROLE = "kms"
@@ -128,8 +131,23 @@ class Sites(contextlib.ExitStack):
         wait_for(lambda: self.b.sql("SELECT count(*) FROM pg_stat_wal_receiver") == "0", "end of replication", 20)
 
 
+def as_documented(answer, path):
+    """The answer, which docs/openapi.yaml describes."""
+    problems = list(DOCUMENT.problems(answer, DOCUMENT.answer_schema(DOCUMENT.operations["POST", path], 200)))
+    assert not problems, problems
+    return answer
+
+
+def promote(node, *words):
+    return as_documented(node.run_json("site", "promote", "b", *words), "/api/v1/sites/{site}/promote")
+
+
+def accept(node, *words):
+    return as_documented(node.run_json("store", "accept-history", *words), "/api/v1/store/accept-history")
+
+
 def plan(node, *words):
-    return node.run_json("site", "promote", "b", "--dry-run", *words)
+    return promote(node, "--dry-run", *words)
 
 
 def promotion_without_loss():
@@ -158,7 +176,7 @@ def promotion_without_loss():
         sites.nothing_lost()
         sites.a.kill()
         assert plan(sites.node_b)["refused"] is None
-        done = sites.node_b.run_json("site", "promote", "b")
+        done = promote(sites.node_b)
         assert done["promoted"] and done["timeline"] == 2 and done["after"] is None, done
         # Both nodes go on by themselves, on the new timeline, with a raised epoch.
         for node in (sites.node_a, sites.node_b):
@@ -206,7 +224,7 @@ def promotion_with_loss():
         assert f"--lose {known - common}" in told["refused"], told
         sites.node_b.run("site", "promote", "b", "--lose", known - common - 1, code=5)
         assert sites.b.sql("SELECT pg_is_in_recovery()") == "t"
-        done = sites.node_b.run_json("site", "promote", "b", "--lose", known - common)
+        done = promote(sites.node_b, "--lose", known - common)
         assert done["promoted"] and "store accept-history" in done["after"], done
         # Nothing is followed silently: the copy stays, keys open, nothing is written.
         wait_for(lambda: items(sites.node_b, "mirror")["mirror"]["light"] == "red", "refusal of the mirror", 20)
@@ -217,12 +235,12 @@ def promotion_with_loss():
         except RemoteException as error:
             assert error.status >= 500, error
         for node in (sites.node_b, sites.node_a):
-            told = node.run_json("store", "accept-history", "--dry-run")
+            told = accept(node, "--dry-run")
             assert told["common_seq"] == common and told["lost"]["count"] == told["copy_seq"] - common, told
             assert "took something away" in told["refused"], told
             node.run("store", "accept-history", code=5)
             assert items(node, "mirror")["mirror"]["light"] == "red"
-            done = node.run_json("store", "accept-history", "--force")
+            done = accept(node, "--force")
             assert done["accepted"], done
             node.run("store", "accept-history", code=5)
             assert "nothing to accept" in node.error, node.error
@@ -251,7 +269,7 @@ def promotion_of_a_standby_cluster():
         assert sites.nothing_lost()["standby"]["by"] == "patroni"
         sites.a.kill()
         began = time.monotonic()
-        done = sites.node_b.run_json("site", "promote", "b")
+        done = promote(sites.node_b)
         assert done["promoted"] and done["timeline"] == 2 and done["after"] is None, done
         took = time.monotonic() - began
         assert sites.b.member.role() in ("master", "primary")
