@@ -270,6 +270,17 @@ void hf_pg_clear(PGresult **results, size_t count)
     }
 }
 
+/* The connection ends; a result may say why. */
+static struct hf_status lost_with(struct hf_pg_link *link, struct hf_op *op, PGresult *result)
+{
+    const char *sqlstate = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+
+    (void)snprintf(link->sqlstate, sizeof link->sqlstate, "%s",
+                   sqlstate != NULL ? sqlstate : "08006");
+    PQclear(result);
+    return lost(link, op);
+}
+
 /* The next result that is one; NULL only when a statement was never sent. */
 static struct hf_status take_result(struct hf_pg_link *link, struct hf_op *op,
                                     const struct hf_pg_limit *limit, PGresult **out)
@@ -284,12 +295,7 @@ static struct hf_status take_result(struct hf_pg_link *link, struct hf_op *op,
         result = PQgetResult(link->db);
     }
     if (result == NULL || PQstatus(link->db) == CONNECTION_BAD) {
-        const char *sqlstate = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-
-        (void)snprintf(link->sqlstate, sizeof link->sqlstate, "%s",
-                       sqlstate != NULL ? sqlstate : "08006");
-        PQclear(result);
-        return lost(link, op);
+        return lost_with(link, op, result);
     }
     *out = result;
     return HF_SUCCESS;
@@ -335,10 +341,14 @@ static struct hf_status take_results(struct hf_pg_link *link, struct hf_op *op,
             /* Fewer than were sent: libpq could not take one for want of memory. */
             return outcome.code != HF_OK || at == count ? outcome : lost(link, op);
         }
+        /* One more than was asked for: a server that ends says so between the answers and the sync.
+         */
+        if (at == count) {
+            return lost_with(link, op, result);
+        }
         if (!is_good(result)) {
             refused(link, op, result, at, &outcome);
         }
-        hf_assert(at < count);
         results[at++] = result;
     }
 }

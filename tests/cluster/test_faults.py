@@ -167,6 +167,24 @@ class Faults(unittest.TestCase):
             node.prefix = []
             node.start()
 
+    # --- connections to the database ---
+
+    def test_connections_that_the_server_ends_at_any_moment_end_no_node(self):
+        pids = [node.process.pid for node in self.nodes.members]
+        end_all = (f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{postgres.DATABASE}' "
+                   "AND pid <> pg_backend_pid()")
+        rolls = random.Random(SEED)
+        ended = 0
+        with self.loaded("connections", busy=3) as load:
+            for _ in range(60):
+                ended += int(self.server.sql(end_all).splitlines()[-1])  # after warnings of those that have just gone
+                time.sleep(rolls.uniform(0, 0.15))  # the moment
+            load.go_on([*load.all()], 5)
+        print(f"{ended} connections were ended", file=sys.stderr)
+        self.assertGreater(ended, 100)
+        self.assertEqual([node.process.pid for node in self.nodes.members if node.process.poll() is None], pids)
+        load.no_use_failed()
+
     # --- the copy of the store ---
 
     @staticmethod
