@@ -91,6 +91,8 @@ HANDLER(node_approve);
 HANDLER(node_drain);
 HANDLER(serve_stale);
 HANDLER(node_remove);
+/* sessions.c */
+HANDLER(session_end);
 /* sites.c */
 HANDLER(site_promote);
 HANDLER(accept_history);

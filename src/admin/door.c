@@ -36,6 +36,7 @@ static const struct hf_route routes[] = {
     { HF_GET, "/api/v1/nodes/:node", 0, HF_WORKER, hf_admin_node },
     { HF_DELETE, "/api/v1/nodes/:node", KIB(1), HF_WORKER, hf_admin_node_remove },
     { HF_POST, "/api/v1/nodes/:node/drain", KIB(1), HF_WORKER, hf_admin_node_drain },
+    { HF_POST, "/api/v1/sessions/end", KIB(4), HF_WORKER, hf_admin_session_end },
     { HF_POST, "/api/v1/sites/:site/promote", KIB(1), HF_WORKER, hf_admin_site_promote },
     { HF_POST, "/api/v1/store/accept-history", KIB(1), HF_WORKER, hf_admin_accept_history },
     { HF_GET, "/api/v1/root", 0, HF_WORKER, hf_admin_root },

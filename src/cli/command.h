@@ -49,6 +49,7 @@ struct command {
 extern const struct command cli_node_commands[];
 extern const struct command cli_slot_commands[];
 extern const struct command cli_member_commands[];
+extern const struct command cli_session_commands[];
 extern const struct command cli_store_commands[];
 extern const struct command cli_site_commands[];
 extern const struct command cli_keyring_commands[];

@@ -6,11 +6,19 @@
 #include "base/secret.h"
 #include "cli/command.h"
 
-const struct command *const cli_tables[] = {
-    cli_node_commands,  cli_slot_commands,    cli_member_commands, cli_store_commands,
-    cli_site_commands,  cli_keyring_commands, cli_key_commands,    cli_policy_commands,
-    cli_audit_commands, cli_drill_commands,   cli_job_commands,    NULL
-};
+const struct command *const cli_tables[] = { cli_node_commands,
+                                             cli_slot_commands,
+                                             cli_member_commands,
+                                             cli_session_commands,
+                                             cli_store_commands,
+                                             cli_site_commands,
+                                             cli_keyring_commands,
+                                             cli_key_commands,
+                                             cli_policy_commands,
+                                             cli_audit_commands,
+                                             cli_drill_commands,
+                                             cli_job_commands,
+                                             NULL };
 
 /* Exit codes, as the manual lists them. */
 static int exit_code(enum hf_code code)

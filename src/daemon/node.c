@@ -116,12 +116,14 @@ static struct hf_status open_upper_half(struct hf_node *node, struct hf_op *op)
     }
     node->policy = hf_policy_new(node->seal);
     node->cookies = hf_cookies_new(node->seal, config->cookie_validity_ms);
+    hf_cookies_follow(node->cookies);
     HF_TRY(hf_peers_new(op, node, &node->peers));
     hf_node_make_drill_slots(node);
     parts = (struct hf_service_parts){ .seal = node->seal,
                                        .keys = node->keys,
                                        .policy = node->policy,
                                        .audit = node->audit,
+                                       .cookies = node->cookies,
                                        .node = config->node,
                                        .shared_store = node->peers != NULL,
                                        .cluster = hf_peers_cluster(node->peers),
@@ -322,10 +324,10 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
     hf_node_free_loaded(node);
     hf_admin_free(node->admin);
     hf_service_free(node->service);
-    hf_cookies_free(node->cookies);
     if (node->seal != NULL) {
         hf_seal_lock(node->seal);
     }
+    hf_cookies_free(node->cookies);
     hf_policy_free(node->policy);
     hf_keys_free(node->keys);
     hf_audit_free(node->audit);

@@ -1,4 +1,4 @@
-/* Cookie secrets: loaded from the store, rolled in time, with a MAC context ready on each lane. */
+/* Cookies: the record followed, rolled in time, with a MAC context ready on each lane. */
 #include "identity/cookie.h"
 
 #include <pthread.h>
@@ -8,21 +8,23 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/codec.h"
 #include "base/text.h"
+#include "identity/cookie_record.h"
 #include "identity/cookie_text.h"
 
 #define SECRET_PATH      "secret/hadoop-cookie"
-#define SECRET_FORMAT    1
-#define SECRET_LEN       32
 #define DEFAULT_VALIDITY 36000000U /* 10 h, as Hadoop has it */
 #define LANES            64
 #define ROLL_ATTEMPTS    16
 #define KNOWN_COUNT      8   /* a power of two */
 #define KNOWN_LEN        256 /* longer cookies are checked each time */
 
-/* Cookies are signed with the current secret; those of the one before are still good. */
-enum { CURRENT, PREVIOUS, SECRET_COUNT };
+/* What the record said at one revision; does not change. Held by lanes that still go by it. */
+struct terms {
+    atomic_uint holders;
+    uint64_t revision; /* 0: there is no record */
+    struct hf_cookie_record record;
+};
 
 /* A cookie whose signature was found right: a client sends the same one with each request. */
 struct known {
@@ -34,31 +36,41 @@ struct known {
 struct lane {
     _Alignas(64) pthread_mutex_t lock; /* guards the rest; threads rarely share a lane */
     uint64_t generation;
-    struct hf_mac *macs[SECRET_COUNT];
+    struct terms *terms;
+    struct hf_mac *macs[HF_COOKIE_SECRETS];
     struct known known[KNOWN_COUNT]; /* under the secrets of this generation */
 };
 
 struct hf_cookies {
     struct hf_seal *seal;
     uint64_t validity_ms;
-    _Atomic uint64_t generation; /* grows whenever the secrets change */
-    pthread_rwlock_t lock;       /* guards secrets */
-    struct hf_secret *secrets[SECRET_COUNT];
+    _Atomic uint64_t generation; /* grows whenever the terms change */
+    pthread_rwlock_t lock;       /* guards terms */
+    struct terms *terms;         /* NULL: the seal is locked */
     struct lane lanes[LANES];
 };
 
-/* What the store's record says. */
-struct stored {
-    uint64_t revision; /* 0: there is none */
-    uint64_t rolls_at_ms;
-    struct hf_secret *secrets[SECRET_COUNT];
-};
-
-static void stored_done(struct stored *stored)
+static void terms_free(struct terms *terms)
 {
-    for (size_t i = 0; i < SECRET_COUNT; i++) {
-        hf_secret_free(stored->secrets[i]);
+    if (terms != NULL && atomic_fetch_sub(&terms->holders, 1) == 1) {
+        hf_cookie_record_done(&terms->record);
+        free(terms);
     }
+}
+
+static void terms_cleanup(struct terms **terms)
+{
+    terms_free(*terms);
+}
+#define AUTO_TERMS __attribute__((cleanup(terms_cleanup))) struct terms *
+
+static struct terms *terms_new(uint64_t revision)
+{
+    struct terms *terms = hf_alloc(sizeof *terms);
+
+    atomic_init(&terms->holders, 1);
+    terms->revision = revision;
+    return terms;
 }
 
 struct hf_cookies *hf_cookies_new(struct hf_seal *seal, uint64_t validity_ms)
@@ -82,7 +94,7 @@ struct hf_cookies *hf_cookies_new(struct hf_seal *seal, uint64_t validity_ms)
 /* The caller holds the lane. */
 static void lane_forget(struct lane *lane)
 {
-    for (size_t i = 0; i < SECRET_COUNT; i++) {
+    for (size_t i = 0; i < HF_COOKIE_SECRETS; i++) {
         hf_mac_free(lane->macs[i]);
         lane->macs[i] = NULL;
     }
@@ -90,16 +102,16 @@ static void lane_forget(struct lane *lane)
         hf_secret_free(lane->known[i].value);
         lane->known[i] = (struct known){ 0 };
     }
+    terms_free(lane->terms);
+    lane->terms = NULL;
     lane->generation = 0;
 }
 
 void hf_cookies_clear(struct hf_cookies *cookies)
 {
     pthread_rwlock_wrlock(&cookies->lock);
-    for (size_t i = 0; i < SECRET_COUNT; i++) {
-        hf_secret_free(cookies->secrets[i]);
-        cookies->secrets[i] = NULL;
-    }
+    terms_free(cookies->terms);
+    cookies->terms = NULL;
     atomic_fetch_add(&cookies->generation, 1);
     pthread_rwlock_unlock(&cookies->lock);
 
@@ -125,85 +137,86 @@ void hf_cookies_free(struct hf_cookies *cookies)
 
 /* --- the record --- */
 
-static struct hf_status read_stored(struct hf_op *op, const struct hf_opened *opened,
-                                    struct stored *out)
+/*
+ * Takes the terms over, unless others are there that are as new: who reads the store may come later
+ * than who is told of its commits. Lanes make their contexts anew only when something has changed.
+ */
+static void install(struct hf_cookies *cookies, struct terms **terms)
 {
-    struct hf_reader reader;
-    struct hf_bytes parts[SECRET_COUNT];
-    uint8_t format;
+    pthread_rwlock_wrlock(&cookies->lock);
+    if (cookies->terms == NULL || (*terms)->revision > cookies->terms->revision) {
+        terms_free(cookies->terms);
+        cookies->terms = HF_TAKE(*terms);
+        atomic_fetch_add(&cookies->generation, 1);
+    }
+    pthread_rwlock_unlock(&cookies->lock);
+}
 
-    hf_reader_init(&reader, hf_secret_bytes(opened->plain));
-    format = hf_take_u8(&reader);
-    out->rolls_at_ms = hf_take_u64(&reader);
-    parts[CURRENT] = hf_take_bytes(&reader);
-    parts[PREVIOUS] = hf_take_bytes(&reader);
-    HF_TRY(hf_reader_end(&reader, op, "the record of the cookie secrets"));
-    if (format != SECRET_FORMAT || parts[CURRENT].len == 0) {
-        return hf_fail(op, HF_CORRUPT, "the record of the cookie secrets has an unknown form");
+static struct hf_status read_terms(struct hf_op *op, uint64_t revision, bool tombstone,
+                                   struct hf_bytes plain, struct terms **out)
+{
+    AUTO_TERMS terms = terms_new(revision);
+
+    if (!tombstone && plain.len > 0) {
+        HF_TRY(hf_cookie_record_read(op, plain, &terms->record));
     }
-    HF_TRY(hf_secret_copy(op, parts[CURRENT], &out->secrets[CURRENT]));
-    if (parts[PREVIOUS].len > 0) {
-        HF_TRY(hf_secret_copy(op, parts[PREVIOUS], &out->secrets[PREVIOUS]));
-    }
-    out->revision = opened->revision;
+    *out = HF_TAKE(terms);
     return HF_SUCCESS;
 }
 
-static struct hf_status load(struct hf_cookies *cookies, struct hf_op *op, struct stored *out)
+/* What cannot be read may take cookies back, so none is good then. */
+static struct hf_status apply(void *context, struct hf_op *op, const struct hf_opened_view *record)
+{
+    AUTO_TERMS terms = NULL;
+    struct hf_status status;
+
+    if (strcmp(record->path, SECRET_PATH) != 0) {
+        return HF_SUCCESS;
+    }
+    status = read_terms(op, record->revision, record->tombstone, record->plain, &terms);
+    if (status.code != HF_OK) {
+        terms = terms_new(record->revision);
+    }
+    install(context, &terms);
+    return status;
+}
+
+static void clear(void *context)
+{
+    hf_cookies_clear(context);
+}
+
+void hf_cookies_follow(struct hf_cookies *cookies)
+{
+    const struct hf_consumer consumer = {
+        .kind = HF_KIND_SECRET, .apply = apply, .clear = clear, .context = cookies
+    };
+
+    hf_seal_add_consumer(cookies->seal, &consumer);
+}
+
+/* From the store; without a record the terms say nothing, and have revision 0. */
+static struct hf_status load(struct hf_cookies *cookies, struct hf_op *op, struct terms **out)
 {
     HF_AUTO(opened) opened = NULL;
     struct hf_status status = hf_seal_get(cookies->seal, op, HF_KIND_SECRET, SECRET_PATH, &opened);
 
     if (status.code == HF_NOT_FOUND) {
         hf_op_clear(op);
-        return HF_SUCCESS;
+        return read_terms(op, 0, true, HF_BYTES_NONE, out);
     }
     HF_TRY(status);
-    if (opened->tombstone || opened->plain == NULL) {
-        out->revision = opened->revision;
-        return HF_SUCCESS;
-    }
-    return read_stored(op, opened, out);
+    return read_terms(op, opened->revision, opened->tombstone,
+                      opened->plain != NULL ? hf_secret_bytes(opened->plain) : HF_BYTES_NONE, out);
 }
 
-/* A clock that was set back far must not keep one secret alive; a little does not matter. */
-static bool is_due(const struct hf_cookies *cookies, const struct stored *stored, uint64_t now)
+static struct hf_status stage(struct hf_op *op, struct hf_txn *txn, const struct terms *terms)
 {
-    return stored->secrets[CURRENT] == NULL || now >= stored->rolls_at_ms ||
-           stored->rolls_at_ms - now > 2 * cookies->validity_ms;
-}
-
-static struct hf_bytes secret_or_none(const struct hf_secret *secret)
-{
-    return secret != NULL ? hf_secret_bytes(secret) : HF_BYTES_NONE;
-}
-
-/* The record's content, written in secret memory from end to end. */
-static struct hf_status write_stored(struct hf_op *op, uint64_t rolls_at_ms,
-                                     struct hf_bytes current, struct hf_bytes previous,
-                                     struct hf_secret **out)
-{
-    const struct hf_bytes parts[SECRET_COUNT] = { current, previous };
-    HF_AUTO(buf) numbers = hf_buf_new();
     HF_AUTO(secret) plain = NULL;
-    uint8_t *at;
 
-    HF_TRY(hf_secret_new(op, 1 + 8 + 4 + current.len + 4 + previous.len, &plain));
-    at = hf_secret_data(plain);
-    hf_put_u8(numbers, SECRET_FORMAT);
-    hf_put_u64(numbers, rolls_at_ms);
-    for (size_t i = 0; i < SECRET_COUNT; i++) {
-        hf_put_u32(numbers, (uint32_t)parts[i].len);
-        memcpy(at, numbers->data, numbers->len);
-        at += numbers->len;
-        if (parts[i].len > 0) {
-            memcpy(at, parts[i].data, parts[i].len);
-            at += parts[i].len;
-        }
-        hf_buf_clear(numbers);
-    }
-    *out = HF_TAKE(plain);
-    return HF_SUCCESS;
+    HF_TRY(hf_cookie_record_write(op, &terms->record, &plain));
+    return hf_txn_put(txn, op, HF_KIND_SECRET, SECRET_PATH, terms->revision,
+                      hf_secret_bytes(plain));
 }
 
 /* The change is the server's own: the id of the request that led here is for another one. */
@@ -220,61 +233,38 @@ static struct hf_status commit_own(struct hf_txn *txn, struct hf_op *op)
     return status;
 }
 
-/* Commits a new current secret over what was loaded; HF_CONFLICT when another node was first. */
-static struct hf_status roll(struct hf_cookies *cookies, struct hf_op *op,
-                             const struct stored *stored)
+/* Commits what was changed; when another node was first, the next look tells. */
+static struct hf_status commit_terms(struct hf_cookies *cookies, struct hf_op *op,
+                                     const struct terms *terms)
 {
-    HF_AUTO(secret) fresh = NULL;
-    HF_AUTO(secret) plain = NULL;
     HF_AUTO(txn) txn = NULL;
+    struct hf_status status;
 
-    HF_TRY(hf_random_secret(hf_seal_crypto(cookies->seal), op, SECRET_LEN, &fresh));
-    HF_TRY(write_stored(op, hf_env_realtime_ms(op->env) + cookies->validity_ms,
-                        hf_secret_bytes(fresh), secret_or_none(stored->secrets[CURRENT]), &plain));
     HF_TRY(hf_txn_new(cookies->seal, op, &txn));
-    HF_TRY(
-        hf_txn_put(txn, op, HF_KIND_SECRET, SECRET_PATH, stored->revision, hf_secret_bytes(plain)));
-    return commit_own(txn, op);
-}
-
-static bool same_secret(const struct hf_secret *a, const struct hf_secret *b)
-{
-    return a == b || (a != NULL && b != NULL && hf_secret_equal(a, b));
-}
-
-/* Takes the secrets over; lanes make their contexts anew only when something has changed. */
-static void install(struct hf_cookies *cookies, struct stored *stored)
-{
-    pthread_rwlock_wrlock(&cookies->lock);
-    if (!same_secret(cookies->secrets[CURRENT], stored->secrets[CURRENT]) ||
-        !same_secret(cookies->secrets[PREVIOUS], stored->secrets[PREVIOUS])) {
-        for (size_t i = 0; i < SECRET_COUNT; i++) {
-            hf_secret_free(cookies->secrets[i]);
-            cookies->secrets[i] = HF_TAKE(stored->secrets[i]);
-        }
-        atomic_fetch_add(&cookies->generation, 1);
+    HF_TRY(stage(op, txn, terms));
+    status = commit_own(txn, op);
+    if (status.code == HF_CONFLICT) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
     }
-    pthread_rwlock_unlock(&cookies->lock);
+    return status;
 }
 
 /* One look at the store: *out_done when what it holds is good now and was taken over. */
 static struct hf_status refresh_once(struct hf_cookies *cookies, struct hf_op *op, bool *out_done)
 {
-    struct stored stored = { 0 };
-    struct hf_status status = load(cookies, op, &stored);
+    AUTO_TERMS terms = NULL;
+    bool changed = false;
 
-    if (status.code == HF_OK && !is_due(cookies, &stored, hf_env_realtime_ms(op->env))) {
-        install(cookies, &stored);
-        *out_done = true;
-    } else if (status.code == HF_OK) {
-        status = roll(cookies, op, &stored);
-        if (status.code == HF_CONFLICT) {
-            hf_op_clear(op);
-            status = HF_SUCCESS;
-        }
+    HF_TRY(load(cookies, op, &terms));
+    HF_TRY(hf_cookie_record_update(hf_seal_crypto(cookies->seal), op, cookies->validity_ms,
+                                   &terms->record, &changed));
+    if (changed) {
+        return commit_terms(cookies, op, terms);
     }
-    stored_done(&stored);
-    return status;
+    install(cookies, &terms);
+    *out_done = true;
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_cookies_refresh(struct hf_cookies *cookies, struct hf_op *op)
@@ -290,29 +280,52 @@ struct hf_status hf_cookies_refresh(struct hf_cookies *cookies, struct hf_op *op
     return hf_fail(op, HF_CONFLICT, "other nodes keep changing the cookie secrets");
 }
 
+struct hf_status hf_cookies_end_stage(struct hf_cookies *cookies, struct hf_op *op,
+                                      struct hf_txn *txn, const char *user)
+{
+    struct hf_crypto *crypto = hf_seal_crypto(cookies->seal);
+    AUTO_TERMS terms = NULL;
+    bool changed = false;
+
+    HF_TRY(load(cookies, op, &terms));
+    if (user == NULL) {
+        HF_TRY(hf_cookie_record_end_all(crypto, op, cookies->validity_ms, &terms->record));
+    } else {
+        HF_TRY(hf_cookie_record_update(crypto, op, cookies->validity_ms, &terms->record, &changed));
+        HF_TRY(hf_cookie_record_end(op, user, &terms->record));
+    }
+    return stage(op, txn, terms);
+}
+
 /* --- signing and checking --- */
 
 /* Makes the lane's contexts anew if the secrets have changed. The caller holds the lane. */
 static struct hf_status lane_follow(struct hf_cookies *cookies, struct hf_op *op, struct lane *lane)
 {
-    struct hf_status status = HF_SUCCESS;
+    uint64_t generation;
 
     if (lane->generation == atomic_load(&cookies->generation)) {
         return HF_SUCCESS;
     }
     lane_forget(lane);
     pthread_rwlock_rdlock(&cookies->lock);
-    for (size_t i = 0; i < SECRET_COUNT && status.code == HF_OK; i++) {
-        if (cookies->secrets[i] != NULL) {
-            status = hf_mac_new(hf_seal_crypto(cookies->seal), op,
-                                hf_secret_bytes(cookies->secrets[i]), &lane->macs[i]);
-        }
-    }
-    if (status.code == HF_OK) {
-        lane->generation = atomic_load(&cookies->generation);
+    generation = atomic_load(&cookies->generation);
+    lane->terms = cookies->terms;
+    if (lane->terms != NULL) {
+        atomic_fetch_add(&lane->terms->holders, 1);
     }
     pthread_rwlock_unlock(&cookies->lock);
-    return status;
+
+    for (size_t i = 0; lane->terms != NULL && i < HF_COOKIE_SECRETS; i++) {
+        const struct hf_secret *secret = lane->terms->record.secrets[i].bytes;
+
+        if (secret != NULL) {
+            HF_TRY(hf_mac_new(hf_seal_crypto(cookies->seal), op, hf_secret_bytes(secret),
+                              &lane->macs[i]));
+        }
+    }
+    lane->generation = generation;
+    return HF_SUCCESS;
 }
 
 /* The lane of op, locked and with its contexts up to date. */
@@ -323,10 +336,10 @@ static struct hf_status lane_take(struct hf_cookies *cookies, struct hf_op *op, 
 
     pthread_mutex_lock(&lane->lock);
     status = lane_follow(cookies, op, lane);
-    if (status.code == HF_OK && lane->macs[CURRENT] == NULL) {
+    if (status.code == HF_OK && lane->macs[HF_COOKIE_CURRENT] == NULL) {
         status = hf_fail(op, HF_WRONG_STATE,
-                         "the node is locked: cookies cannot be made or checked before it is "
-                         "unlocked");
+                         "the node is locked, or the record of the cookie secrets does not open: "
+                         "cookies cannot be made or checked before that");
     }
     if (status.code != HF_OK) {
         pthread_mutex_unlock(&lane->lock);
@@ -336,14 +349,46 @@ static struct hf_status lane_take(struct hf_cookies *cookies, struct hf_op *op, 
     return HF_SUCCESS;
 }
 
+/*
+ * When a cookie that is made now ends: not later than the record lets cookies under this secret
+ * live, because by that it is known when the last one of a user has ended; but later than those of
+ * his that were taken back.
+ */
+static uint64_t end_of(const struct hf_cookies *cookies, const struct hf_op *op,
+                       const struct hf_cookie_record *record, const char *user)
+{
+    uint64_t most = record->secrets[HF_COOKIE_CURRENT].validity_ms;
+    uint64_t validity = most != 0 && most < cookies->validity_ms ? most : cookies->validity_ms;
+    uint64_t end = hf_env_realtime_ms(op->env) + validity;
+    uint64_t refused_until = hf_cookie_refused_until(record, user);
+
+    return end > refused_until ? end : refused_until + 1;
+}
+
+/* Appends text and signature. The caller holds the lane. */
+static struct hf_status make_on_lane(struct hf_cookies *cookies, struct hf_op *op,
+                                     struct lane *lane, struct hf_cookie *cookie,
+                                     struct hf_buf *out)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+    uint8_t signature[HF_SHA256_LEN];
+    struct hf_bytes part;
+
+    cookie->expires_ms = end_of(cookies, op, &lane->terms->record, cookie->user);
+    HF_TRY(hf_cookie_write(op, cookie, text));
+    part = hf_buf_bytes(text);
+    HF_TRY(hf_mac_compute(lane->macs[HF_COOKIE_CURRENT], op, &part, 1, signature));
+    hf_buf_add_bytes(out, part);
+    hf_buf_add_text(out, "&s=");
+    hf_base64_add(out, hf_bytes_of(signature, sizeof signature));
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_cookies_make(struct hf_cookies *cookies, struct hf_op *op, const char *user,
                                  const char *type, struct hf_buf *out)
 {
-    HF_AUTO(buf) text = hf_buf_new();
     struct hf_cookie cookie = { 0 };
     struct lane *lane;
-    struct hf_bytes part;
-    uint8_t signature[HF_SHA256_LEN];
     struct hf_status status;
 
     if (strlen(user) >= sizeof cookie.user || strlen(type) >= sizeof cookie.type) {
@@ -351,19 +396,10 @@ struct hf_status hf_cookies_make(struct hf_cookies *cookies, struct hf_op *op, c
     }
     (void)snprintf(cookie.user, sizeof cookie.user, "%s", user);
     (void)snprintf(cookie.type, sizeof cookie.type, "%s", type);
-    cookie.expires_ms = hf_env_realtime_ms(op->env) + cookies->validity_ms;
-    HF_TRY(hf_cookie_write(op, &cookie, text));
-
-    part = hf_buf_bytes(text);
     HF_TRY(lane_take(cookies, op, &lane));
-    status = hf_mac_compute(lane->macs[CURRENT], op, &part, 1, signature);
+    status = make_on_lane(cookies, op, lane, &cookie, out);
     pthread_mutex_unlock(&lane->lock);
-    HF_TRY(status);
-
-    hf_buf_add_bytes(out, part);
-    hf_buf_add_text(out, "&s=");
-    hf_base64_add(out, hf_bytes_of(signature, sizeof signature));
-    return HF_SUCCESS;
+    return status;
 }
 
 /* Whether one of the secrets made the signature. */
@@ -374,7 +410,10 @@ static struct hf_status find_signature(struct hf_op *op, struct lane *lane,
     uint8_t signature[HF_SHA256_LEN];
 
     *out_found = false;
-    for (size_t i = 0; i < SECRET_COUNT && lane->macs[i] != NULL && !*out_found; i++) {
+    for (size_t i = 0; i < HF_COOKIE_SECRETS && !*out_found; i++) {
+        if (lane->macs[i] == NULL) {
+            continue;
+        }
         HF_TRY(hf_mac_compute(lane->macs[i], op, &parts->text, 1, signature));
         *out_found = hf_bytes_equal_constant_time(given, hf_bytes_of(signature, sizeof signature));
     }
@@ -433,19 +472,32 @@ static struct hf_status check_signature(struct hf_op *op, struct lane *lane, str
     return HF_SUCCESS;
 }
 
+/* What it says is held against the clock and the list each time. The caller holds the lane. */
+static struct hf_status verify_on_lane(struct hf_op *op, struct lane *lane, struct hf_bytes value,
+                                       struct hf_cookie *out)
+{
+    struct hf_bytes text = HF_BYTES_NONE;
+    struct hf_cookie cookie;
+
+    HF_TRY(check_signature(op, lane, value, &text));
+    HF_TRY(hf_cookie_read(op, text, &cookie));
+    if (cookie.expires_ms <= hf_cookie_refused_until(&lane->terms->record, cookie.user)) {
+        return hf_cookie_expired(op);
+    }
+    *out = cookie;
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_cookies_verify(struct hf_cookies *cookies, struct hf_op *op,
                                    struct hf_bytes value, struct hf_cookie *out)
 {
-    struct hf_bytes text = HF_BYTES_NONE;
     struct lane *lane;
     struct hf_status status;
 
     HF_TRY(lane_take(cookies, op, &lane));
-    status = check_signature(op, lane, value, &text);
+    status = verify_on_lane(op, lane, value, out);
     pthread_mutex_unlock(&lane->lock);
-    HF_TRY(status);
-    /* What it says is held against the clock each time. */
-    return hf_cookie_read(op, text, out);
+    return status;
 }
 
 struct hf_status hf_cookie_sign(struct hf_crypto *crypto, struct hf_op *op, struct hf_bytes secret,

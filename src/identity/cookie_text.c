@@ -16,6 +16,11 @@ struct hf_status hf_cookie_bad_signature(struct hf_op *op)
     return hf_fail(op, HF_UNAUTHENTICATED, SIGNER "Invalid signature");
 }
 
+struct hf_status hf_cookie_expired(struct hf_op *op)
+{
+    return hf_fail(op, HF_UNAUTHENTICATED, "AuthenticationToken expired");
+}
+
 static struct hf_status bad_text(struct hf_op *op)
 {
     return hf_fail(op, HF_UNAUTHENTICATED, "Invalid token string, missing attributes");
@@ -127,7 +132,7 @@ struct hf_status hf_cookie_read(struct hf_op *op, struct hf_bytes text, struct h
         return bad_text(op);
     }
     if (now > cookie.expires_ms || now > inactive) {
-        return hf_fail(op, HF_UNAUTHENTICATED, "AuthenticationToken expired");
+        return hf_cookie_expired(op);
     }
     *out = cookie;
     return HF_SUCCESS;

@@ -29,3 +29,5 @@ HF_STATUS hf_cookie_write(struct hf_op *op, const struct hf_cookie *cookie, stru
 
 /* HF_UNAUTHENTICATED: the signature is not ours. */
 HF_STATUS hf_cookie_bad_signature(struct hf_op *op);
+/* HF_UNAUTHENTICATED: its time is over; a client authenticates again. */
+HF_STATUS hf_cookie_expired(struct hf_op *op);

@@ -29,8 +29,8 @@ static const struct {
       { "audit.read", "policy.read", "node.status", "node.list", "slot.list", "key.list",
         "key.read", "keyring.read", "drill.read", "job.list", "why", NULL } },
     { "operator",
-      { "node.*", "slot.*", "root.*", "site.*", "store.*", "drill.*", "job.*", "policy.read",
-        "policy.change", "approve", "keyring.read", "key.list", "why", NULL } },
+      { "node.*", "slot.*", "root.*", "site.*", "store.*", "drill.*", "job.*", "session.*",
+        "policy.read", "policy.change", "approve", "keyring.read", "key.list", "why", NULL } },
 };
 
 static const enum hf_action uses[] = {

@@ -53,6 +53,7 @@
     row(HF_ACT_POLICY_READ, "policy.read", false) \
     row(HF_ACT_POLICY_CHANGE, "policy.change", false) \
     row(HF_ACT_APPROVE, "approve", false) \
+    row(HF_ACT_SESSION_END, "session.end", false) \
     row(HF_ACT_AUDIT_READ, "audit.read", false) \
     row(HF_ACT_WHY, "why", true) \
     row(HF_ACT_SLOT_TEST, "slot.test", false) \

@@ -11,6 +11,7 @@
 #include "service/service.h"
 
 struct hf_cluster;
+struct hf_cookies;
 struct hf_repeats;
 
 struct hf_job;
@@ -24,6 +25,7 @@ struct hf_service {
     struct hf_keys *keys;
     struct hf_policy *policy;
     struct hf_audit *audit;
+    struct hf_cookies *cookies; /* NULL: none are issued */
     struct hf_cluster *cluster; /* NULL: the store is this node's alone */
     char *node;
     bool shared_store;

@@ -15,6 +15,7 @@ struct hf_service *hf_service_new(const struct hf_service_parts *parts)
     service->keys = parts->keys;
     service->policy = parts->policy;
     service->audit = parts->audit;
+    service->cookies = parts->cookies;
     service->cluster = parts->cluster;
     service->shared_store = parts->shared_store;
     service->node = hf_strdup(parts->node != NULL ? parts->node : "");

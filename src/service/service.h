@@ -18,6 +18,7 @@
 
 struct hf_service;
 struct hf_cluster;
+struct hf_cookies;
 
 /* A slot that this node may open without a person. */
 struct hf_drill_slot {
@@ -42,6 +43,7 @@ struct hf_service_parts { /* all borrowed */
     struct hf_keys *keys;
     struct hf_policy *policy;
     struct hf_audit *audit;
+    struct hf_cookies *cookies; /* that the Hadoop door issues; NULL: none */
     const char *node;
     bool shared_store;          /* other nodes commit to the same store */
     struct hf_cluster *cluster; /* leases and acknowledgement among them; NULL: none */
@@ -84,6 +86,14 @@ void hf_service_repeat_end(struct hf_repeat *repeat, bool written);
 /* A caller who proved nothing: aggregated in the trail by address and door, never refused here. */
 void hf_service_unauthenticated(struct hf_service *service, struct hf_op *op, const char *door,
                                 const char *address);
+
+/* --- what callers were issued --- */
+
+/*
+ * Takes back every cookie that the Hadoop user has now, or with NULL those of all users: when this
+ * has succeeded no node accepts them. HF_WRONG_STATE and HF_LIMITED say that only all can be ended.
+ */
+HF_STATUS hf_service_session_end(struct hf_service *service, struct hf_op *op, const char *user);
 
 /* --- keyrings --- */
 

@@ -52,6 +52,7 @@ static enum need need_of(enum hf_action action)
     case HF_ACT_KEY_EXPORT:
     case HF_ACT_POLICY_CHANGE:
     case HF_ACT_APPROVE:
+    case HF_ACT_SESSION_END:
     case HF_ACT_NODE_APPROVE:
     case HF_ACT_NODE_CHANGE:
     case HF_ACT_NODE_REMOVE:

@@ -48,13 +48,12 @@ static struct hf_status verify(const struct hf_buf *value)
     return hf_cookies_verify(cookies, &small_world.op, hf_buf_bytes(value), &cookie);
 }
 
-/* The secret that signs now, as the record has it: behind the format byte, the date and its length.
- */
+/* The secret that signs now, as the record has it: behind format, date, validity and length. */
 static struct hf_bytes current_secret(struct hf_opened **out_record)
 {
     assert_ok(&small_world.op, hf_seal_get(small_world.seal, &small_world.op, HF_KIND_SECRET,
                                            "secret/hadoop-cookie", out_record));
-    return hf_bytes_of(hf_secret_bytes((*out_record)->plain).data + 13, 32);
+    return hf_bytes_of(hf_secret_bytes((*out_record)->plain).data + 21, 32);
 }
 
 /* A cookie of any text, signed as a node would. */
@@ -102,8 +101,11 @@ static void a_cookie_has_hadoops_form_and_comes_back_as_it_was(void **unused)
 /* docs/formats/cookie.md */
 static void the_record_is_that_of_the_document(void **unused)
 {
-    static const char hex[] = "01000001a31a81a10000000020000102030405060708090a0b0c0d0e0f1011121314"
-                              "15161718191a1b1c1d1e1f00000000";
+    static const char hex[] = "02000001a31a81a100000000000225510000000020000102030405060708090a0b0c"
+                              "0d0e0f101112131415161718191a1b1c1d1e1f0000000000000000000000000000"
+                              "000002255100000000202021222324252627"
+                              "28292a2b2c2d2e2f303132333435"
+                              "363738393a3b3c3d3e3f00000000";
     HF_AUTO(buf) plain = hf_buf_new();
     HF_AUTO(buf) value = NULL;
     HF_AUTO(opened) ours = NULL;
@@ -112,10 +114,11 @@ static void the_record_is_that_of_the_document(void **unused)
     assert_ok(&small_world.op, hf_hex_decode(&small_world.op, hf_bytes_of_text(hex), plain));
     assert_ok(&small_world.op, hf_seal_get(small_world.seal, &small_world.op, HF_KIND_SECRET,
                                            "secret/hadoop-cookie", &ours));
-    /* Ours differs in the secret only. */
+    /* Ours differs in the secrets only. */
     assert_int_equal(hf_secret_len(ours->plain), plain->len);
-    assert_memory_equal(hf_secret_bytes(ours->plain).data, plain->data, 13);
-    assert_memory_equal(hf_secret_bytes(ours->plain).data + 45, plain->data + 45, 4);
+    assert_memory_equal(hf_secret_bytes(ours->plain).data, plain->data, 21);
+    assert_memory_equal(hf_secret_bytes(ours->plain).data + 53, plain->data + 53, 24);
+    assert_memory_equal(hf_secret_bytes(ours->plain).data + 109, plain->data + 109, 4);
 
     assert_ok(&small_world.op, small_world_put(HF_KIND_SECRET, "secret/hadoop-cookie",
                                                ours->revision, hf_buf_bytes(plain)));
