@@ -6,7 +6,9 @@ import re
 import sqlite3
 import unittest
 
+import yaml
 from node import Node, wait_for
+from programs import ROOT
 
 GREEN, RED, AMBER = 0, 8, 9
 
@@ -155,6 +157,22 @@ class Drill(unittest.TestCase):
         self.assertRegex(text, r'(?m)^holdfast_open_paths\{keyring="hadoop"\} 1$')
         self.assertRegex(text, r"(?m)^holdfast_drill_failed_versions 0$")
         self.assertRegex(text, r"(?m)^holdfast_drill_age_seconds \d+$")
+
+
+class Alerts(unittest.TestCase):
+    def test_the_rules_are_whole_and_speak_of_metrics_that_there_are(self):
+        rules = yaml.safe_load((ROOT / "deploy/prometheus/holdfast.rules.yml").read_text())
+        alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+        source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.c"))
+        pages = (ROOT / "docs/drill.md").read_text() + (ROOT / "docs/jobs.md").read_text()
+        self.assertGreater(len(alerts), 6)
+        for alert in alerts:
+            with self.subTest(alert["alert"]):
+                self.assertIn(alert["labels"]["severity"], ("critical", "warning"))
+                self.assertEqual(set(alert["annotations"]), {"summary", "description"})
+                self.assertIn(f"`{alert['alert']}`", pages)
+                for metric in re.findall(r"holdfast_\w+", alert["expr"]):
+                    self.assertIn(f'"{metric}"', source)
 
 
 if __name__ == "__main__":
