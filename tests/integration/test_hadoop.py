@@ -368,6 +368,70 @@ class Expiry(unittest.TestCase):
             self.assertEqual(expired.reason, "AuthenticationToken expired")
 
 
+class Sessions(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node().start()
+        cls.node.run("policy", "grant", "--who", "pseudo:bob", "--role", "key-user")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def setUp(self):
+        self.alice, self.bob = Kms(self.node), Kms(self.node, "bob")
+        self.addCleanup(self.alice.close)
+        self.addCleanup(self.bob.close)
+
+    def refused(self, kms, reason):
+        with self.assertRaises(RemoteException) as caught:
+            kms.names()
+        self.assertEqual(caught.exception.status, 401)
+        self.assertIn(reason, caught.exception.reason)
+
+    def test_a_cookie_that_was_taken_back_is_refused_and_that_of_another_user_is_not(self):
+        self.alice.names()
+        self.bob.names()
+        self.node.run("session", "end", "alice")
+        self.refused(self.alice, "AuthenticationToken expired")
+        self.bob.names()
+        # She comes back at once, also after a restart, where the list is there again.
+        old = self.alice.cookie
+        self.alice.handshake()
+        self.alice.names()
+        self.node.stop()
+        self.node.start()
+        for kms in (self.alice, self.bob):
+            kms.wire.close()
+            kms.wire = self.node.connection()
+            kms.names()
+        self.alice.cookie = old
+        self.refused(self.alice, "AuthenticationToken expired")
+
+    def test_all_cookies_can_be_taken_back(self):
+        self.alice.names()
+        self.bob.names()
+        self.node.run("session", "end", "--all")
+        for kms in (self.alice, self.bob):
+            self.refused(kms, "Invalid signature")
+            kms.handshake()
+            kms.names()
+
+    def test_the_door_wants_to_be_told_whose_and_the_trail_tells_it(self):
+        for body in ({}, {"all": False}, {"user": "alice", "all": True}, {"user": 1}, {"user": ""}, {"user": "a=b"},
+                     {"user": "a" * 256}, {"who": "alice"}):
+            status, answer = self.node.admin("POST", "/api/v1/sessions/end", body)
+            self.assertEqual((status, answer["error"]["code"]), (400, "invalid"), (body, answer))
+        self.assertEqual(self.node.admin("POST", "/api/v1/sessions/end", {"user": "carol"}), (200, {}))
+        self.node.run("session", "end", code=2)
+        self.node.run("session", "end", "alice", "--all", code=2)
+
+        def told():
+            return any(line["operation"] == "session.end" and "'carol'" in line.get("detail", "")
+                       for line in map(json.loads, (self.node.dir / "audit" / "audit.log").read_text().splitlines()))
+        wait_for(told, "line of the trail")
+
+
 class Export(unittest.TestCase):
     def test_with_hadoop_export_acl_material_is_given_to_whom_policy_lets(self):
         with Node() as node:
