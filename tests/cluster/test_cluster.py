@@ -144,6 +144,24 @@ def all_databases_are_gone(nodes, cluster):
           "times", flush=True)
 
 
+def a_node_comes_back_without_databases(nodes):
+    """It opens from its copy, says how old that is, and an operator may let it open for longer."""
+    node = nodes[0]
+    kms = Kms(nodes[1])
+    edek = kms.generate("opened-300")[0]
+    dek = kms.decrypt(edek)
+    kms.close()
+    node.stop()
+    node.start()
+    kms = Kms(node)
+    assert kms.decrypt(edek) == dek
+    kms.close()
+    lease = next(item for item in node.admin("GET", "/api/v1/status")[1]["items"] if item["item"] == "lease")
+    assert lease["light"] == "amber" and lease["text"].startswith("none for"), lease
+    assert "for so long" in node.run("node", "serve-stale", "--for", "1h")
+    print("a node restarted with all databases gone: it opens, and says that it has no lease", flush=True)
+
+
 def two_nodes_on_one_server():
     with postgres.Server() as server:
         server.start()
@@ -161,6 +179,7 @@ def three_nodes_under_patroni():
             a_node_is_killed(nodes)
             the_primary_is_killed(nodes, cluster)
             all_databases_are_gone(nodes, cluster)
+            a_node_comes_back_without_databases(nodes)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from node import Node, UnixConnection, free_port, wait_for
 
 DOCUMENT = openapi.Document()
 ANSWERED = set()  # operations that have given their good answer
-# They need databases in two sites: tests/cluster/test_promote.py compares their answers with the document.
-ELSEWHERE = {("POST", "/api/v1/sites/{site}/promote"), ("POST", "/api/v1/store/accept-history")}
+# They need databases in two sites: tests/cluster/test_promote.py compares their answers with the document. And a node that
+# has a store of its own needs no lease: tests/cluster/test_cluster.py has one that has none.
+ELSEWHERE = {("POST", "/api/v1/sites/{site}/promote"), ("POST", "/api/v1/store/accept-history"), ("POST", "/api/v1/serve-stale")}
 ME = "unix:" + pwd.getpwuid(os.getuid()).pw_name
 NODE = None
 TLS_PORT = None
@@ -504,6 +505,13 @@ class OverTheUnixSocket(BothDoors, Calls):
         self.assertEqual(self.call("POST", "/api/v1/what-if", {"lose": ["slot:offline"]})["unreadable"], 0)
         cut = self.call("POST", "/api/v1/min-cut", {"what": f"hadoop/{self.name}@1"})
         self.assertEqual(cut["ends"], ["node:node-1"])
+
+    def test_cookies_are_taken_back(self):
+        self.call("POST", "/api/v1/sessions/end", {"user": "carol"})
+
+    def test_a_node_alone_on_its_store_needs_no_lease(self):
+        self.refused(400, "invalid", "for_ms", "POST", "/api/v1/serve-stale", {})
+        self.refused(409, "wrong_state", "no lease", "POST", "/api/v1/serve-stale", {"for_ms": 1000})
 
     def test_nodes_are_approved_drained_and_removed(self):
         machine = NODE.base / self.name
