@@ -215,6 +215,29 @@ static void who_is_silent_is_waited_for_named_and_never_green(void **unused)
     }
 }
 
+/* That nobody waits for it with a change makes no proof of it, and it may be back in time. */
+static void a_member_that_is_away_is_asked_too(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    HF_AUTO(buf) again = NULL;
+    char id[HF_DRILL_ID];
+    char light[16];
+
+    (void)unused;
+    neighbour_enlist("node-3", "west", HF_MEMBER_AWAY);
+    ask(NULL, id);
+    world_turn();
+    neighbour_turn(&second);
+    assert_false(has_ended(&second, id, "waiting"));
+    small_world_pass(WAIT + 1000);
+    neighbour_turn(&second);
+    assert_true(has_ended(&second, id, "silent"));
+    receipt = receipt_of(second.service, id);
+    assert_string_equal(light_of(receipt, light), "amber");
+    again = drill_all(NULL);
+    assert_string_equal(light_of(again, light), "green");
+}
+
 /* A node that is slow but tells how far it is, is not silent. */
 static void who_tells_how_far_it_is_is_waited_for(void **unused)
 {
@@ -558,6 +581,7 @@ int main(void)
         TEST(every_node_hands_out_the_same_receipt_and_keeps_the_proofs_of_all),
         TEST(a_drill_of_one_keyring_by_all_nodes_keeps_no_proof),
         TEST(who_is_silent_is_waited_for_named_and_never_green),
+        TEST(a_member_that_is_away_is_asked_too),
         TEST(who_tells_how_far_it_is_is_waited_for),
         TEST(any_node_ends_it_when_the_one_that_was_asked_is_gone),
         TEST(a_part_that_comes_too_late_is_in_no_receipt),

@@ -317,6 +317,15 @@ static void a_change_does_not_wait_for_members_that_are_away(void **unused)
     assert_true(small_world.boot_ms - began_ms < HF_CLUSTER_LEASE_MS / 4);
 }
 
+static void a_version_is_proven_on_so_many_of_all_with_those_who_are_away(void **unused)
+{
+    (void)unused;
+    run(SILENT_MS + 3000);
+    assert_int_equal(state_of("node-3"), HF_MEMBER_AWAY);
+    (void)world_key("made-meanwhile", HF_ALG_AES_256);
+    assert_int_equal(world_notes(EVENT("key.create", "ok", ROOT), "proven on 1 of 3 nodes"), 1);
+}
+
 static void a_node_without_a_lease_sends_nobody_away(void **unused)
 {
     uint64_t before = world_seq();
@@ -520,6 +529,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         CASE(members_that_are_silent_are_away_after_some_seconds_by_one_commit),
         CASE(a_change_does_not_wait_for_members_that_are_away),
+        CASE(a_version_is_proven_on_so_many_of_all_with_those_who_are_away),
         CASE(a_node_without_a_lease_sends_nobody_away),
         CASE(after_an_outage_the_others_have_the_same_time_to_be_heard_again),
         CASE(who_is_to_leave_goes_away_too_and_is_still_to_leave_afterwards),
