@@ -211,7 +211,7 @@ static void all_cookies_are_taken_back_by_new_secrets(void **unused)
     assert_ok(&small_world.op, verify(there, fresh));
 }
 
-static void a_refresh_that_read_earlier_brings_nothing_back(void **unused)
+static void a_refresh_brings_nothing_back(void **unused)
 {
     HF_AUTO(buf) alice = made_by(here, "alice");
 
@@ -339,7 +339,7 @@ int main(void)
         test_of(a_clock_that_is_ahead_does_not_save_a_cookie),
         test_of(a_roll_does_not_save_a_cookie),
         test_of(all_cookies_are_taken_back_by_new_secrets),
-        test_of(a_refresh_that_read_earlier_brings_nothing_back),
+        test_of(a_refresh_brings_nothing_back),
         test_of(the_list_is_there_again_after_the_next_unlock),
         test_of(a_user_is_taken_off_the_list_when_his_last_cookie_has_ended),
         test_of(names_that_no_cookie_has_cannot_be_ended),

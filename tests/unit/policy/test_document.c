@@ -166,10 +166,9 @@ static void roles_hold_what_is_written_of_them(void **unused)
                      "audit.read why drill.read job.list node.list " },
         { "operator",
           "node.status node.unlock node.lock slot.list slot.change keyring.read key.list "
-          "policy.read policy.change approve why slot.test slot.remove root.rotate "
+          "policy.read policy.change approve session.end why slot.test slot.remove root.rotate "
           "site.promote store.accept drill.run drill.read job.list node.list node.approve "
-          "node.change "
-          "node.remove " },
+          "node.change node.remove node.serve-stale " },
     };
 
     (void)unused;
