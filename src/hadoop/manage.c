@@ -19,7 +19,7 @@ static void repeat_ended(void *context, bool written)
  * request again (reference, 5.1).
  */
 static struct hf_status begin_repeatable(struct hf_op *op, struct hf_exchange *exchange,
-                                         const struct hf_request *request)
+                                         const struct hf_request *request, const char *name)
 {
     struct hf_hadoop *hadoop = hadoop_of(exchange);
     struct hf_bytes asked[] = {
@@ -29,8 +29,8 @@ static struct hf_status begin_repeatable(struct hf_op *op, struct hf_exchange *e
     };
     struct hf_repeat *repeat = NULL;
 
-    HF_TRY(hf_service_repeat_begin(hadoop->settings.service, op, asked, HF_COUNT(asked),
-                                   hadoop->settings.retry_window_ms, &repeat));
+    HF_TRY(hf_service_repeat_begin(hadoop->settings.service, op, hadoop->keyring, name, asked,
+                                   HF_COUNT(asked), hadoop->settings.retry_window_ms, &repeat));
     hf_exchange_on_end(exchange, repeat_ended, repeat);
     return HF_SUCCESS;
 }
@@ -199,7 +199,7 @@ static struct hf_status create_key(struct hf_op *op, struct hf_exchange *exchang
     if (refuse_sizes(create, given, reply)) {
         return HF_SUCCESS;
     }
-    HF_TRY(begin_repeatable(op, exchange, request));
+    HF_TRY(begin_repeatable(op, exchange, request, create->name));
     HF_TRY(hf_service_key_create(hadoop->settings.service, op, hadoop->keyring, create->name,
                                  &create->plan, &version, &material));
     start_json(reply, 201);
@@ -242,7 +242,7 @@ static struct hf_status roll(struct hf_op *op, struct hf_exchange *exchange,
     HF_TRY(take_name(op, exchange, request, "name", name));
     HF_TRY(take_object(op, request, &body));
     HF_TRY(take_material(op, body, &given));
-    HF_TRY(begin_repeatable(op, exchange, request));
+    HF_TRY(begin_repeatable(op, exchange, request, hf_buf_text(name)));
     status = hf_service_key_rotate(hadoop->settings.service, op, hadoop->keyring, hf_buf_text(name),
                                    given, &version, &material);
     if (status.code == HF_INVALID && given != NULL) {

@@ -16,6 +16,7 @@
 
 #define BUCKETS      65536 /* a power of two */
 #define LABEL        "holdfast request v1"
+#define ID_LABEL     "holdfast repeat id v1"
 #define UNWRITTEN_MS 300000U /* a client gives up after a minute or two and some retries */
 #define WAIT_MAX_MS  60000U
 
@@ -275,6 +276,51 @@ static bool store_may_know(struct hf_service *service, struct hf_op *op, uint64_
     return may_know && window_ms > 0;
 }
 
+/* What the request is to change. */
+struct written_key {
+    const char *keyring;
+    const char *name;
+};
+
+/* How the key stands: any commit of it makes this another number. 0: there is no such key. */
+static struct hf_status find_revision(struct hf_service *service, struct hf_op *op,
+                                      const struct written_key *key, uint64_t *out)
+{
+    HF_AUTO(key_info) info = NULL;
+    struct hf_status status = hf_key_get(service->keys, op, key->keyring, key->name, true, &info);
+
+    *out = 0;
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    *out = info->revision;
+    return HF_SUCCESS;
+}
+
+/*
+ * A new id. Where nodes share the store and repeats are looked for, all of them derive the same one
+ * until a commit changes the key; then the commit is found by what was asked.
+ */
+static struct hf_status make_id(struct hf_service *service, struct hf_op *op,
+                                const struct entry *entry, const struct written_key *key,
+                                struct hf_request_id *out)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+    uint64_t revision;
+
+    if (!service->shared_store || entry->window_ms == 0) {
+        hf_env_random(op->env, out->bytes, sizeof out->bytes);
+        return HF_SUCCESS;
+    }
+    HF_TRY(find_revision(service, op, key, &revision));
+    hf_buf_add_text(text, ID_LABEL);
+    hf_buf_add(text, entry->digest, sizeof entry->digest);
+    hf_put_u64(text, revision);
+    return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
+}
+
 /*
  * Which id a request gets that this node has not left open: that of a commit the store knows of
  * within the window; else a new one. written: the id whose answer went out here; asking again after
@@ -282,7 +328,7 @@ static bool store_may_know(struct hf_service *service, struct hf_op *op, uint64_
  */
 static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
                                   const struct entry *entry, const struct hf_request_id *written,
-                                  struct hf_request_id *out)
+                                  const struct written_key *key, struct hf_request_id *out)
 {
     uint64_t now = hf_env_realtime_ms(op->env);
     struct hf_request_id found = { { 0 } };
@@ -303,8 +349,7 @@ static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
             return HF_SUCCESS;
         }
     }
-    hf_env_random(op->env, out->bytes, sizeof out->bytes);
-    return HF_SUCCESS;
+    return make_id(service, op, entry, key, out);
 }
 
 /*
@@ -345,11 +390,12 @@ static struct hf_status claim(struct hf_repeats *repeats, struct hf_op *op, cons
 
 /* Chooses the id outside the lock; the entry is in flight, so nobody else touches it. */
 static struct hf_status settle_id(struct hf_service *service, struct hf_op *op, struct entry *entry,
-                                  const struct hf_request_id *written)
+                                  const struct hf_request_id *written,
+                                  const struct written_key *key)
 {
     struct hf_repeats *repeats = service->repeats;
     struct hf_request_id id;
-    struct hf_status status = choose_id(service, op, entry, written, &id);
+    struct hf_status status = choose_id(service, op, entry, written, key, &id);
 
     pthread_mutex_lock(&repeats->lock);
     if (status.code == HF_OK) {
@@ -362,6 +408,7 @@ static struct hf_status settle_id(struct hf_service *service, struct hf_op *op, 
 }
 
 struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_op *op,
+                                         const char *keyring, const char *key,
                                          const struct hf_bytes *asked, size_t count,
                                          uint64_t window_ms, struct hf_repeat **out)
 {
@@ -385,7 +432,7 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
     pthread_mutex_unlock(&repeats->lock);
     HF_TRY(status);
     if (is_fresh) {
-        HF_TRY(settle_id(service, op, entry, &written));
+        HF_TRY(settle_id(service, op, entry, &written, &(struct written_key){ keyring, key }));
     }
     op->request_id = entry->request_id;
     *out = hf_alloc(sizeof **out);

@@ -71,15 +71,17 @@ HF_STATUS hf_service_feed_audit(struct hf_service *service, struct hf_op *op);
 /* --- requests that may be repeated without an id (Hadoop's client) --- */
 
 /*
- * The request id for a write that its client may repeat: derived from what was asked. If the same
- * was asked before and its answer was not written in full, or another node (or this one before its
- * restart) committed it within window_ms, that id; else a new one. Sets op->request_id and keeps
- * the request's digest for the commit.
+ * The request id for a write of that key which its client may repeat: derived from what was asked.
+ * If the same was asked before and its answer was not written in full, or another node (or this one
+ * before its restart) committed it within window_ms, that id; else a new one. It follows from what
+ * was asked and how the key stands, so that nodes which are asked the same while the store does not
+ * answer take it for one request. Sets op->request_id and keeps the request's digest for the
+ * commit.
  */
 struct hf_repeat;
-HF_STATUS hf_service_repeat_begin(struct hf_service *service, struct hf_op *op,
-                                  const struct hf_bytes *asked, size_t count, uint64_t window_ms,
-                                  struct hf_repeat **out);
+HF_STATUS hf_service_repeat_begin(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                  const char *key, const struct hf_bytes *asked, size_t count,
+                                  uint64_t window_ms, struct hf_repeat **out);
 /* The answer's fate; frees repeat. written: in full, to a live socket. */
 void hf_service_repeat_end(struct hf_repeat *repeat, bool written);
 

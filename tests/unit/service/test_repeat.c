@@ -23,7 +23,8 @@ static struct hf_status begin(struct hf_op *op, struct hf_service *service, stru
     struct hf_bytes asked[] = { hf_bytes_of_text("POST"), hf_bytes_of_text("/kms/v1/key/k"),
                                 post->body };
 
-    return hf_service_repeat_begin(service, op, asked, HF_COUNT(asked), WINDOW_MS, &post->repeat);
+    return hf_service_repeat_begin(service, op, RING, "k", asked, HF_COUNT(asked), WINDOW_MS,
+                                   &post->repeat);
 }
 
 static struct hf_status rotate(struct hf_op *op, struct post *post)
@@ -147,7 +148,8 @@ static void a_creation_whose_answer_was_lost_gives_the_first_version(void **unus
         struct hf_repeat *repeat = NULL;
         uint32_t version = 9;
 
-        assert_ok(&op, hf_service_repeat_begin(world.service, &op, &asked, 1, WINDOW_MS, &repeat));
+        assert_ok(&op, hf_service_repeat_begin(world.service, &op, RING, "k", &asked, 1, WINDOW_MS,
+                                               &repeat));
         assert_ok(&op,
                   hf_service_key_create(world.service, &op, RING, "new", &plan, &version, NULL));
         assert_int_equal(version, 0);
@@ -164,9 +166,9 @@ static void parts_do_not_run_into_each_other(void **unused)
     struct hf_request_id id;
 
     (void)unused;
-    assert_ok(&op, hf_service_repeat_begin(world.service, &op, one, 2, 0, &first));
+    assert_ok(&op, hf_service_repeat_begin(world.service, &op, RING, "k", one, 2, 0, &first));
     id = op.request_id;
-    assert_ok(&op, hf_service_repeat_begin(world.service, &op, other, 2, 0, &second));
+    assert_ok(&op, hf_service_repeat_begin(world.service, &op, RING, "k", other, 2, 0, &second));
     assert_memory_not_equal(&id, &op.request_id, sizeof id);
     hf_service_repeat_end(first, true);
     hf_service_repeat_end(second, true);
@@ -214,6 +216,33 @@ static void a_repeat_at_another_node_within_the_window_gives_the_first_result(vo
     assert_int_equal(post_to(a, true), 5);
     hf_service_free(a);
     hf_service_free(b);
+}
+
+/* The store does not answer, and the client asks one node after another: all wait for it. */
+static void what_several_nodes_are_asked_before_any_commit_happens_once(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node(), other_node() };
+    struct post posts[HF_COUNT(nodes)];
+    struct hf_op ops[HF_COUNT(nodes)];
+
+    (void)unused;
+    assert_int_equal(post_to(nodes[0], true), 2);
+    small_world_pass(2 * WINDOW_MS);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        posts[i] = (struct post){ .body = BODY };
+        ops[i] = world_as(ROOT);
+        assert_ok(&ops[i], begin(&ops[i], nodes[i], &posts[i]));
+    }
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        assert_ok(&ops[i], hf_service_key_rotate(nodes[i], &ops[i], RING, "k", NULL,
+                                                 &posts[i].version, NULL));
+        hf_service_repeat_end(posts[i].repeat, true);
+        assert_int_equal(posts[i].version, 3);
+    }
+    assert_int_equal(versions_now(), 3);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        hf_service_free(nodes[i]);
+    }
 }
 
 /* --- at the same time --- */
@@ -297,7 +326,8 @@ static void what_is_remembered_is_bounded(void **unused)
     for (unsigned i = 0; i < 100; i++) {
         struct hf_bytes asked = hf_bytes_of(&i, sizeof i);
 
-        if (hf_service_repeat_begin(world.service, &op, &asked, 1, 0, &repeat).code == HF_OK) {
+        if (hf_service_repeat_begin(world.service, &op, RING, "k", &asked, 1, 0, &repeat).code ==
+            HF_OK) {
             hf_service_repeat_end(repeat, false);
             taken++;
         }
@@ -348,6 +378,7 @@ int main(void)
         test_of(a_creation_whose_answer_was_lost_gives_the_first_version),
         test_of(parts_do_not_run_into_each_other),
         test_of(a_repeat_at_another_node_within_the_window_gives_the_first_result),
+        test_of(what_several_nodes_are_asked_before_any_commit_happens_once),
         test_of(a_duplicate_waits_for_the_first_and_gets_its_id),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),
