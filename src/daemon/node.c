@@ -127,6 +127,7 @@ static struct hf_status open_upper_half(struct hf_node *node, struct hf_op *op)
                                        .node = config->node,
                                        .shared_store = node->peers != NULL,
                                        .cluster = hf_peers_cluster(node->peers),
+                                       .max_waiting = (config->workers + 1) / 2,
                                        .store = &node->store,
                                        .outside = hf_node_outside(node),
                                        .site = config->site,

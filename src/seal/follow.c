@@ -22,6 +22,7 @@ struct reading {
     const struct hf_head *head; /* of the store, where the log passes it; NULL: not known */
     uint64_t seq;               /* of the last batch read */
     uint8_t link[HF_DIGEST_LEN];
+    bool has_gap; /* a record was overtaken: what it is now comes with a later batch */
     struct hf_stored *items;
     size_t count;
 };
@@ -76,6 +77,8 @@ static struct hf_status copy_batch(void *context, const struct hf_logged_batch *
         /* Without a body the record has moved on, and a later batch brings it. */
         if (batch->changes[i].body.len > 0) {
             HF_TRY(copy_change(reading, batch->seq, &batch->changes[i]));
+        } else {
+            reading->has_gap = true;
         }
     }
     return HF_SUCCESS;
@@ -166,7 +169,8 @@ static struct hf_status read_log(struct hf_seal *seal, struct hf_unlocked *unloc
     struct hf_feed *feed = &seal->feed;
     struct reading reading = { .unlocked = unlocked, .op = op, .head = head };
 
-    while (feed->delivered < seq) {
+    /* The batch that closes a gap may have been committed since seq was looked up. */
+    while (feed->delivered < seq || reading.has_gap) {
         struct hf_status status = read_stretch(seal, op, &reading);
 
         if (status.code == HF_NOT_FOUND) {
@@ -174,6 +178,9 @@ static struct hf_status read_log(struct hf_seal *seal, struct hf_unlocked *unloc
             return hf_follow_anew(seal, unlocked, op);
         }
         HF_TRY(status);
+        if (reading.seq <= feed->delivered && feed->delivered >= seq) {
+            break;
+        }
         if (reading.seq <= feed->delivered) {
             return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                                  "the change log ends at %" PRIu64 ", before commit %" PRIu64,

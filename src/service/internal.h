@@ -27,6 +27,8 @@ struct hf_service {
     struct hf_audit *audit;
     struct hf_cookies *cookies; /* NULL: none are issued */
     struct hf_cluster *cluster; /* NULL: the store is this node's alone */
+    unsigned max_waiting;       /* 0: no limit */
+    atomic_uint waiting;        /* changes that wait for a lease */
     char *node;
     bool shared_store;
     pthread_mutex_t feeder; /* guards the next two; one at a time brings notes into the trail */

@@ -17,6 +17,7 @@ struct hf_service *hf_service_new(const struct hf_service_parts *parts)
     service->audit = parts->audit;
     service->cookies = parts->cookies;
     service->cluster = parts->cluster;
+    service->max_waiting = parts->max_waiting;
     service->shared_store = parts->shared_store;
     service->node = hf_strdup(parts->node != NULL ? parts->node : "");
     service->site = hf_strdup(parts->site != NULL ? parts->site : "");

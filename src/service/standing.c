@@ -130,12 +130,29 @@ bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op)
     return op->standing.lease != 0;
 }
 
+/* Whoever waits holds a worker, and without one nobody opens what is not at hand. */
+static struct hf_status wait_for_lease(struct hf_service *service, struct hf_op *op)
+{
+    bool has_room =
+        atomic_fetch_add(&service->waiting, 1) < service->max_waiting || service->max_waiting == 0;
+    struct hf_status status =
+        has_room
+            ? hf_cluster_wait_lease(service->cluster, op)
+            : hf_fail(op, HF_UNAVAILABLE,
+                      "this node has no lease, and %u changes wait for one already; ask again, "
+                      "or ask another node",
+                      service->max_waiting);
+
+    atomic_fetch_sub(&service->waiting, 1);
+    return status;
+}
+
 struct hf_status hf_standing_get(const struct hf_call *call, struct hf_op *op)
 {
     enum need need = need_of(call->action);
 
     if (need == NEED_CHANGE) {
-        HF_TRY(hf_cluster_wait_lease(call->service->cluster, op));
+        HF_TRY(wait_for_lease(call->service, op));
         op->standing.lease = hf_cluster_lease(call->service->cluster);
         return HF_SUCCESS;
     }

@@ -305,6 +305,26 @@ static void a_change_waits_for_a_lease_and_happens_with_it(void **unused)
     assert_int_equal(version, 2);
 }
 
+/* Workers are left for those who open keys. */
+static void only_so_many_changes_wait_for_a_lease(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    (void)unused;
+    lose_lease(3 * SECOND);
+    world.service->max_waiting = 2;
+    world.service->waiting = 2;
+    op.deadline_ms = hf_env_boottime_ms(op.env) + DAY;
+    assert_fails(&op, rotate(&op, &version), HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "2 changes wait"));
+    world.service->waiting = 1;
+    cluster.us.quiet = false;
+    op = world_as(ROOT);
+    assert_ok(&op, rotate(&op, &version));
+    assert_int_equal(world.service->waiting, 1);
+}
+
 /* How long a change of the policy takes by the clock. */
 static uint64_t time_of_a_change(void)
 {
@@ -436,6 +456,7 @@ int main(void)
         test_of(an_operator_can_let_a_node_open_what_is_too_old),
         test_of(what_outlasted_its_lease_is_not_answered),
         test_of(a_change_waits_for_a_lease_and_happens_with_it),
+        test_of(only_so_many_changes_wait_for_a_lease),
         test_of(a_change_is_answered_when_it_is_in_force_on_all_nodes),
         test_of(a_change_whose_force_is_not_known_in_time_is_in_doubt),
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
