@@ -144,7 +144,7 @@ class Nodes(unittest.TestCase):
         said = self.second.run("why", json.dumps(edek), "--keyring", "hadoop")
         self.assertNotIn("broken", said)
         self.assertRegex(said, r"(?m)^key version +\S*sales@\S* +open")
-        self.assertRegex(self.second.run("node", "list"), r"(?m)^node-2 +east +approved +\S+ +20\S+ +unix:\S+ +20")
+        self.assertRegex(self.second.run("node", "list"), r"(?m)^node-2 +east +approved +20\S+ +\S+ +20\S+ +unix:\S+ +20")
         # Its own doors hand out the same data key, under the certificate that came with the bundle.
         kms = Kms(self.second)
         self.assertEqual(kms.decrypt(edek), dek)
