@@ -83,7 +83,7 @@ static struct hf_status compute_mac(void *context, struct hf_op *op, struct hf_b
 {
     struct hf_peers *peers = context;
     struct hf_mac *fresh = NULL;
-    struct hf_status status = HF_SUCCESS;
+    struct hf_status status;
 
     pthread_mutex_lock(&peers->lock);
     if (peers->mac == NULL) {

@@ -164,7 +164,7 @@ class Alerts(unittest.TestCase):
         rules = yaml.safe_load((ROOT / "deploy/prometheus/holdfast.rules.yml").read_text())
         alerts = [rule for group in rules["groups"] for rule in group["rules"]]
         source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.c"))
-        pages = (ROOT / "docs/drill.md").read_text() + (ROOT / "docs/jobs.md").read_text()
+        pages = "".join((ROOT / "docs" / page).read_text() for page in ("drill.md", "jobs.md", "nodes.md"))
         self.assertGreater(len(alerts), 6)
         for alert in alerts:
             with self.subTest(alert["alert"]):
