@@ -11,7 +11,9 @@
 #include "audit/walk.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/wait.h"
 
+#define MS_PER_S                 1000
 #define DEFAULT_FILE_BYTES       ((uint64_t)256 * 1024 * 1024)
 #define DEFAULT_CHECKPOINT_EVERY 10000
 /* The first lines of a file need that much. */
@@ -22,11 +24,9 @@
 /* Until the next second, or until there is something to do before. */
 static void wait_a_second(struct hf_audit *audit)
 {
-    struct timespec until;
+    struct timespec until = hf_monotonic_in(MS_PER_S);
     int error = 0;
 
-    hf_assert(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec++;
     while (!audit->stopping && !audit->rotate_now && error != ETIMEDOUT) {
         error = pthread_cond_timedwait(&audit->wake, &audit->lock, &until);
         hf_assert(error == 0 || error == ETIMEDOUT);

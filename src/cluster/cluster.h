@@ -103,8 +103,13 @@ HF_STATUS hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op, uint64_t
  * without a gap they have one number.
  */
 uint64_t hf_cluster_lease(struct hf_cluster *cluster);
-/* Returns once there is a lease. HF_UNAVAILABLE at the deadline, HF_LATER. */
+/*
+ * Returns once there is a lease. HF_UNAVAILABLE at the deadline, and once hf_cluster_stop() was
+ * called; HF_LATER.
+ */
 HF_STATUS hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op *op);
+/* The node stops: nobody waits for a lease any more. */
+void hf_cluster_stop(struct hf_cluster *cluster);
 
 /*
  * Has the lease of that number lasted until now? Asked before anything is read for an answer

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "cluster/cluster.h"
 
@@ -83,6 +84,7 @@ struct hf_cluster {
     struct hf_cluster_echo echo;
     uint64_t told_confirmed, told_applied, told_proved;
 
+    atomic_bool stopping;
     pthread_mutex_t lock; /* guards everything below */
     uint64_t news;        /* grows with whatever a waiter may wait for */
     bool listed;          /* we are a member */

@@ -45,7 +45,7 @@ struct hf_status hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op 
         return hf_fail(op, HF_LATER, "this node has no lease now, and this thread may not wait");
     }
     while (hf_cluster_lease(cluster) == 0) {
-        if (hf_op_check_deadline(op).code != HF_OK) {
+        if (atomic_load(&cluster->stopping) || hf_op_check_deadline(op).code != HF_OK) {
             return hf_fail(op, HF_UNAVAILABLE,
                            "this node has no lease, so it changes nothing; ask another node, or "
                            "look at the database");
@@ -53,6 +53,12 @@ struct hf_status hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op 
         hf_cluster_sleep(cluster, hf_cluster_news(cluster), UINT64_MAX);
     }
     return HF_SUCCESS;
+}
+
+void hf_cluster_stop(struct hf_cluster *cluster)
+{
+    atomic_store(&cluster->stopping, true);
+    hf_cluster_tell(cluster);
 }
 
 bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number)

@@ -4,12 +4,11 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/wait.h"
 #include "daemon/node_internal.h"
 
 #define SECOND_MS     1000
-#define NS_PER_MS     1000000L
 #define MINUTE_MS     60000
 #define HOUR_MS       (60 * MINUTE_MS)
 #define SIGN_EVERY_MS (10 * MINUTE_MS)
@@ -166,21 +165,17 @@ void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores 
     }
 }
 
-bool hf_node_wait(struct hf_node *node, uint64_t wait_ms)
+bool hf_node_wait(struct hf_node *node, uint64_t wait_ms, bool *wanted)
 {
-    struct timespec until;
+    struct timespec until = hf_monotonic_in(wait_ms);
     bool stopping;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(wait_ms / SECOND_MS);
-    until.tv_nsec += (long)(wait_ms % SECOND_MS) * NS_PER_MS;
-    if (until.tv_nsec >= SECOND_MS * NS_PER_MS) {
-        until.tv_nsec -= SECOND_MS * NS_PER_MS;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&node->lock);
-    while (!node->stopping &&
+    while (!node->stopping && (wanted == NULL || !*wanted) &&
            pthread_cond_clockwait(&node->wake, &node->lock, CLOCK_MONOTONIC, &until) == 0) {
+    }
+    if (wanted != NULL) {
+        *wanted = false;
     }
     stopping = node->stopping;
     pthread_mutex_unlock(&node->lock);
@@ -195,7 +190,7 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
-    while (hf_node_wait(node, SECOND_MS)) {
+    while (hf_node_wait(node, SECOND_MS, NULL)) {
         hf_node_do_chores(node, &op, &chores);
     }
     return NULL;

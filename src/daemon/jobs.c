@@ -77,7 +77,7 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
-    while (hf_node_wait(node, more ? 0 : TURN_MS)) {
+    while (hf_node_wait(node, more ? 0 : TURN_MS, NULL)) {
         more = false;
         if (hf_seal_is_unlocked(node->seal)) {
             start_drill(node, &op);

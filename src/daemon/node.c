@@ -14,6 +14,8 @@
 #define MKDIR_MODE      0700
 #define WORKER_HOT_KEYS 64
 #define AUDIT_KEY_MAX   4096
+/* A store that is away is not waited for at the end. */
+#define LAST_WRITES_MS 5000
 
 static struct hf_status make_directory(struct hf_op *op, const char *path)
 {
@@ -295,6 +297,7 @@ static void write_what_is_due(struct hf_node *node)
     if (node->service == NULL || !hf_seal_is_unlocked(node->seal)) {
         return;
     }
+    op.deadline_ms = hf_env_boottime_ms(node->env) + LAST_WRITES_MS;
     if (hf_usage_merge(node->keys, &op).code != HF_OK) {
         HF_WARNING(node->env, "usage counts of the last minute are lost: %s", op.text);
     }
@@ -314,6 +317,7 @@ void hf_node_stop(struct hf_node *node, uint64_t limit_ms)
     if (node->service != NULL) {
         hf_service_drill_stop(node->service);
     }
+    hf_peers_stop_waiting(node->peers);
     if (node->net != NULL) {
         hf_net_drain(node->net, limit_ms);
     }

@@ -132,8 +132,11 @@ void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores 
 /* Logs what failed, unless that is because the node was locked meanwhile, and clears op. */
 void hf_node_report(struct hf_node *node, struct hf_op *op, struct hf_status status,
                     const char *what);
-/* Sleeps so long; false, at once, when the node stops. */
-bool hf_node_wait(struct hf_node *node, uint64_t wait_ms);
+/*
+ * Sleeps so long, or until *wanted (of those that node->lock guards; NULL: none) is set, which it
+ * resets; false, at once, when the node stops.
+ */
+bool hf_node_wait(struct hf_node *node, uint64_t wait_ms, bool *wanted);
 struct hf_status hf_node_start_background(struct hf_node *node, struct hf_op *op);
 /* And the thread that follows. */
 void hf_node_stop_background(struct hf_node *node);
@@ -151,5 +154,7 @@ struct hf_cluster *hf_peers_cluster(struct hf_peers *peers);
 void hf_peers_unlocked(struct hf_peers *peers);
 /* The thread that makes the turns. Waits a moment for the first lease. */
 struct hf_status hf_peers_start(struct hf_peers *peers, struct hf_op *op);
+/* Changes that wait for a lease are told that there will be none. */
+void hf_peers_stop_waiting(struct hf_peers *peers);
 /* One turn; gives how long to rest after it, in ms. */
 uint64_t hf_peers_turn(struct hf_peers *peers, struct hf_op *op);

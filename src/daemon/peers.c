@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/wait.h"
 #include "daemon/node_internal.h"
 #include "protect/private_file.h"
 
@@ -25,8 +26,6 @@
 /* While the node is locked, and for what the turns of the cluster layer do not look at. */
 #define LOOK_MS        200
 #define FIRST_LEASE_MS 1000
-#define NS_PER_MS      1000000L
-#define MS_PER_S       1000
 #define STAMP_MAX      128
 #define MAC_KEY        "cluster"
 #define MAC_KEY_LEN    32
@@ -230,25 +229,11 @@ static struct hf_status read_stamp(struct hf_peers *peers, struct hf_op *op)
 
 /* --- waiting --- */
 
-static struct timespec monotonic_in(uint64_t ms)
-{
-    struct timespec until;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / MS_PER_S);
-    until.tv_nsec += (long)(ms % MS_PER_S) * NS_PER_MS;
-    if (until.tv_nsec >= MS_PER_S * NS_PER_MS) {
-        until.tv_nsec -= MS_PER_S * NS_PER_MS;
-        until.tv_sec++;
-    }
-    return until;
-}
-
 static void wait_for_news(void *context, uint64_t news, uint64_t until_ms)
 {
     struct hf_peers *peers = context;
     uint64_t now_ms = hf_env_boottime_ms(peers->node->env);
-    struct timespec until = monotonic_in(until_ms > now_ms ? until_ms - now_ms : 0);
+    struct timespec until = hf_monotonic_in(until_ms > now_ms ? until_ms - now_ms : 0);
 
     pthread_mutex_lock(&peers->lock);
     peers->waiting++;
@@ -336,6 +321,14 @@ static struct hf_status take_member(void *context, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+static void forget_mac(struct hf_peers *peers)
+{
+    pthread_mutex_lock(&peers->lock);
+    hf_mac_free(peers->mac);
+    peers->mac = NULL;
+    pthread_mutex_unlock(&peers->lock);
+}
+
 static void forget(void *context)
 {
     struct hf_peers *peers = context;
@@ -345,9 +338,8 @@ static void forget(void *context)
     while (peers->trial_count > 0) {
         trial_done(&peers->trials[--peers->trial_count]);
     }
-    hf_mac_free(peers->mac);
-    peers->mac = NULL;
     pthread_mutex_unlock(&peers->lock);
+    forget_mac(peers);
     hf_cluster_forget(peers->cluster);
 }
 
@@ -409,6 +401,8 @@ uint64_t hf_peers_turn(struct hf_peers *peers, struct hf_op *op)
 
     look_at_store(peers, op);
     if (!hf_seal_is_unlocked(peers->node->seal)) {
+        /* Again, for a turn that was under way when the node was locked. */
+        forget_mac(peers);
         return LOOK_MS;
     }
     (void)hf_cluster_tick(peers->cluster, op, &next_ms).code;
@@ -422,22 +416,6 @@ uint64_t hf_peers_turn(struct hf_peers *peers, struct hf_op *op)
     return is_busy ? BUSY_MS : IDLE_MS;
 }
 
-/* Sleeps so long, or until somebody wants a turn; false when the node stops. */
-static bool rest(struct hf_node *node, uint64_t ms)
-{
-    struct timespec until = monotonic_in(ms);
-    bool stopping;
-
-    pthread_mutex_lock(&node->lock);
-    while (!node->stopping && !node->turn_wanted &&
-           pthread_cond_clockwait(&node->wake, &node->lock, CLOCK_MONOTONIC, &until) == 0) {
-    }
-    node->turn_wanted = false;
-    stopping = node->stopping;
-    pthread_mutex_unlock(&node->lock);
-    return !stopping;
-}
-
 static void *run(void *context)
 {
     struct hf_peers *peers = context;
@@ -446,7 +424,7 @@ static void *run(void *context)
 
     hf_op_init(&op, peers->node->env);
     op.lane = hf_net_lanes(peers->node->net) + 1;
-    while (rest(peers->node, ms)) {
+    while (hf_node_wait(peers->node, ms, &peers->node->turn_wanted)) {
         ms = hf_peers_turn(peers, &op);
     }
     return NULL;
@@ -479,6 +457,13 @@ struct hf_status hf_peers_start(struct hf_peers *peers, struct hf_op *op)
     peers->node->follower_runs = true;
     await_first_lease(peers);
     return HF_SUCCESS;
+}
+
+void hf_peers_stop_waiting(struct hf_peers *peers)
+{
+    if (peers != NULL) {
+        hf_cluster_stop(peers->cluster);
+    }
 }
 
 /* --- beginning and end --- */

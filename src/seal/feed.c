@@ -8,10 +8,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "seal/seal_internal.h"
 
 #define BATCHES_AT_ONCE 64
@@ -109,17 +109,10 @@ void hf_feed_start(struct hf_feed *feed, const struct hf_head *head)
 
 uint64_t hf_feed_wait(struct hf_feed *feed, uint64_t seq, uint64_t timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = hf_monotonic_in(timeout_ms);
     uint64_t now;
     int waited = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(timeout_ms / 1000);
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     pthread_mutex_lock(&feed->lock);
     while (feed->delivered <= seq && waited == 0) {
         waited = pthread_cond_timedwait(&feed->moved, &feed->lock, &until);

@@ -89,10 +89,10 @@ static struct hf_status prove(struct hf_control *second, struct hf_op *op, uint6
     struct hf_status status = prove_on_all(second->call.service, op, seq, &verdict->proof);
 
     if (status.code != HF_OK && status.code != HF_LATER) {
-        return hf_fail(
-            op, HF_IN_DOUBT,
-            "the new version is durable, but the other nodes did not say in time whether "
-            "they can open it; repeat it under the same request id");
+        return hf_fail(op, HF_IN_DOUBT,
+                       "the new version is durable, but it is not known yet whether every node can "
+                       "open it; repeat it under the same request id: %.120s",
+                       op->text);
     }
     return status;
 }
@@ -141,18 +141,27 @@ static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
         HF_TRY(decide(&second, op, first->seq));
     }
     HF_TRY(hf_standing_in_force(first->call.service, op, second.seq));
-    if (second.number != PROMOTED) {
-        describe(&verdict, text, sizeof text);
-        return hf_fail(op, HF_UNAVAILABLE,
-                       "version %u is not used, since not every node can open it: %s",
-                       first->number, text);
+    if (second.number == PROMOTED) {
+        return HF_SUCCESS;
     }
-    return HF_SUCCESS;
+    /* The verdict of the first time is not kept, only what came of it. */
+    if (second.repeated) {
+        return hf_fail(op, HF_UNAVAILABLE,
+                       "version %u was abandoned, since a node could not open it; its record and "
+                       "the audit trail have the node and its reason",
+                       first->number);
+    }
+    describe(&verdict, text, sizeof text);
+    return hf_fail(op, HF_UNAVAILABLE,
+                   "version %u is not used, since not every node can open it: %s", first->number,
+                   text);
 }
 
 static struct hf_status make(struct hf_control *control, struct hf_op *op)
 {
     const char *detail = control->call.detail;
+    HF_AUTO_STRING as_candidate =
+        hf_format("candidate%s%s", detail != NULL ? ", " : "", detail != NULL ? detail : "");
     struct hf_request_id asked = op->request_id;
     struct hf_request_id id;
     struct hf_status status;
@@ -161,7 +170,7 @@ static struct hf_status make(struct hf_control *control, struct hf_op *op)
         hf_env_random(op->env, op->request_id.bytes, sizeof op->request_id.bytes);
     }
     id = op->request_id;
-    control->call.detail = detail != NULL ? "candidate, imported" : "candidate";
+    control->call.detail = as_candidate;
     status = hf_control_commit(control, op);
     control->call.detail = detail;
     if (status.code == HF_OK) {
@@ -173,21 +182,10 @@ static struct hf_status make(struct hf_control *control, struct hf_op *op)
 
 struct hf_status hf_born_run(struct hf_control *control, struct hf_op *op)
 {
-    struct hf_status status;
-
     if (control->call.service->cluster == NULL) {
         return hf_control_run(control, op);
     }
-    status = make(control, op);
-    if (status.code != HF_OK) {
-        return hf_call_end(&control->call, op, status);
-    }
-    hf_op_clear(op);
-    if (control->repeated) {
-        return hf_control_end_repeated(control, op);
-    }
-    hf_call_count(&control->call, op, HF_OK);
-    return status;
+    return hf_control_end(control, op, make(control, op));
 }
 
 /* --- those whose maker has died --- */

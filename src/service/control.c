@@ -200,13 +200,9 @@ struct hf_status hf_control_commit(struct hf_control *control, struct hf_op *op)
     return run(control, op, hf_buf_bytes(asked));
 }
 
-struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
+struct hf_status hf_control_end(const struct hf_control *control, struct hf_op *op,
+                                struct hf_status status)
 {
-    struct hf_status status = hf_control_commit(control, op);
-
-    if (status.code == HF_OK && !control->repeated) {
-        status = hf_standing_in_force(control->call.service, op, control->seq);
-    }
     if (status.code != HF_OK) {
         return hf_call_end(&control->call, op, status);
     }
@@ -216,4 +212,14 @@ struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
     }
     hf_call_count(&control->call, op, HF_OK);
     return status;
+}
+
+struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
+{
+    struct hf_status status = hf_control_commit(control, op);
+
+    if (status.code == HF_OK && !control->repeated) {
+        status = hf_standing_in_force(control->call.service, op, control->seq);
+    }
+    return hf_control_end(control, op, status);
 }

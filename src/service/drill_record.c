@@ -450,13 +450,15 @@ static struct hf_status put(struct hf_op *op, struct hf_txn *txn, const char *pa
     return hf_txn_put(txn, op, HF_KIND_DRILL, path, revision, hf_buf_bytes(content));
 }
 
-/* For what is written whatever was there. */
-static struct hf_status revision_at(struct hf_service *service, struct hf_op *op, const char *path,
-                                    uint64_t *out)
+/* Whatever was there before. */
+static struct hf_status put_over(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
+                                 const char *path, const struct hf_buf *content)
 {
     HF_AUTO(opened) opened = NULL;
+    uint64_t revision = 0;
 
-    return read_record(service, op, path, &opened, out);
+    HF_TRY(read_record(service, op, path, &opened, &revision));
+    return put(op, txn, path, revision, content);
 }
 
 struct hf_status hf_drill_run_stage(struct hf_service *service, struct hf_op *op,
@@ -465,14 +467,12 @@ struct hf_status hf_drill_run_stage(struct hf_service *service, struct hf_op *op
     HF_AUTO_STRING path = path_of(RUN, run->place);
     HF_AUTO(buf) content = hf_buf_new();
     HF_AUTO(buf) last = hf_buf_new();
-    uint64_t revision = 0;
     uint64_t last_revision = 0;
     uint8_t place = 0;
 
     HF_TRY(read_last(service, op, &place, &last_revision));
-    HF_TRY(revision_at(service, op, path, &revision));
     hf_drill_run_encode(run, content);
-    HF_TRY(put(op, txn, path, revision, content));
+    HF_TRY(put_over(service, op, txn, path, content));
     hf_put_u8(last, FORMAT);
     hf_put_u8(last, run->place);
     return put(op, txn, LAST, last_revision, last);
@@ -484,11 +484,9 @@ struct hf_status hf_drill_part_stage(struct hf_service *service, struct hf_op *o
 {
     HF_AUTO_STRING path = part_path(run, part->node);
     HF_AUTO(buf) content = hf_buf_new();
-    uint64_t revision = 0;
 
-    HF_TRY(revision_at(service, op, path, &revision));
     hf_drill_part_encode(part, content);
-    return put(op, txn, path, revision, content);
+    return put_over(service, op, txn, path, content);
 }
 
 struct hf_status hf_drill_end_stage(struct hf_service *service, struct hf_op *op,
@@ -497,11 +495,9 @@ struct hf_status hf_drill_end_stage(struct hf_service *service, struct hf_op *op
 {
     HF_AUTO_STRING path = path_of(END, run->place);
     HF_AUTO(buf) content = hf_buf_new();
-    uint64_t revision = 0;
 
-    HF_TRY(revision_at(service, op, path, &revision));
     hf_drill_end_encode(end, content);
-    return put(op, txn, path, revision, content);
+    return put_over(service, op, txn, path, content);
 }
 
 bool hf_drill_asks(const struct hf_drill_run *run, const char *node)

@@ -137,6 +137,9 @@ HF_STATUS hf_control_run(struct hf_control *control, struct hf_op *op);
  * not audited.
  */
 HF_STATUS hf_control_commit(struct hf_control *control, struct hf_op *op);
+/* The record of how it ended; a repeat is answered once the first time is in force everywhere. */
+HF_STATUS hf_control_end(const struct hf_control *control, struct hf_op *op,
+                         struct hf_status status);
 /*
  * Whether the request under op's id went through before; number is set then. Asked first by those
  * who look at the state of things before they change it. Waits.

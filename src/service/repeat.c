@@ -7,11 +7,11 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/codec.h"
+#include "base/wait.h"
 #include "service/internal.h"
 
 #define BUCKETS      65536 /* a power of two */
@@ -189,16 +189,6 @@ bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id
 
 /* --- waiting for the same request --- */
 
-static void after(struct timespec *now, uint64_t wait_ms)
-{
-    now->tv_sec += (time_t)(wait_ms / 1000);
-    now->tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (now->tv_nsec >= 1000000000) {
-        now->tv_sec++;
-        now->tv_nsec -= 1000000000;
-    }
-}
-
 static uint64_t patience_ms(struct hf_op *op)
 {
     uint64_t now = hf_env_boottime_ms(op->env);
@@ -212,11 +202,9 @@ static uint64_t patience_ms(struct hf_op *op)
 /* Until the one in flight has landed. The caller holds the lock. */
 static struct hf_status wait_for(struct hf_repeats *repeats, struct hf_op *op, struct entry *entry)
 {
-    struct timespec until;
+    struct timespec until = hf_monotonic_in(patience_ms(op));
     int error = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    after(&until, patience_ms(op));
     entry->waiting++;
     while (entry->fate == IN_FLIGHT && error == 0) {
         error = pthread_cond_timedwait(&repeats->ended, &repeats->lock, &until);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/wait.h"
 
 /* How long a wait lasts at most before an operation's own clock is asked again. */
 #define LOOK_AGAIN_MS 100
@@ -23,17 +24,9 @@ void hf_wait_init(pthread_cond_t *condition)
 
 void hf_wait_ms(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ms)
 {
-    struct timespec until;
-    int result;
+    struct timespec until = hf_monotonic_in(ms);
+    int result = pthread_cond_timedwait(condition, lock, &until);
 
-    hf_assert(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    result = pthread_cond_timedwait(condition, lock, &until);
     hf_assert(result == 0 || result == ETIMEDOUT);
 }
 
