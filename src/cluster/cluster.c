@@ -380,12 +380,13 @@ static struct hf_status follow(struct hf_cluster *cluster, struct hf_op *op, uin
         status = cluster->calls->follow(cluster->context, op, up_to > applied ? up_to : applied,
                                         &applied);
     }
-    if (status.code == HF_OK) {
-        pthread_mutex_lock(&cluster->lock);
+    pthread_mutex_lock(&cluster->lock);
+    /* If the node was locked meanwhile, what was applied is no more. */
+    if (status.code == HF_OK && !cluster->forgotten) {
         cluster->applied = applied;
         cluster->lists_applied = lists;
-        pthread_mutex_unlock(&cluster->lock);
     }
+    pthread_mutex_unlock(&cluster->lock);
     return status;
 }
 
@@ -395,7 +396,7 @@ static struct hf_status follow(struct hf_cluster *cluster, struct hf_op *op, uin
  */
 static bool is_up_to_date(struct hf_cluster *cluster, const struct look *look)
 {
-    return look->echoed && cluster->applied >= cluster->echo.seq &&
+    return look->echoed && !cluster->forgotten && cluster->applied >= cluster->echo.seq &&
            (cluster->applied >= look->seq || cluster->applied >= cluster->confirmed) &&
            (hf_cluster_is_leased(cluster) || cluster->candidate_count == 0);
 }
@@ -480,6 +481,9 @@ void hf_cluster_forget(struct hf_cluster *cluster)
     cluster->lease_until_ms = 0;
     cluster->able_until_ms = 0;
     cluster->candidate_count = 0;
+    cluster->listed = false;
+    cluster->have_list = false;
+    memset(&cluster->report, 0, sizeof cluster->report);
     cluster->forgotten = true;
     pthread_mutex_unlock(&cluster->lock);
 }

@@ -20,10 +20,12 @@
 /* The lease and 10 %: by then it is over on a clock that runs slower than ours. */
 #define HF_CLUSTER_ACK_MS 2200
 /* How long the nodes that are alive have to open a candidate. */
-#define HF_CLUSTER_PROVE_MS   5000
-#define HF_CLUSTER_MAC_LEN    32
-#define HF_BOOT_ID_LEN        16
-#define HF_CLUSTER_REASON_MAX 32
+#define HF_CLUSTER_PROVE_MS 5000
+/* How long one waits at most who does not hear the others. */
+#define HF_CLUSTER_PROVE_LIMIT_MS 30000
+#define HF_CLUSTER_MAC_LEN        32
+#define HF_BOOT_ID_LEN            16
+#define HF_CLUSTER_REASON_MAX     32
 
 struct hf_cluster;
 
@@ -197,7 +199,9 @@ struct hf_cluster_proof {
  * Waits for the reports on a candidate that has been committed without doubt, and decides: promote
  * when every node alive of those that serve it has opened it, and at least one has; abandon when
  * one says that it cannot, or keeps silent for HF_CLUSTER_PROVE_MS. A node is alive while its
- * heartbeats grow. serve_on NULL: all members. HF_UNAVAILABLE at the deadline, HF_LATER.
+ * heartbeats grow; nothing is decided by silence unless this node has had a lease for a while, so
+ * that it is not the one who is cut off. serve_on NULL: all members. HF_UNAVAILABLE at the deadline
+ * or after HF_CLUSTER_PROVE_LIMIT_MS, HF_LATER.
  */
 HF_STATUS hf_cluster_prove(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq,
                            const char *const *serve_on, size_t count, struct hf_cluster_proof *out);

@@ -69,13 +69,25 @@ static bool next_candidate(struct hf_cluster *cluster, uint64_t *out)
     return any;
 }
 
+/* With the lock: takes it out; false when it is not there (any more). */
+static bool remove_candidate(struct hf_cluster *cluster, uint64_t seq)
+{
+    for (size_t i = 0; i < cluster->candidate_count; i++) {
+        if (cluster->candidates[i] == seq) {
+            cluster->candidate_count--;
+            memmove(cluster->candidates + i, cluster->candidates + i + 1,
+                    (cluster->candidate_count - i) * sizeof *cluster->candidates);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What was tried while the node was locked says nothing: it comes again with the next unlock. */
 static void end_candidate(struct hf_cluster *cluster, uint64_t seq, enum hf_code code)
 {
     pthread_mutex_lock(&cluster->lock);
-    cluster->candidate_count--;
-    memmove(cluster->candidates, cluster->candidates + 1,
-            cluster->candidate_count * sizeof *cluster->candidates);
-    if (code != HF_OK) {
+    if (!cluster->forgotten && remove_candidate(cluster, seq) && code != HF_OK) {
         note_failure(cluster, seq, code);
     }
     pthread_mutex_unlock(&cluster->lock);
@@ -117,6 +129,7 @@ struct count {
     struct hf_cluster_proof proof;
     bool failed;
     const char *silent; /* a node alive that has not reported */
+    bool unheard;       /* one that does not seem to be alive has not reported either */
 };
 
 static void count_verdict(struct count *count, const char *node, enum verdict verdict,
@@ -131,6 +144,8 @@ static void count_verdict(struct count *count, const char *node, enum verdict ve
         memcpy(count->proof.reason, reason, strlen(reason) + 1);
     } else if (verdict == VERDICT_NONE && alive) {
         count->silent = node;
+    } else if (verdict == VERDICT_NONE) {
+        count->unheard = true;
     }
 }
 
@@ -186,6 +201,18 @@ static void count_all(struct count *count, const char *const *serve_on, size_t s
     }
 }
 
+/*
+ * With the lock. Whether others are dead or we are cut off only a lease can tell, and one that has
+ * lasted for as long as a heartbeat counts.
+ */
+static bool hears_others(const struct count *count)
+{
+    struct hf_cluster *cluster = count->cluster;
+
+    return hf_cluster_is_leased(cluster) &&
+           count->now_ms - cluster->leased_since_ms >= HF_CLUSTER_ACK_MS;
+}
+
 /* One look: is it decided? With none alive that serves it there is nothing to decide yet. */
 static bool decide(struct count *count, const char *const *serve_on, size_t serving, bool late,
                    uint64_t *out_news)
@@ -196,18 +223,33 @@ static bool decide(struct count *count, const char *const *serve_on, size_t serv
     pthread_mutex_lock(&cluster->lock);
     count->now_ms = hf_cluster_now_ms(cluster);
     count_all(count, serve_on, serving);
-    decided = count->failed || (count->silent == NULL && count->proof.proven_on > 0);
+    decided = count->failed || (count->silent == NULL && count->proof.proven_on > 0 &&
+                                (!count->unheard || hears_others(count)));
     count->proof.promote = decided && !count->failed;
-    if (!decided && late) {
-        const char *silent = count->silent != NULL ? count->silent : "";
-
+    if (!decided && late && count->silent != NULL && hears_others(count) &&
+        !atomic_load(&cluster->stopping)) {
         decided = true;
-        memcpy(count->proof.failed, silent, strlen(silent) + 1);
+        memcpy(count->proof.failed, count->silent, strlen(count->silent) + 1);
         memcpy(count->proof.reason, "silent", sizeof "silent");
     }
     *out_news = cluster->news;
     pthread_mutex_unlock(&cluster->lock);
     return decided;
+}
+
+/* The deadline of the operation, or a limit for one that has none; and nobody waits at the end. */
+static struct hf_status check_patience(struct hf_cluster *cluster, struct hf_op *op,
+                                       uint64_t since_ms)
+{
+    uint64_t waited_ms = hf_cluster_now_ms(cluster) - since_ms;
+
+    HF_TRY(hf_op_check_deadline(op));
+    if (waited_ms >= HF_CLUSTER_PROVE_LIMIT_MS ||
+        (waited_ms >= HF_CLUSTER_PROVE_MS && atomic_load(&cluster->stopping))) {
+        return hf_fail(op, HF_UNAVAILABLE,
+                       "this node does not hear whether the others can open the new version");
+    }
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_cluster_prove(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq,
@@ -232,8 +274,9 @@ struct hf_status hf_cluster_prove(struct hf_cluster *cluster, struct hf_op *op, 
         decided = decide(&counted, serve_on, count, late, &news);
         *out = counted.proof;
         if (!decided) {
-            HF_TRY(hf_op_check_deadline(op));
-            hf_cluster_sleep(cluster, news, since_ms + HF_CLUSTER_PROVE_MS);
+            HF_TRY(check_patience(cluster, op, since_ms));
+            hf_cluster_sleep(cluster, news,
+                             since_ms + (late ? HF_CLUSTER_PROVE_LIMIT_MS : HF_CLUSTER_PROVE_MS));
         }
     }
     return HF_SUCCESS;

@@ -191,6 +191,7 @@ static void *run(void *context)
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
     while (hf_node_wait(node, SECOND_MS, NULL)) {
+        op.deadline_ms = hf_env_boottime_ms(node->env) + HF_NODE_PATIENCE_MS;
         hf_node_do_chores(node, &op, &chores);
     }
     return NULL;

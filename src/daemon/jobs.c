@@ -79,6 +79,7 @@ static void *run(void *context)
     op.lane = hf_net_lanes(node->net);
     while (hf_node_wait(node, more ? 0 : TURN_MS, NULL)) {
         more = false;
+        op.deadline_ms = hf_env_boottime_ms(node->env) + HF_NODE_PATIENCE_MS;
         if (hf_seal_is_unlocked(node->seal)) {
             start_drill(node, &op);
             hf_service_run_jobs(node->service, &op, &more);

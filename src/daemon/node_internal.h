@@ -13,6 +13,8 @@
 #include "identity/cookie.h"
 
 #define MAX_DOORS 4
+/* How long the server's own work waits for a store that is away: a stop waits for it. */
+#define HF_NODE_PATIENCE_MS 15000
 
 /* What a listener serves, by one configuration; a reload replaces it as a whole. */
 struct served {

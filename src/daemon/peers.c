@@ -61,7 +61,6 @@ struct hf_peers {
 
     /* of the thread that makes the turns */
     uint64_t applied;
-    uint64_t damaged; /* records that were, as of that */
     uint64_t lull_ms; /* until then something is under way */
     uint64_t look_ms; /* when the store is looked at next, whatever the others say */
     char last[HF_OP_TEXT_MAX];
@@ -114,20 +113,40 @@ static void note_candidate(void *context, const struct hf_candidate *candidate)
     hf_cluster_candidate(peers->cluster, candidate->seq);
 }
 
-/*
- * A record that does not open tells nothing, not even that it is a candidate. So each commit of a
- * stretch that brought one is to be tried: trying what was never noted fails.
- */
-static void note_damage(struct hf_peers *peers, uint64_t applied)
+struct damaged {
+    char **paths;
+    size_t count;
+};
+
+static void take_path(void *context, const char *path, uint64_t revision)
 {
-    uint64_t damaged = hf_seal_damage(peers->node->seal, NULL, NULL);
+    struct damaged *damaged = context;
 
-    bool is_new = peers->applied != 0 && damaged > peers->damaged;
+    (void)revision;
+    damaged->paths = hf_realloc_array(damaged->paths, damaged->count + 1, sizeof *damaged->paths);
+    damaged->paths[damaged->count++] = hf_strdup(path);
+}
 
-    for (uint64_t seq = peers->applied + 1; is_new && seq <= applied; seq++) {
-        hf_cluster_candidate(peers->cluster, seq);
+/*
+ * A record that does not open tells nothing, not even that it is a candidate. So the commit that
+ * brought it is to be tried: trying what was never noted fails.
+ */
+static void note_damage(struct hf_peers *peers, struct hf_op *op, uint64_t applied)
+{
+    struct damaged damaged = { 0 };
+
+    (void)hf_seal_damage(peers->node->seal, take_path, &damaged);
+    for (size_t i = 0; i < damaged.count; i++) {
+        HF_AUTO(record) record = NULL;
+
+        if (hf_engine_get(peers->node->engine, op, damaged.paths[i], &record).code != HF_OK) {
+            hf_op_clear(op);
+        } else if (record->seq > peers->applied && record->seq <= applied) {
+            hf_cluster_candidate(peers->cluster, record->seq);
+        }
+        free(damaged.paths[i]);
     }
-    peers->damaged = damaged;
+    free(damaged.paths);
 }
 
 static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
@@ -143,7 +162,9 @@ static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
     HF_TRY(hf_mirror_follow(peers->node->engine, op, &seq));
     HF_TRY(hf_seal_follow(peers->node->seal, op, &applied));
     if (applied != peers->applied) {
-        note_damage(peers, applied);
+        if (hf_seal_damage(peers->node->seal, NULL, NULL) > 0) {
+            note_damage(peers, op, applied);
+        }
         peers->applied = applied;
         peers->lull_ms = hf_env_boottime_ms(op->env) + LULL_MS;
     }
@@ -185,6 +206,11 @@ static struct hf_status open_version(void *context, struct hf_op *op, uint64_t s
                              "a record of commit %" PRIu64 " does not open", seq);
     }
     status = hf_key_prove(peers->node->keys, op, trial.keyring, trial.key, trial.version);
+    /* A copy that is made anew under its reader wants to be asked again. */
+    if (status.code == HF_UNAVAILABLE) {
+        hf_op_clear(op);
+        status = hf_key_prove(peers->node->keys, op, trial.keyring, trial.key, trial.version);
+    }
     trial_done(&trial);
     return status;
 }
@@ -403,6 +429,7 @@ uint64_t hf_peers_turn(struct hf_peers *peers, struct hf_op *op)
     if (!hf_seal_is_unlocked(peers->node->seal)) {
         /* Again, for a turn that was under way when the node was locked. */
         forget_mac(peers);
+        peers->applied = 0;
         return LOOK_MS;
     }
     (void)hf_cluster_tick(peers->cluster, op, &next_ms).code;

@@ -211,7 +211,9 @@ static struct hf_status end(const struct hf_call *call, struct hf_op *op, struct
         recorded = settle(call, op, place);
     }
     if (status.code == HF_OK) {
-        return recorded;
+        /* A sync may take long enough for the lease to end. */
+        return recorded.code == HF_OK && place != RECORD_WRITTEN ? hf_standing_check(call, op)
+                                                                 : recorded;
     }
     bring_back(op, &failure);
     return status;

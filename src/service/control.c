@@ -161,7 +161,8 @@ static struct hf_status run(struct hf_control *control, struct hf_op *op, struct
             return recalled;
         }
         *op = failed;
-        if (status.code != HF_CONFLICT) {
+        /* Who has lost a job's fence gets it back by no trying. */
+        if (status.code != HF_CONFLICT || op->fence != NULL) {
             return status;
         }
         HF_TRY(follow(control, op));

@@ -28,7 +28,7 @@ struct hf_service {
     struct hf_cookies *cookies; /* NULL: none are issued */
     struct hf_cluster *cluster; /* NULL: the store is this node's alone */
     unsigned max_waiting;       /* 0: no limit */
-    atomic_uint waiting;        /* changes that wait for a lease */
+    atomic_uint waiting;        /* changes that wait: hf_waiting_enter() */
     char *node;
     bool shared_store;
     pthread_mutex_t feeder; /* guards the next two; one at a time brings notes into the trail */
@@ -107,6 +107,12 @@ bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op);
 HF_STATUS hf_standing_get(const struct hf_call *call, struct hf_op *op);
 /* Immediately before the answer: does what was noted still hold? HF_UNAVAILABLE. */
 HF_STATUS hf_standing_check(const struct hf_call *call, struct hf_op *op);
+/*
+ * Whoever waits for something that may never come holds a worker, and without one nobody opens what
+ * is not at hand: only so many at a time. HF_UNAVAILABLE.
+ */
+HF_STATUS hf_waiting_enter(struct hf_service *service, struct hf_op *op);
+void hf_waiting_leave(struct hf_service *service);
 /* Returns when the commit is in force on every node; HF_IN_DOUBT as hf_cluster_wait_applied(). */
 HF_STATUS hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq);
 /* --- feed.c --- */

@@ -205,6 +205,10 @@ struct hf_status hf_job_claim(struct hf_job *job, struct hf_op *op, bool *out_ou
 {
     struct hf_status status = HF_SUCCESS;
 
+    /* From the first thing to do on: however long it took to find, it is done. */
+    if (!job->is_wanted) {
+        job->slice_until_ms = hf_env_boottime_ms(op->env) + SLICE_MS;
+    }
     job->is_wanted = true;
     *out_ours = false;
     /* Without a lease among the nodes it changes nothing: what it knows may be old. */
@@ -333,7 +337,6 @@ static void run(struct hf_job *job, struct hf_op *op, bool *out_more)
     job->is_wanted = false;
     job->retry_ms = 0;
     job->has_left = false;
-    job->slice_until_ms = hf_env_boottime_ms(op->env) + SLICE_MS;
     op->fence = job->is_ours ? &job->fence : NULL;
     status = job->row->work(job, op, &more);
     if (status.code == HF_OK && job->is_ours && !more) {

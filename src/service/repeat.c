@@ -200,16 +200,19 @@ static uint64_t patience_ms(struct hf_op *op)
 }
 
 /* Until the one in flight has landed. The caller holds the lock. */
-static struct hf_status wait_for(struct hf_repeats *repeats, struct hf_op *op, struct entry *entry)
+static struct hf_status wait_for(struct hf_service *service, struct hf_op *op, struct entry *entry)
 {
+    struct hf_repeats *repeats = service->repeats;
     struct timespec until = hf_monotonic_in(patience_ms(op));
     int error = 0;
 
+    HF_TRY(hf_waiting_enter(service, op));
     entry->waiting++;
     while (entry->fate == IN_FLIGHT && error == 0) {
         error = pthread_cond_timedwait(&repeats->ended, &repeats->lock, &until);
     }
     entry->waiting--;
+    hf_waiting_leave(service);
     if (entry->fate == IN_FLIGHT) {
         return hf_fail(op, HF_UNAVAILABLE, "the same request is still at work");
     }
@@ -344,15 +347,16 @@ static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
  * Gets the entry in flight for this request. *out_fresh: its id has still to be chosen, and
  * *out_written is the one before, if its answer went out. The caller holds the lock.
  */
-static struct hf_status claim(struct hf_repeats *repeats, struct hf_op *op, const uint8_t *digest,
+static struct hf_status claim(struct hf_service *service, struct hf_op *op, const uint8_t *digest,
                               struct entry **out, bool *out_fresh,
                               struct hf_request_id *out_written)
 {
+    struct hf_repeats *repeats = service->repeats;
     struct entry *entry = find(repeats, digest);
     bool has_waited = false;
 
     if (entry != NULL && entry->fate == IN_FLIGHT) {
-        HF_TRY(wait_for(repeats, op, entry));
+        HF_TRY(wait_for(service, op, entry));
         has_waited = true;
     }
     if (entry == NULL) {
@@ -413,7 +417,7 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
     HF_TRY(hf_call_unlocked(service, op));
     HF_TRY(digest_asked(service, op, asked, count, digest));
     pthread_mutex_lock(&repeats->lock);
-    status = claim(repeats, op, digest, &entry, &is_fresh, &written);
+    status = claim(service, op, digest, &entry, &is_fresh, &written);
     if (status.code == HF_OK) {
         entry->window_ms = window_ms;
     }

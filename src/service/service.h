@@ -47,7 +47,8 @@ struct hf_service_parts { /* all borrowed */
     const char *node;
     bool shared_store;          /* other nodes commit to the same store */
     struct hf_cluster *cluster; /* leases and acknowledgement among them; NULL: none */
-    unsigned max_waiting;       /* changes that wait for a lease at a time; 0: no limit */
+    unsigned max_waiting; /* changes that may wait at a time, for a lease or for the same change;
+0: no limit */
 
     const struct hf_store_settings *store; /* of the engine; NULL: it cannot be opened again */
     struct hf_service_outside outside;

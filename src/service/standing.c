@@ -130,20 +130,31 @@ bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op)
     return op->standing.lease != 0;
 }
 
-/* Whoever waits holds a worker, and without one nobody opens what is not at hand. */
+struct hf_status hf_waiting_enter(struct hf_service *service, struct hf_op *op)
+{
+    if (atomic_fetch_add(&service->waiting, 1) < service->max_waiting ||
+        service->max_waiting == 0) {
+        return HF_SUCCESS;
+    }
+    hf_waiting_leave(service);
+    return hf_fail(op, HF_UNAVAILABLE,
+                   "%u changes wait already, for a lease of this node or for the same change; ask "
+                   "again, or ask another node",
+                   service->max_waiting);
+}
+
+void hf_waiting_leave(struct hf_service *service)
+{
+    atomic_fetch_sub(&service->waiting, 1);
+}
+
 static struct hf_status wait_for_lease(struct hf_service *service, struct hf_op *op)
 {
-    bool has_room =
-        atomic_fetch_add(&service->waiting, 1) < service->max_waiting || service->max_waiting == 0;
-    struct hf_status status =
-        has_room
-            ? hf_cluster_wait_lease(service->cluster, op)
-            : hf_fail(op, HF_UNAVAILABLE,
-                      "this node has no lease, and %u changes wait for one already; ask again, "
-                      "or ask another node",
-                      service->max_waiting);
+    struct hf_status status;
 
-    atomic_fetch_sub(&service->waiting, 1);
+    HF_TRY(hf_waiting_enter(service, op));
+    status = hf_cluster_wait_lease(service->cluster, op);
+    hf_waiting_leave(service);
     return status;
 }
 
@@ -163,8 +174,10 @@ struct hf_status hf_standing_check(const struct hf_call *call, struct hf_op *op)
 {
     const struct hf_standing *standing = &op->standing;
 
+    bool changes = need_of(call->action) == NEED_CHANGE && call->action != HF_ACT_KEY_EXPORT;
+
     /* What was changed is durable, whatever has become of the lease meanwhile. */
-    if ((standing->lease == 0 && !standing->stale) || need_of(call->action) == NEED_CHANGE) {
+    if ((standing->lease == 0 && !standing->stale) || changes) {
         return HF_SUCCESS;
     }
     return hf_cluster_still(call->service->cluster, op, standing);

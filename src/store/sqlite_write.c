@@ -403,7 +403,7 @@ static struct hf_status run_alone(struct hf_sqlite_engine *engine, struct hf_sql
     run_group(engine, &alone);
     pthread_mutex_lock(&writer->lock);
     writer->busy = false;
-    if (writer->first != NULL) {
+    if (writer->first != NULL || writer->stop) {
         pthread_cond_signal(&writer->work);
     }
     return job->status;

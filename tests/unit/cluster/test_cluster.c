@@ -18,6 +18,7 @@ struct node {
     bool lags;                  /* it applies nothing */
     bool mute;                  /* it makes no turns */
     enum hf_code opens;         /* how it opens candidates */
+    bool is_locked_in_trial;    /* somebody locks it while it opens one */
     size_t opened;
     uint8_t stamp[64];
     size_t stamp_len;
@@ -107,6 +108,10 @@ static struct hf_status open_version(void *context, struct hf_op *op, uint64_t s
 
     (void)seq;
     node->opened++;
+    if (node->is_locked_in_trial) {
+        hf_cluster_forget(node->cluster);
+        return hf_fail(op, HF_WRONG_STATE, "it is locked");
+    }
     return node->opens == HF_OK ? HF_SUCCESS : hf_fail(op, node->opens, "it does not open");
 }
 
@@ -733,6 +738,89 @@ static void failures_that_were_forgotten_are_not_taken_for_proofs(void **state)
     assert_string_equal(proof.failed, "n3");
 }
 
+/* Heartbeats of the others may only be late here: it takes a lease of some age to know. */
+static void one_who_may_be_cut_off_promotes_nothing_alone(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster_proof proof;
+    uint64_t began_ms;
+    uint64_t seq;
+
+    down(&world->nodes[1]);
+    down(&world->nodes[2]);
+    run(world, 3000);
+    start(&world->nodes[0]);
+    pass(world, HF_CLUSTER_ACK_MS);
+    seq = commit_change(world, true);
+    began_ms = world->clock.boottime_ms;
+    assert_ok(&world->op,
+              hf_cluster_prove(world->nodes[0].cluster, &world->op, seq, NULL, 0, &proof));
+    assert_true(proof.promote && proof.proven_on == 1);
+    assert_true(world->clock.boottime_ms - began_ms >= HF_CLUSTER_ACK_MS);
+
+    /* Without a lease nobody's silence ends anything, however long it lasts. */
+    seq = commit_change(world, true);
+    world->nodes[0].mute = true;
+    pass(world, HF_CLUSTER_LEASE_MS);
+    assert_fails(&world->op,
+                 hf_cluster_prove(world->nodes[0].cluster, &world->op, seq, NULL, 0, &proof),
+                 HF_UNAVAILABLE);
+}
+
+static void who_stops_abandons_nothing(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster_proof proof;
+    uint64_t seq;
+
+    run(world, 3000);
+    world->nodes[1].lags = true;
+    seq = commit_change(world, true);
+    hf_cluster_stop(world->nodes[0].cluster);
+    assert_fails(&world->op,
+                 hf_cluster_prove(world->nodes[0].cluster, &world->op, seq, NULL, 0, &proof),
+                 HF_UNAVAILABLE);
+}
+
+/* --- a node that is locked --- */
+
+static void a_node_that_is_locked_while_it_tries_a_candidate_tries_it_again(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[2];
+    struct hf_cluster_proof proof;
+    uint64_t seq;
+
+    run(world, 3000);
+    node->is_locked_in_trial = true;
+    seq = commit_change(world, true);
+    run(world, 100);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    node->is_locked_in_trial = false;
+    hf_cluster_set_members(node->cluster, names, NODES);
+    assert_ok(&world->op,
+              hf_cluster_prove(world->nodes[0].cluster, &world->op, seq, NULL, 0, &proof));
+    assert_true(proof.promote && proof.proven_on == NODES);
+    assert_int_equal(node->opened, 2);
+}
+
+/* Between the unlock and the list it does not know who is a member, itself included. */
+static void a_node_that_was_locked_has_no_lease_before_it_is_listed_again(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[2];
+
+    run(world, 3000);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+    hf_cluster_forget(node->cluster);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    run(world, 3000);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    hf_cluster_set_members(node->cluster, names, NODES);
+    run(world, 1100);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+}
+
 /* --- rows and stamps --- */
 
 static void a_row_is_read_as_it_was_written_and_no_altered_one_is(void **state)
@@ -840,6 +928,10 @@ int main(void)
         CASE(a_candidate_that_one_cannot_open_is_abandoned),
         CASE(one_who_is_alive_and_silent_ends_a_candidate),
         CASE(failures_that_were_forgotten_are_not_taken_for_proofs),
+        CASE(one_who_may_be_cut_off_promotes_nothing_alone),
+        CASE(who_stops_abandons_nothing),
+        CASE(a_node_that_is_locked_while_it_tries_a_candidate_tries_it_again),
+        CASE(a_node_that_was_locked_has_no_lease_before_it_is_listed_again),
         CASE(a_row_is_read_as_it_was_written_and_no_altered_one_is),
         CASE(names_have_their_limits),
         CASE(a_stamp_that_cannot_be_read_is_refused),

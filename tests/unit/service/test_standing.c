@@ -283,6 +283,20 @@ static void what_outlasted_its_lease_is_not_answered(void **unused)
     assert_fails(&op, hf_call_end(&call, &op, HF_SUCCESS), HF_UNAVAILABLE);
 }
 
+/* An export changes nothing, so it must not outlast its lease as a change may. */
+static void nor_is_an_export(void **unused)
+{
+    struct hf_call call = {
+        .service = world.service, .action = HF_ACT_KEY_EXPORT, .keyring = RING, .key = "old"
+    };
+    struct hf_op op = world_as(EVE);
+
+    (void)unused;
+    assert_ok(&op, hf_call_allow(&call, &op));
+    small_world_pass(3 * SECOND);
+    assert_fails(&op, hf_call_end_on_disk(&call, &op, HF_SUCCESS), HF_UNAVAILABLE);
+}
+
 /* --- changes --- */
 
 static void a_change_waits_for_a_lease_and_happens_with_it(void **unused)
@@ -455,6 +469,7 @@ int main(void)
         test_of(without_one_the_age_limits_of_the_keyring_decide),
         test_of(an_operator_can_let_a_node_open_what_is_too_old),
         test_of(what_outlasted_its_lease_is_not_answered),
+        test_of(nor_is_an_export),
         test_of(a_change_waits_for_a_lease_and_happens_with_it),
         test_of(only_so_many_changes_wait_for_a_lease),
         test_of(a_change_is_answered_when_it_is_in_force_on_all_nodes),
