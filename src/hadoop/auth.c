@@ -40,6 +40,7 @@ static struct hf_status by_cookie(struct hf_hadoop *hadoop, struct hf_op *op,
                                   struct hf_caller **out)
 {
     struct hf_bytes value = hf_request_cookie(request, COOKIE);
+    uint64_t generation = hf_cookies_generation(hadoop->settings.cookies);
     struct hf_cookie cookie;
 
     if (value.len == 0) {
@@ -50,7 +51,9 @@ static struct hf_status by_cookie(struct hf_hadoop *hadoop, struct hf_op *op,
     if (strcmp(cookie.type, HF_COOKIE_PSEUDO) != 0 || !hadoop->settings.allow_pseudo) {
         return hf_fail(op, HF_UNAUTHENTICATED, "Invalid AuthenticationToken type");
     }
-    return hf_caller_new(op, HF_PROOF_PSEUDO, cookie.user, address, out);
+    HF_TRY(hf_caller_new(op, HF_PROOF_PSEUDO, cookie.user, address, out));
+    (*out)->issued = generation;
+    return HF_SUCCESS;
 }
 
 static struct hf_status by_claimed_name(struct hf_hadoop *hadoop, struct hf_op *op,

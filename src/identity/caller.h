@@ -18,9 +18,10 @@ enum hf_proof {
 
 struct hf_caller {
     enum hf_proof proof;
-    char *name;    /* "alice" */
-    char *id;      /* "pseudo:alice": what policy, audit and usage see */
-    char *address; /* of the peer, may be "unix" */
+    char *name;      /* "alice" */
+    char *id;        /* "pseudo:alice": what policy, audit and usage see */
+    char *address;   /* of the peer, may be "unix" */
+    uint64_t issued; /* by a cookie: hf_cookies_generation() before it was checked; else 0 */
 };
 
 /* "cert", "unix", ... */

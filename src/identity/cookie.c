@@ -107,6 +107,11 @@ static void lane_forget(struct lane *lane)
     lane->generation = 0;
 }
 
+uint64_t hf_cookies_generation(const struct hf_cookies *cookies)
+{
+    return atomic_load(&cookies->generation);
+}
+
 void hf_cookies_clear(struct hf_cookies *cookies)
 {
     pthread_rwlock_wrlock(&cookies->lock);

@@ -48,6 +48,9 @@ HF_STATUS hf_cookies_end_stage(struct hf_cookies *cookies, struct hf_op *op, str
 HF_STATUS hf_cookies_make(struct hf_cookies *cookies, struct hf_op *op, const char *user,
                           const char *type, struct hf_buf *out);
 
+/* Another number whenever cookies that were good may be good no longer. Never 0. */
+uint64_t hf_cookies_generation(const struct hf_cookies *cookies);
+
 struct hf_cookie {
     char user[256];
     char type[32];

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "identity/cookie.h"
 #include "service/internal.h"
 
 /* What an operation keeps of a failure while something else happens under it. */
@@ -117,6 +118,24 @@ static struct hf_status deny(const struct hf_call *call, struct hf_op *op)
     return hf_fail(op, HF_DENIED, "%s", hf_code_sentence(HF_DENIED));
 }
 
+/*
+ * A cookie was checked when the request came, maybe before this node knew all that its lease says
+ * it knows: what was given back meanwhile must not pass.
+ */
+static struct hf_status check_issued(const struct hf_call *call, struct hf_op *op)
+{
+    const struct hf_cookies *cookies = call->service->cookies;
+
+    if (op->caller == NULL || op->caller->issued == 0 || cookies == NULL ||
+        op->caller->issued == hf_cookies_generation(cookies)) {
+        return HF_SUCCESS;
+    }
+    return hf_call_end(call, op,
+                       hf_fail(op, HF_UNAVAILABLE,
+                               "the cookies of this server have changed since the request came; "
+                               "ask again"));
+}
+
 /* Policy is asked again: what it said may be older than the lease that the call waited for. */
 static struct hf_status allow_without_lease(const struct hf_call *call, struct hf_op *op)
 {
@@ -137,7 +156,10 @@ struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
     if (ask_policy(call, op, call->action).code != HF_OK) {
         return deny(call, op);
     }
-    return is_leased ? HF_SUCCESS : allow_without_lease(call, op);
+    if (!is_leased) {
+        HF_TRY(allow_without_lease(call, op));
+    }
+    return check_issued(call, op);
 }
 
 bool hf_call_may(const struct hf_call *call, struct hf_op *op, enum hf_action action)

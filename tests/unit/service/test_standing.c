@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cluster/cluster.h"
+#include "identity/cookie.h"
 
 #define test_of(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
@@ -283,6 +284,24 @@ static void what_outlasted_its_lease_is_not_answered(void **unused)
     assert_fails(&op, hf_call_end(&call, &op, HF_SUCCESS), HF_UNAVAILABLE);
 }
 
+/* It was good when the request came, and was taken back before this node had its lease. */
+static void a_cookie_that_was_taken_back_meanwhile_does_not_pass(void **unused)
+{
+    struct hf_op op = world_as(ALICE);
+    struct hf_caller caller = *world_caller(ALICE);
+
+    (void)unused;
+    world.service->cookies = hf_cookies_new(small_world.seal, DAY);
+    caller.issued = hf_cookies_generation(world.service->cookies);
+    op.caller = &caller;
+    assert_ok(&op, generate(&op));
+    hf_cookies_clear(world.service->cookies);
+    assert_fails(&op, generate(&op), HF_UNAVAILABLE);
+    caller.issued = hf_cookies_generation(world.service->cookies);
+    assert_ok(&op, generate(&op));
+    hf_cookies_free(HF_TAKE(world.service->cookies));
+}
+
 /* An export changes nothing, so it must not outlast its lease as a change may. */
 static void nor_is_an_export(void **unused)
 {
@@ -470,6 +489,7 @@ int main(void)
         test_of(an_operator_can_let_a_node_open_what_is_too_old),
         test_of(what_outlasted_its_lease_is_not_answered),
         test_of(nor_is_an_export),
+        test_of(a_cookie_that_was_taken_back_meanwhile_does_not_pass),
         test_of(a_change_waits_for_a_lease_and_happens_with_it),
         test_of(only_so_many_changes_wait_for_a_lease),
         test_of(a_change_is_answered_when_it_is_in_force_on_all_nodes),
