@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "store/beats.h"
 #include "store/store.h"
@@ -140,6 +141,8 @@ struct hf_sqlite_engine {
         uint64_t device;
         uint64_t inode;
     } identity, wal_identity;
+    /* Committed through this engine, or found at the opening: no reader may see less. */
+    _Atomic uint64_t committed;
     struct hf_sqlite_writer writer;
     struct hf_sqlite_readers readers;
     struct hf_sqlite_checkpointer checkpointer;
@@ -262,6 +265,15 @@ struct hf_status hf_sqlite_find(struct hf_engine *engine, struct hf_op *op,
 HF_STATUS hf_sqlite_borrow(struct hf_engine *engine, struct hf_op *op,
                            struct hf_sqlite_connection **out);
 void hf_sqlite_give_back(struct hf_engine *engine, struct hf_sqlite_connection *connection);
+/*
+ * A reader in a read transaction of its own, which shows all that was committed before; give it
+ * back with hf_sqlite_end_view(). HF_CORRUPT when the file shows less.
+ */
+HF_STATUS hf_sqlite_view(struct hf_engine *engine, struct hf_op *op,
+                         struct hf_sqlite_connection **out);
+void hf_sqlite_end_view(struct hf_engine *engine, struct hf_sqlite_connection *connection);
+/* HF_CORRUPT when the file stands before what was committed to it. */
+HF_STATUS hf_sqlite_check_seq(struct hf_op *op, uint64_t seq, uint64_t committed);
 void hf_sqlite_readers_init(struct hf_sqlite_readers *readers);
 void hf_sqlite_readers_done(struct hf_sqlite_readers *readers);
 HF_STATUS hf_sqlite_readers_open(struct hf_sqlite_engine *engine, struct hf_op *op);

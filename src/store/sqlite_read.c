@@ -74,6 +74,17 @@ void hf_sqlite_give_back(struct hf_engine *engine, struct hf_sqlite_connection *
     pthread_mutex_unlock(&readers->lock);
 }
 
+struct hf_status hf_sqlite_check_seq(struct hf_op *op, uint64_t seq, uint64_t committed)
+{
+    if (seq < committed) {
+        return hf_fail(op, HF_CORRUPT,
+                       "the store file lost what was committed to it: it stands at %" PRIu64
+                       ", and stood at %" PRIu64 "; restore a backup",
+                       seq, committed);
+    }
+    return HF_SUCCESS;
+}
+
 static struct hf_status read_state(struct hf_sqlite_connection *connection, struct hf_op *op,
                                    struct hf_store_state *out, struct hf_buf *out_head)
 {
@@ -105,13 +116,45 @@ static struct hf_status read_state(struct hf_sqlite_connection *connection, stru
 struct hf_status hf_sqlite_state(struct hf_engine *engine, struct hf_op *op,
                                  struct hf_store_state *out, struct hf_buf *out_head)
 {
+    uint64_t committed = atomic_load(&hf_sqlite_of(engine)->committed);
     struct hf_sqlite_connection *connection;
     struct hf_status status;
 
     HF_TRY(hf_sqlite_borrow(engine, op, &connection));
     status = read_state(connection, op, out, out_head);
     hf_sqlite_give_back(engine, connection);
+    HF_TRY(status);
+    return hf_sqlite_check_seq(op, out->seq, committed);
+}
+
+static struct hf_status begin_view(struct hf_sqlite_connection *connection, struct hf_op *op,
+                                   uint64_t committed)
+{
+    struct hf_store_state state;
+
+    HF_TRY(hf_sqlite_do(connection, op, HF_SQLITE_READ_BEGIN));
+    HF_TRY(read_state(connection, op, &state, NULL));
+    return hf_sqlite_check_seq(op, state.seq, committed);
+}
+
+struct hf_status hf_sqlite_view(struct hf_engine *engine, struct hf_op *op,
+                                struct hf_sqlite_connection **out)
+{
+    uint64_t committed = atomic_load(&hf_sqlite_of(engine)->committed);
+    struct hf_status status;
+
+    HF_TRY(hf_sqlite_borrow(engine, op, out));
+    status = begin_view(*out, op, committed);
+    if (status.code != HF_OK) {
+        hf_sqlite_end_view(engine, *out);
+    }
     return status;
+}
+
+void hf_sqlite_end_view(struct hf_engine *engine, struct hf_sqlite_connection *connection)
+{
+    hf_sqlite_end_read(connection);
+    hf_sqlite_give_back(engine, connection);
 }
 
 /* The record a statement stands at; views live until its next step. */
@@ -161,9 +204,9 @@ struct hf_status hf_sqlite_get(struct hf_engine *engine, struct hf_op *op, const
     struct hf_sqlite_connection *connection;
     struct hf_status status;
 
-    HF_TRY(hf_sqlite_borrow(engine, op, &connection));
+    HF_TRY(hf_sqlite_view(engine, op, &connection));
     status = read_record(connection, op, path, out);
-    hf_sqlite_give_back(engine, connection);
+    hf_sqlite_end_view(engine, connection);
     return status;
 }
 
@@ -201,13 +244,12 @@ struct hf_status hf_sqlite_list(struct hf_engine *engine, struct hf_op *op, cons
     struct hf_status status;
     sqlite3_stmt *list;
 
-    HF_TRY(hf_sqlite_borrow(engine, op, &connection));
-    /* One statement is one read transaction. */
+    HF_TRY(hf_sqlite_view(engine, op, &connection));
     list = connection->statements[skip ? HF_SQLITE_LIST_AFTER : HF_SQLITE_LIST_FROM];
     hf_sqlite_bind_text(list, 1, skip ? after : prefix);
     status = walk(connection, op, list, prefix, visit, context);
     hf_sqlite_reset(list);
-    hf_sqlite_give_back(engine, connection);
+    hf_sqlite_end_view(engine, connection);
     return status;
 }
 
@@ -374,13 +416,9 @@ struct hf_status hf_sqlite_changes(struct hf_engine *engine, struct hf_op *op, u
     struct hf_sqlite_connection *connection;
     struct hf_status status;
 
-    HF_TRY(hf_sqlite_borrow(engine, op, &connection));
-    status = hf_sqlite_do(connection, op, HF_SQLITE_READ_BEGIN);
-    if (status.code == HF_OK) {
-        status = read_changes(connection, op, from, max_batches, &walk);
-    }
-    hf_sqlite_end_read(connection);
-    hf_sqlite_give_back(engine, connection);
+    HF_TRY(hf_sqlite_view(engine, op, &connection));
+    status = read_changes(connection, op, from, max_batches, &walk);
+    hf_sqlite_end_view(engine, connection);
     hf_buf_done(&walk.head);
     return status;
 }

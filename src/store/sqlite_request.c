@@ -29,9 +29,9 @@ struct hf_status hf_sqlite_recall(struct hf_engine *engine, struct hf_op *op,
     struct hf_sqlite_connection *connection;
     struct hf_status status;
 
-    HF_TRY(hf_sqlite_borrow(engine, op, &connection));
+    HF_TRY(hf_sqlite_view(engine, op, &connection));
     status = recall(connection, op, batch, out);
-    hf_sqlite_give_back(engine, connection);
+    hf_sqlite_end_view(engine, connection);
     return status;
 }
 
@@ -67,11 +67,11 @@ struct hf_status hf_sqlite_find(struct hf_engine *engine, struct hf_op *op,
     struct hf_sqlite_connection *connection;
     struct hf_status status;
 
-    HF_TRY(hf_sqlite_borrow(engine, op, &connection));
+    HF_TRY(hf_sqlite_view(engine, op, &connection));
     hf_sqlite_bind_u64(connection->statements[HF_SQLITE_LATEST_REQUESTS], 1,
                        up_to_seq != 0 && up_to_seq < INT64_MAX ? up_to_seq : INT64_MAX);
     status = look_back(connection, op, digest, since_ms, out);
     hf_sqlite_reset(connection->statements[HF_SQLITE_LATEST_REQUESTS]);
-    hf_sqlite_give_back(engine, connection);
+    hf_sqlite_end_view(engine, connection);
     return status;
 }

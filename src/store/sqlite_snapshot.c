@@ -128,13 +128,17 @@ void hf_sqlite_remove_copy(const char *file)
     }
 }
 
-static struct hf_status make_snapshot(struct hf_op *op, struct hf_sqlite_connection *from,
+static struct hf_status make_snapshot(struct hf_sqlite_engine *engine, struct hf_op *op,
                                       const char *file, int64_t *out_seq)
 {
+    uint64_t committed = atomic_load(&engine->committed);
     struct hf_status status;
 
     HF_TRY(hf_sqlite_make_file(op, file));
-    status = copy_into(op, from, file, out_seq);
+    status = copy_into(op, &engine->readers.snapshot, file, out_seq);
+    if (status.code == HF_OK) {
+        status = hf_sqlite_check_seq(op, (uint64_t)*out_seq, committed);
+    }
     if (status.code == HF_OK) {
         status = hf_sqlite_prove_copy(op, file, *out_seq);
     }
@@ -154,7 +158,7 @@ struct hf_status hf_sqlite_snapshot(struct hf_engine *engine, struct hf_op *op, 
     if (pthread_mutex_trylock(&readers->snapshot_lock) != 0) {
         return hf_fail(op, HF_LIMITED, "another snapshot is being made; wait for its end");
     }
-    status = make_snapshot(op, &readers->snapshot, file, &seq);
+    status = make_snapshot(hf_sqlite_of(engine), op, file, &seq);
     pthread_mutex_unlock(&readers->snapshot_lock);
     HF_TRY(status);
     *out_seq = (uint64_t)seq;

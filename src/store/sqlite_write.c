@@ -249,6 +249,22 @@ static enum ending judge_failed_commit(struct hf_sqlite_engine *engine, struct h
     return ENDING_IN_DOUBT;
 }
 
+/* A file that lost what was committed to it (its log was damaged, say) must not be built on. */
+static struct hf_status check_position(struct hf_sqlite_engine *engine, struct hf_op *op)
+{
+    struct hf_sqlite_connection *connection = &engine->writer.connection;
+    sqlite3_stmt *read = connection->statements[HF_SQLITE_POSITION];
+    uint64_t seq = 0;
+    bool row;
+
+    HF_TRY(hf_sqlite_step(connection, op, read, &row));
+    if (row) {
+        seq = hf_sqlite_column_u64(read, 0);
+    }
+    hf_sqlite_reset(read);
+    return hf_sqlite_check_seq(op, seq, engine->writer.durable.seq);
+}
+
 static struct hf_status run_jobs(struct hf_sqlite_engine *engine, struct hf_op *op,
                                  struct hf_sqlite_job *const *jobs, size_t count)
 {
@@ -256,6 +272,7 @@ static struct hf_status run_jobs(struct hf_sqlite_engine *engine, struct hf_op *
     struct hf_sqlite_connection *connection = &writer->connection;
 
     HF_TRY(hf_sqlite_do(connection, op, HF_SQLITE_BEGIN));
+    HF_TRY(check_position(engine, op));
     for (size_t i = 0; i < count; i++) {
         jobs[i]->status = jobs[i]->run(engine, jobs[i]);
         if (connection->failure != SQLITE_OK) {
@@ -310,6 +327,7 @@ static enum ending transact(struct hf_sqlite_engine *engine, struct hf_op *op,
         return judge_failed_commit(engine, op);
     }
     keep_position(writer);
+    atomic_store(&engine->committed, writer->durable.seq);
     if (!files_are_there(engine)) {
         return ENDING_IN_DOUBT;
     }
@@ -512,6 +530,7 @@ struct hf_status hf_sqlite_writer_open(struct hf_sqlite_engine *engine, struct h
     HF_TRY(hf_sqlite_connect_writer(engine, op, &writer->connection));
     HF_TRY(make_found_durable(&writer->connection, op));
     HF_TRY(load_position(&writer->connection, op, &writer->durable));
+    atomic_store(&engine->committed, writer->durable.seq);
     (void)sqlite3_wal_hook(writer->connection.db, on_commit, engine);
     return HF_SUCCESS;
 }

@@ -199,6 +199,7 @@ class Client(threading.Thread):
         self.failure = None
         self.doors = {}
         self.calls = []
+        self.under_way = None
         self.user = "alice"
 
     def run(self):
@@ -206,7 +207,8 @@ class Client(threading.Thread):
             while not self.stopping.is_set():
                 self.step()
                 self.stopping.wait(self.random.uniform(0.5, 1.5) * self.pause)
-        except (AssertionError, RemoteException) as error:
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            # Whatever it was: a client that ends in silence would look like a server that does not answer.
             self.failure = error
         self.close()
 
@@ -249,7 +251,7 @@ class Client(threading.Thread):
 
     def call(self, kind, door_kind, key, do, timeout, patience=60, **more):
         """Until an answer that is clear, at one node after the other."""
-        call = Call(kind, time.monotonic())
+        self.under_way = call = Call(kind, time.monotonic())
         while True:
             call.attempts += 1
             operation, result = self.attempt(kind, door_kind, key, do, timeout, **more)
@@ -270,6 +272,20 @@ class Client(threading.Thread):
         if not is_clear and not self.bound:
             self.at += 1
         return operation, result
+
+    def good(self):
+        return sum(call.good for call in self.calls)
+
+    def story(self):
+        """What it is at, for who waits for it in vain."""
+        now, call = time.monotonic(), self.under_way
+        if call is None:
+            return f"{self.name}: no call yet"
+        since = f"{(call.end or now) - call.begin:.1f} s, began {now - call.begin:.1f} s ago"
+        lately = [f"{one.kind} {one.end - one.begin:.1f} s" + ("" if one.good else f" {one.why[-3:]}")
+                  for one in self.calls[-8:]]
+        return (f"{self.name}: {self.good()} good of {len(self.calls)}, at n{self.at % len(self.book.nodes) + 1}, "
+                f"{call.kind} on attempt {call.attempts} ({since}) {call.why[-3:]}; before: {lately}")
 
     def stop(self):
         self.stopping.set()
@@ -370,15 +386,24 @@ class Revoker(Opener):
                 operation.digest = hashlib.sha256(dek).hexdigest()[:24]
 
     def step(self):
-        if not self.items:
-            self.call("create", Admin, self.key, lambda to: to.create(self.key, None), WRITE_TIMEOUT)[0].version = 1
-            operation, edek = self.call("generate", Hadoop, self.key, lambda to: to.generate(self.key), READ_TIMEOUT)
-            operation.version, operation.item = number_of(edek), self.book.keep(self.key, edek, pool=False)
-            self.items.append(operation.item)
+        if not self.items and not self.begin():
+            return
         self.use()
         self.change("revoke")
         self.use()
         self.put_back()
+
+    def begin(self):
+        """Its key and one item of it are there."""
+        made = self.call("create", Admin, self.key, lambda to: to.create(self.key, None), WRITE_TIMEOUT)[0]
+        if made.outcome == OK:
+            made.version = 1
+        operation, edek = self.call("generate", Hadoop, self.key, lambda to: to.generate(self.key), READ_TIMEOUT)
+        if operation.outcome != OK:
+            return False
+        operation.version, operation.item = number_of(edek), self.book.keep(self.key, edek, pool=False)
+        self.items.append(operation.item)
+        return True
 
     def put_back(self):
         """A node that has not heard of the deletion says that there is nothing to restore."""

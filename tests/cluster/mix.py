@@ -71,11 +71,15 @@ class Load:
         """Each of them (the roaming ones) is answered again, so that a fault does not hide behind the next one."""
         clients = clients or [*self.writers, *self.generators, *self.openers]
 
-        def good(client):
-            return sum(call.good for call in client.calls)
-        now = [good(client) for client in clients]
-        wait_for(lambda: not self.is_alive() or all(good(client) >= before + calls for client, before in zip(clients, now)),
-                 "answers after the fault", 60)
+        goals = [(client, client.good() + calls) for client in clients]
+
+        def late():
+            return [client for client, goal in goals if client.good() < goal]
+        try:
+            wait_for(lambda: not self.is_alive() or not late(), "answers after the fault", 60)
+        except AssertionError:
+            print(*(client.story() for client in late()), sep="\n", flush=True)
+            raise
 
     def look_everywhere(self):
         """What each node holds in the end, and whether it opens all that was ever handed out."""

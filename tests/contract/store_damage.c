@@ -173,6 +173,31 @@ static void a_spoiled_page_is_corruption_not_an_answer(void **state)
     assert_int_equal(found.seq, 40);
 }
 
+static void what_was_committed_is_missed_and_not_built_upon(void **state)
+{
+    struct store_world *world = *state;
+    HF_AUTO_STRING store = file_in(world, "store.db");
+    HF_AUTO_STRING file = hf_format("%s/snapshot", world->root);
+    HF_AUTO(record) record = NULL;
+    struct hf_store_state found;
+    size_t len = 0;
+    uint64_t seq;
+
+    assert_ok(&world->op, store_put(world, "r/a", 0, "first"));
+    assert_ok(&world->op, store_put(world, "r/a", 1, "second"));
+    lose_the_last_commit(store);
+    assert_fails(&world->op, hf_engine_get(world->engine, &world->op, "r/a", &record), HF_CORRUPT);
+    assert_non_null(strstr(world->op.text, "stands at 1, and stood at 2"));
+    assert_fails(&world->op,
+                 hf_engine_list(world->engine, &world->op, "r/", NULL, pass_record, &len),
+                 HF_CORRUPT);
+    assert_fails(&world->op, hf_engine_state(world->engine, &world->op, &found, NULL), HF_CORRUPT);
+    assert_fails(&world->op, hf_engine_snapshot(world->engine, &world->op, file, &seq), HF_CORRUPT);
+    assert_int_equal(access(file, F_OK), -1);
+    assert_fails(&world->op, store_put(world, "r/b", 0, "third"), HF_CORRUPT);
+    assert_int_equal(len, 0);
+}
+
 static void a_snapshot_does_not_meet_the_log_of_another_store(void **state)
 {
     struct store_world *world = *state;
@@ -291,6 +316,7 @@ int main(void)
         SQLITE(a_store_that_contradicts_itself_is_refused),
         SQLITE(a_hole_in_the_log_is_seen),
         SQLITE(a_spoiled_page_is_corruption_not_an_answer),
+        SQLITE(what_was_committed_is_missed_and_not_built_upon),
         SQLITE(a_snapshot_does_not_meet_the_log_of_another_store),
         SQLITE(nothing_is_acknowledged_into_a_file_that_is_gone),
         SQLITE(a_file_that_goes_during_a_commit_leaves_it_in_doubt),

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -80,4 +81,16 @@ void run_sql(const char *file, const char *sql)
     assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+void lose_the_last_commit(const char *file)
+{
+    /* By another process: SQLite's locks end with any descriptor that this one closes. */
+    HF_AUTO_STRING spoil =
+        hf_format("printf x | dd of='%s-wal' bs=1 conv=notrunc status=none"
+                  " seek=$(($(stat -c %%s '%s-wal') - 100)) &&"
+                  " dd if=/dev/zero of='%s-shm' bs=136 count=1 conv=notrunc status=none",
+                  file, file, file);
+
+    assert_int_equal(system(spoil), 0);
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "store_world.h"
+#include "store_files.h"
 
 /* --- one node's way to the store: it can be cut, and several nodes have one each --- */
 
@@ -466,6 +466,26 @@ static void damage_that_is_met_while_it_runs_is_mended(void **state)
     assert_same(one, &shared->store);
 }
 
+/* The node has seen the second, so the first is no answer. */
+static void a_copy_that_goes_back_is_made_anew(void **state)
+{
+    struct shared *shared = *state;
+    struct store_world *one = &shared->nodes[0].world;
+    HF_AUTO_STRING file = hf_format("%s/store.db", one->directory);
+    uint64_t copies = info_of(one).copies;
+
+    assert_ok(&one->op, store_put(one, "a", 0, "a1"));
+    assert_ok(&one->op, store_put(one, "a", 1, "a2"));
+    lose_the_last_commit(file);
+    assert_record(one, "a", 2, "a2");
+    assert_int_equal(info_of(one).copies, copies + 1);
+    assert_ok(&one->op, store_put(one, "a", 2, "a3"));
+    lose_the_last_commit(file);
+    assert_ok(&one->op, store_put(&shared->store, "a", 3, "a4"));
+    assert_same(one, &shared->store);
+    assert_int_equal(info_of(one).copies, copies + 2);
+}
+
 static void a_copy_that_was_deleted_while_it_was_used_is_made_anew(void **state)
 {
     struct shared *shared = *state;
@@ -800,6 +820,7 @@ static const struct CMUnitTest tests[] = {
     SHARED(without_a_copy_the_store_must_answer),
     SHARED(a_damaged_copy_is_made_anew_or_refused),
     SHARED(damage_that_is_met_while_it_runs_is_mended),
+    SHARED(a_copy_that_goes_back_is_made_anew),
     SHARED(a_copy_that_was_deleted_while_it_was_used_is_made_anew),
     SHARED(a_copy_is_made_anew_when_it_is_asked_for),
     SHARED(two_processes_do_not_share_a_copy),
