@@ -161,6 +161,7 @@ void hf_cluster_set_members(struct hf_cluster *cluster, const char *const *names
     old_count = cluster->peer_count;
     if (fill_peers(cluster, peers, names, count) < old_count) {
         cluster->shrunk_ms = hf_cluster_now_ms(cluster);
+        cluster->left_ms = cluster->shrunk_ms;
     }
     cluster->peers = peers;
     pthread_mutex_unlock(&cluster->lock);
@@ -477,6 +478,8 @@ void hf_cluster_forget(struct hf_cluster *cluster)
 {
     pthread_mutex_lock(&cluster->lock);
     cluster->applied = 0;
+    cluster->mark_seq = 0;
+    atomic_store(&cluster->in_force, 0);
     cluster->confirmed = 0;
     cluster->lease_until_ms = 0;
     cluster->able_until_ms = 0;
@@ -531,6 +534,9 @@ struct hf_status hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op,
     for (size_t i = 0; i < HF_COUNT(steps); i++) {
         note_status(op, steps[i](cluster, op), &first, &status);
     }
+    pthread_mutex_lock(&cluster->lock);
+    hf_cluster_note_in_force(cluster);
+    pthread_mutex_unlock(&cluster->lock);
     hf_cluster_tell(cluster);
     *out_next_ms = hf_cluster_now_ms(cluster) + cluster->poll_ms;
     if (status.code != HF_OK) {

@@ -179,6 +179,14 @@ void hf_cluster_serve_stale(struct hf_cluster *cluster, uint64_t for_ms);
  */
 HF_STATUS hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq);
 
+/*
+ * Up to which commit everything is known here to be in force on every node: no node that has a
+ * lease shows less. It never goes back but with hf_cluster_forget(). No lock is taken.
+ */
+uint64_t hf_cluster_in_force(struct hf_cluster *cluster);
+/* Returns once that is so for seq; false at that time of the boottime clock, or at the stop. */
+bool hf_cluster_wait_in_force(struct hf_cluster *cluster, uint64_t seq, uint64_t until_ms);
+
 /* --- born proven --- */
 
 /*

@@ -85,18 +85,22 @@ struct hf_cluster {
     uint64_t told_confirmed, told_applied, told_proved;
 
     atomic_bool stopping;
-    pthread_mutex_t lock; /* guards everything below */
-    uint64_t news;        /* grows with whatever a waiter may wait for */
-    bool listed;          /* we are a member */
+    _Atomic uint64_t in_force; /* grows with the lock held */
+    pthread_mutex_t lock;      /* guards everything below */
+    uint64_t news;             /* grows with whatever a waiter may wait for */
+    bool listed;               /* we are a member */
     bool have_list;
     uint64_t lists;         /* how often a list named us that did not before, */
     uint64_t lists_applied; /* and how many of these with all that comes before are applied */
     bool forgotten;         /* hf_cluster_forget() was called since the last turn */
     struct hf_cluster_peer *peers; /* the other members */
     size_t peer_count;
-    uint64_t shrunk_ms; /* until a while after this, one who left may have a lease */
+    uint64_t shrunk_ms; /* until a while after this, one who left may have a lease, */
+    uint64_t left_ms;   /* the same, leaving out who left before this process began */
     uint64_t confirmed; /* the watermark */
     uint64_t applied;
+    uint64_t mark_seq;        /* what was applied here */
+    uint64_t mark_ms;         /* at that time */
     uint64_t lease;           /* its number */
     uint64_t leased_since_ms; /* since when there is one of that number */
     uint64_t lease_until_ms;  /* 0: there never was one */
@@ -121,6 +125,11 @@ uint64_t hf_cluster_news(struct hf_cluster *cluster);
 void hf_cluster_confirm(struct hf_cluster *cluster, uint64_t seq);
 /* The common waiting: until news come, at most poll_ms or until until_ms. */
 void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_ms);
+
+/* wait.c */
+
+/* With the lock: looks how far everything is in force by now. */
+void hf_cluster_note_in_force(struct hf_cluster *cluster);
 
 /* row.c */
 

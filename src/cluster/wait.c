@@ -27,6 +27,45 @@ static bool is_applied_by_all(const struct hf_cluster *cluster, uint64_t seq, ui
     return cluster->have_list;
 }
 
+/* With the lock. */
+static void raise_in_force(struct hf_cluster *cluster, uint64_t seq)
+{
+    if (seq > atomic_load(&cluster->in_force)) {
+        atomic_store(&cluster->in_force, seq);
+    }
+}
+
+static uint64_t applied_by_all(const struct hf_cluster *cluster)
+{
+    uint64_t seq = cluster->have_list ? cluster->applied : 0;
+
+    for (size_t i = 0; i < cluster->peer_count; i++) {
+        const struct hf_cluster_peer *peer = &cluster->peers[i];
+        uint64_t applied = peer->seen ? peer->row.applied : 0;
+
+        seq = applied < seq ? applied : seq;
+    }
+    return seq;
+}
+
+/* What was applied here so long ago is in force whatever the others say: see is_in_force(). */
+void hf_cluster_note_in_force(struct hf_cluster *cluster)
+{
+    uint64_t now_ms = hf_cluster_now_ms(cluster);
+
+    if (cluster->forgotten) {
+        return;
+    }
+    if (now_ms - cluster->left_ms >= HF_CLUSTER_ACK_MS) {
+        raise_in_force(cluster, applied_by_all(cluster));
+    }
+    if (now_ms - cluster->mark_ms >= HF_CLUSTER_ACK_MS) {
+        raise_in_force(cluster, cluster->mark_seq);
+        cluster->mark_seq = cluster->applied;
+        cluster->mark_ms = now_ms;
+    }
+}
+
 /*
  * A lease that was granted without the change began before its commit, so before since_ms, and it
  * is over after its time on whatever clock; no row can make this wait shorter.
@@ -40,6 +79,9 @@ static bool is_in_force(struct hf_cluster *cluster, uint64_t seq, uint64_t since
     pthread_mutex_lock(&cluster->lock);
     now_ms = hf_cluster_now_ms(cluster);
     in_force = now_ms - since_ms >= HF_CLUSTER_ACK_MS || is_applied_by_all(cluster, seq, now_ms);
+    if (in_force && !cluster->forgotten) {
+        raise_in_force(cluster, seq);
+    }
     *out_news = cluster->news;
     pthread_mutex_unlock(&cluster->lock);
     return in_force;
@@ -66,4 +108,25 @@ struct hf_status hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_o
         hf_cluster_sleep(cluster, news, since_ms + HF_CLUSTER_ACK_MS);
     }
     return HF_SUCCESS;
+}
+
+uint64_t hf_cluster_in_force(struct hf_cluster *cluster)
+{
+    return atomic_load(&cluster->in_force);
+}
+
+bool hf_cluster_wait_in_force(struct hf_cluster *cluster, uint64_t seq, uint64_t until_ms)
+{
+    cluster->calls->wake(cluster->context);
+    for (;;) {
+        uint64_t news = hf_cluster_news(cluster);
+
+        if (hf_cluster_in_force(cluster) >= seq) {
+            return true;
+        }
+        if (hf_cluster_now_ms(cluster) >= until_ms || atomic_load(&cluster->stopping)) {
+            return false;
+        }
+        hf_cluster_sleep(cluster, news, until_ms);
+    }
 }

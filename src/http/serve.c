@@ -205,13 +205,16 @@ static void write_reply(struct session *session, const struct hf_door *door,
     }
 }
 
-/* Without a lease the node may not know the latest change (promise P5): the answer says so. */
+/*
+ * Without a lease the node may not know the latest change (promise P5), or the others may not know
+ * what this answer shows: it says so.
+ */
 static void tell_staleness(struct hf_exchange *exchange)
 {
     const struct hf_standing *standing = &exchange->op.standing;
     char seconds[24] = "unknown";
 
-    if (!standing->stale) {
+    if (!standing->stale && !standing->ahead) {
         return;
     }
     if (standing->stale_ms != UINT64_MAX) {

@@ -31,6 +31,7 @@ struct hf_index {
     size_t keyring_count;
     struct hf_index_keyring *last; /* of the last change: records come grouped by keyring */
     uint64_t changes;
+    _Atomic uint64_t seq;
     struct hf_index_watcher watcher;
 };
 
@@ -335,11 +336,27 @@ static enum hf_presence presence_of(const struct hf_key_record *record)
     return record->deleted ? HF_PRESENCE_DELETED : HF_PRESENCE_LIVE;
 }
 
+uint64_t hf_index_seq(const struct hf_index *index)
+{
+    return atomic_load(&index->seq);
+}
+
+static void note_seq(struct hf_index *index, struct hf_index_key *key, uint64_t seq)
+{
+    if (seq > key->seq) {
+        key->seq = seq;
+    }
+    if (seq > atomic_load(&index->seq)) {
+        atomic_store(&index->seq, seq);
+    }
+}
+
 void hf_index_put_key(struct hf_index *index, const char *keyring, struct hf_bytes name,
-                      const struct hf_key_record *record)
+                      uint64_t seq, const struct hf_key_record *record)
 {
     struct hf_index_key *key = need_key(index, keyring, name);
 
+    note_seq(index, key, seq);
     free(key->acl_name);
     key->acl_name = NULL;
     if (record == NULL) {
@@ -454,13 +471,16 @@ static void replace_version(struct hf_index *index, struct hf_index_key *key, ui
 }
 
 void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf_bytes name,
-                          uint32_t number, const struct hf_version_record *record)
+                          uint64_t seq, uint32_t number, const struct hf_version_record *record)
 {
     struct hf_index_key *key = need_key(index, keyring, name);
     struct hf_index_version *version = version_new(number, record);
     uint32_t at = version_place(key, number);
     bool waited = false;
 
+    if (!version->candidate) {
+        note_seq(index, key, seq);
+    }
     if (at < key->version_count && hf_index_version_at(key, at)->number == number) {
         waited = waits(hf_index_version_at(key, at));
         replace_version(index, key, at, version);
@@ -515,5 +535,6 @@ void hf_index_clear(struct hf_index *index)
     index->keyrings = NULL;
     index->keyring_count = 0;
     index->last = NULL;
+    atomic_store(&index->seq, 0);
     index->changes++;
 }

@@ -56,6 +56,7 @@ struct hf_index_key {
         struct hf_index_version **many; /* more: sorted by number, room for a power of two */
     } versions;
     char *acl_name; /* NULL: the name itself */
+    uint64_t seq;   /* of the last commit that changed it, or a version that is in use */
     uint32_t hash;
     uint32_t primary;
     uint32_t version_count;
@@ -90,15 +91,17 @@ struct hf_index_version *hf_index_version_at(const struct hf_index_key *key, uin
 struct hf_index_keyring *hf_index_keyring_at(const struct hf_index *index, size_t at);
 /* Grows with every change of something that a cached context was made from. */
 uint64_t hf_index_changes(const struct hf_index *index);
+/* The highest seq of any key since the last clearing. May be called without a lock. */
+uint64_t hf_index_seq(const struct hf_index *index);
 const struct hf_siphash_seed *hf_index_seed(const struct hf_index *index);
 
 /* --- changing: decoded records with the names from their paths --- */
 
 void hf_index_put_keyring(struct hf_index *index, const char *keyring, uint64_t revision,
                           const struct hf_keyring_record *record);
-/* record NULL: a tombstone. */
+/* seq: of the commit that wrote it; record NULL: a tombstone. */
 void hf_index_put_key(struct hf_index *index, const char *keyring, struct hf_bytes name,
-                      const struct hf_key_record *record);
+                      uint64_t seq, const struct hf_key_record *record);
 void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf_bytes name,
-                          uint32_t number, const struct hf_version_record *record);
+                          uint64_t seq, uint32_t number, const struct hf_version_record *record);
 void hf_index_clear(struct hf_index *index);

@@ -114,7 +114,8 @@ static struct hf_status apply_key(void *context, struct hf_op *op,
         HF_TRY(hf_key_record_decode(op, view->plain, &record));
     }
     begin_change(keys);
-    hf_index_put_key(keys->index, parts.keyring, parts.name, view->tombstone ? NULL : &record);
+    hf_index_put_key(keys->index, parts.keyring, parts.name, view->seq,
+                     view->tombstone ? NULL : &record);
     end_change(keys);
     return HF_SUCCESS;
 }
@@ -148,7 +149,7 @@ static struct hf_status apply_version(void *context, struct hf_op *op,
         HF_TRY(hf_version_record_decode(op, view->plain, &record));
     }
     begin_change(keys);
-    hf_index_put_version(keys->index, parts.keyring, parts.name, parts.version,
+    hf_index_put_version(keys->index, parts.keyring, parts.name, view->seq, parts.version,
                          view->tombstone ? NULL : &record);
     end_change(keys);
     if (record.candidate) {

@@ -299,6 +299,13 @@ HF_STATUS hf_key_versions(struct hf_keys *keys, struct hf_op *op, const char *ke
 HF_STATUS hf_key_names(struct hf_keys *keys, struct hf_op *op, const char *keyring, bool deleted,
                        const char *after, size_t limit,
                        void (*visit)(void *context, const char *name), void *context);
+/*
+ * The last commit that changed what is told of the key, or what can be done with it, 0 for a key
+ * that was never there; and the last of any key, which takes no lock.
+ */
+uint64_t hf_key_changed(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                        const char *key);
+uint64_t hf_keys_changed(const struct hf_keys *keys);
 /* The version's number that HF_LATEST stands for now; checks existence and deletion only. */
 HF_STATUS hf_key_primary(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                          const char *name, uint32_t *out_version);

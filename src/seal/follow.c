@@ -19,10 +19,10 @@
 struct reading {
     struct hf_unlocked *unlocked;
     struct hf_op *op;
+    struct hf_feed *feed;
     const struct hf_head *head; /* of the store, where the log passes it; NULL: not known */
     uint64_t seq;               /* of the last batch read */
     uint8_t link[HF_DIGEST_LEN];
-    bool has_gap; /* a record was overtaken: what it is now comes with a later batch */
     struct hf_stored *items;
     size_t count;
 };
@@ -60,6 +60,49 @@ static struct hf_status fail_altered(struct hf_op *op, uint64_t seq)
                          seq);
 }
 
+/* --- gaps: records that were overtaken, so that a later batch brings what they are now --- */
+
+static void close_gap(struct hf_feed *feed, const char *path)
+{
+    for (size_t i = 0; i < feed->gap_count; i++) {
+        if (strcmp(feed->gaps[i].path, path) == 0) {
+            free(feed->gaps[i].path);
+            feed->gaps[i] = feed->gaps[--feed->gap_count];
+            return;
+        }
+    }
+}
+
+static void note_gap(struct hf_feed *feed, const struct hf_logged_change *change)
+{
+    feed->gaps = hf_realloc_array(feed->gaps, feed->gap_count + 1, sizeof *feed->gaps);
+    feed->gaps[feed->gap_count++] = (struct hf_gap){ hf_strdup(change->path), change->revision };
+}
+
+void hf_feed_forget_gaps(struct hf_feed *feed)
+{
+    for (size_t i = 0; i < feed->gap_count; i++) {
+        free(feed->gaps[i].path);
+    }
+    free(feed->gaps);
+    feed->gaps = NULL;
+    feed->gap_count = 0;
+}
+
+/* The log is read to its end and nothing overtook them: somebody took them away. */
+static void report_gaps(struct hf_seal *seal)
+{
+    struct hf_feed *feed = &seal->feed;
+
+    for (size_t i = 0; i < feed->gap_count; i++) {
+        hf_damage_add(seal, feed->gaps[i].path, feed->gaps[i].revision,
+                      "the store does not show it as it was committed");
+    }
+    hf_feed_forget_gaps(feed);
+}
+
+/* --- reading --- */
+
 static struct hf_status copy_batch(void *context, const struct hf_logged_batch *batch)
 {
     struct reading *reading = context;
@@ -74,11 +117,11 @@ static struct hf_status copy_batch(void *context, const struct hf_logged_batch *
     }
     reading->seq = batch->seq;
     for (size_t i = 0; i < batch->count; i++) {
-        /* Without a body the record has moved on, and a later batch brings it. */
+        close_gap(reading->feed, batch->changes[i].path);
         if (batch->changes[i].body.len > 0) {
             HF_TRY(copy_change(reading, batch->seq, &batch->changes[i]));
         } else {
-            reading->has_gap = true;
+            note_gap(reading->feed, &batch->changes[i]);
         }
     }
     return HF_SUCCESS;
@@ -167,18 +210,20 @@ static struct hf_status read_log(struct hf_seal *seal, struct hf_unlocked *unloc
                                  struct hf_op *op, uint64_t seq, const struct hf_head *head)
 {
     struct hf_feed *feed = &seal->feed;
-    struct reading reading = { .unlocked = unlocked, .op = op, .head = head };
+    struct reading reading = { .unlocked = unlocked, .op = op, .feed = feed, .head = head };
 
     /* The batch that closes a gap may have been committed since seq was looked up. */
-    while (feed->delivered < seq || reading.has_gap) {
+    while (feed->delivered < seq || feed->gap_count > 0) {
         struct hf_status status = read_stretch(seal, op, &reading);
 
         if (status.code == HF_NOT_FOUND) {
             hf_op_clear(op);
+            hf_feed_forget_gaps(feed);
             return hf_follow_anew(seal, unlocked, op);
         }
         HF_TRY(status);
         if (reading.seq <= feed->delivered && feed->delivered >= seq) {
+            report_gaps(seal);
             break;
         }
         if (reading.seq <= feed->delivered) {

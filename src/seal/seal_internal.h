@@ -422,12 +422,20 @@ struct hf_flight {
     struct hf_flight *previous;
 };
 
+/* A record that was overtaken when its commit was read. */
+struct hf_gap {
+    char *path;
+    uint64_t revision;
+};
+
 struct hf_feed {
     pthread_mutex_t lock;        /* guards the rest; held while consumers are called */
     pthread_cond_t moved;        /* delivered or the flights have changed */
     _Atomic uint64_t delivered;  /* consumers know every commit up to here; read by anybody */
     uint8_t link[HF_DIGEST_LEN]; /* the chain after that commit */
-    struct hf_flight flights;    /* the list's head */
+    struct hf_gap *gaps;         /* before it: no later commit has brought them yet */
+    size_t gap_count;
+    struct hf_flight flights; /* the list's head */
     struct hf_consumer *consumers;
     size_t count;
 };
@@ -450,6 +458,8 @@ HF_STATUS hf_feed_apply(struct hf_feed *feed, struct hf_op *op, const struct hf_
 void hf_feed_begin(struct hf_feed *feed);
 void hf_feed_end(struct hf_feed *feed);
 void hf_feed_clear(struct hf_feed *feed);
+/* lock is held. */
+void hf_feed_forget_gaps(struct hf_feed *feed);
 /* Everything up to this head is known: after an unlock. */
 void hf_feed_start(struct hf_feed *feed, const struct hf_head *head);
 /* The same; lock is held. */

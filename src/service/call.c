@@ -41,7 +41,7 @@ void hf_call_event(const struct hf_call *call, const struct hf_op *op, const cha
         .version = call->version,
         .count = call->count,
         .detail = call->detail,
-        .stale = op->standing.stale,
+        .stale = op->standing.stale || op->standing.ahead,
         .stale_ms = op->standing.stale_ms,
         .request_id = &op->request_id,
     };
@@ -159,7 +159,8 @@ struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
     if (!is_leased) {
         HF_TRY(allow_without_lease(call, op));
     }
-    return check_issued(call, op);
+    HF_TRY(check_issued(call, op));
+    return hf_agreed_begin(call, op);
 }
 
 bool hf_call_may(const struct hf_call *call, struct hf_op *op, enum hf_action action)
@@ -219,6 +220,7 @@ static struct hf_status end(const struct hf_call *call, struct hf_op *op, struct
     struct failure failure;
     struct hf_status recorded;
 
+    status = hf_agreed_end(call, op, status);
     if (status.code == HF_OK) {
         status = hf_standing_check(call, op);
     }

@@ -105,6 +105,10 @@ bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op);
  * be served without. HF_UNAVAILABLE says why not; HF_LATER.
  */
 HF_STATUS hf_standing_get(const struct hf_call *call, struct hf_op *op);
+/* How long the keyring of the call may be served without a lease. */
+void hf_standing_limits(const struct hf_call *call, struct hf_op *op,
+                        struct hf_keyring_settings *out);
+void hf_standing_count_stale(struct hf_op *op);
 /* Immediately before the answer: does what was noted still hold? HF_UNAVAILABLE. */
 HF_STATUS hf_standing_check(const struct hf_call *call, struct hf_op *op);
 /*
@@ -115,6 +119,18 @@ HF_STATUS hf_waiting_enter(struct hf_service *service, struct hf_op *op);
 void hf_waiting_leave(struct hf_service *service);
 /* Returns when the commit is in force on every node; HF_IN_DOUBT as hf_cluster_wait_applied(). */
 HF_STATUS hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq);
+
+/* --- agreed.c --- */
+
+/* HF_LATER when the answer would have to wait for the other nodes, and may not. */
+HF_STATUS hf_agreed_begin(const struct hf_call *call, struct hf_op *op);
+/*
+ * Before an answer tells of a key what this node knows: waits a moment until every node that has a
+ * lease knows it too, so that none shows an older state later. Gives back the status, or
+ * HF_UNAVAILABLE where that was in vain and the keyring allows no marked answers (op->standing).
+ */
+HF_STATUS hf_agreed_end(const struct hf_call *call, struct hf_op *op, struct hf_status status);
+
 /* --- feed.c --- */
 
 /* The history is another one from this commit on: what follows is brought into the trail, too. */

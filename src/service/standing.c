@@ -80,8 +80,8 @@ static enum need need_of(enum hf_action action)
 }
 
 /* How long the keyring may be served without a lease. */
-static void find_limits(const struct hf_call *call, struct hf_op *op,
-                        struct hf_keyring_settings *out)
+void hf_standing_limits(const struct hf_call *call, struct hf_op *op,
+                         struct hf_keyring_settings *out)
 {
     struct hf_keyring_info info;
 
@@ -96,11 +96,12 @@ static void find_limits(const struct hf_call *call, struct hf_op *op,
     hf_op_clear(op);
 }
 
-static void count_stale(struct hf_op *op)
+void hf_standing_count_stale(struct hf_op *op)
 {
     hf_metric_add(hf_metrics_series(op->env->metrics, HF_METRIC_COUNTER,
                                     "holdfast_stale_calls_total", NULL,
-                                    "Calls that were served without a lease."),
+                                    "Calls that were answered with the mark that another "
+                                    "node may show something else: without a lease, mostly."),
                   1);
 }
 
@@ -108,12 +109,12 @@ static struct hf_status serve_stale(const struct hf_call *call, struct hf_op *op
 {
     struct hf_keyring_settings limits;
 
-    find_limits(call, op, &limits);
+    hf_standing_limits(call, op, &limits);
     HF_TRY(hf_cluster_may(call->service->cluster, op,
                           need == NEED_WRAP ? HF_CLUSTER_WRAP : HF_CLUSTER_OPEN,
                           limits.max_stale_ms, limits.max_stale_wrap_ms, &op->standing));
     if (op->standing.stale) {
-        count_stale(op);
+        hf_standing_count_stale(op);
     }
     return HF_SUCCESS;
 }
@@ -122,7 +123,8 @@ bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op)
 {
     struct hf_cluster *cluster = call->service->cluster;
 
-    op->standing = (struct hf_standing){ 0 };
+    /* Of the calls of one answer each may have marked it. */
+    op->standing = (struct hf_standing){ .ahead = op->standing.ahead };
     if (cluster == NULL || need_of(call->action) == NEED_NOTHING) {
         return true;
     }

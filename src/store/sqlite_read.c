@@ -291,6 +291,11 @@ static struct hf_status copy_change(struct hf_op *op, sqlite3_stmt *at,
     change->path = hf_strdup(hf_sqlite_column_text(at, 0));
     change->revision = hf_sqlite_column_u64(at, 1);
     hf_buf_add_bytes(&change->body, hf_sqlite_column_bytes(at, 4));
+    if (hf_sqlite_column_u64(at, 5) < change->revision) {
+        return hf_fail(op, HF_CORRUPT,
+                       "the store file lost %.200s as it was committed; restore a backup",
+                       change->path);
+    }
     HF_TRY(hf_sqlite_column_exact(op, at, 2, change->digest, HF_DIGEST_LEN));
     return hf_sqlite_column_exact(op, at, 3, change->link, HF_DIGEST_LEN);
 }

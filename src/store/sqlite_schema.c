@@ -72,9 +72,10 @@ static const char *const statement_texts[] = {
         "SELECT path, revision, seq, body FROM record WHERE path > ? ORDER BY path",
     [HF_SQLITE_LOG] = "SELECT seq, epoch, realtime_ms, note, request_id, principal, digest, result"
                       " FROM batch WHERE seq > ? ORDER BY seq LIMIT ?",
-    [HF_SQLITE_LOG_CHANGES] = "SELECT c.path, c.revision, c.digest, c.link, r.body FROM change c"
-                              " LEFT JOIN record r ON r.path = c.path AND r.revision = c.revision"
-                              " WHERE c.seq = ? ORDER BY c.ordinal",
+    [HF_SQLITE_LOG_CHANGES] =
+        "SELECT c.path, c.revision, c.digest, c.link,"
+        " CASE WHEN r.revision = c.revision THEN r.body END, coalesce(r.revision, 0)"
+        " FROM change c LEFT JOIN record r ON r.path = c.path WHERE c.seq = ? ORDER BY c.ordinal",
     [HF_SQLITE_RECALL] = "SELECT b.seq, b.epoch, b.principal, b.digest, b.result FROM request r"
                          " JOIN batch b ON b.seq = r.seq WHERE r.request_id = ?",
     /* The last seconds are looked through: an index would cost every commit a page. */

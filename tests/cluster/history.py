@@ -12,12 +12,12 @@ A history is operations (one attempt at one node each) and views (what a node ho
     I7  a version that anybody has seen is there
     I9  creates and rolls are linearizable, key by key, and nobody sees a version before it was asked for
     order  together with all looks at the current version they are: once anybody has seen a version, answered or not, nobody
-        sees an older one
+        with a lease sees an older one
     lease  after an acknowledged create or roll, no node with a lease answers with an older version, or with none
 
 An attempt without a clear answer is "unknown": it may have happened at any time after it began, or never. An answer that a
-node marks as stale (it has no lease) counts for I1, I2, I5, I6 and I7, and for I3 against the same node's answers; it says
-nothing on what was in force, so I4, I9 and lease leave it out.
+node marks as stale (it has no lease, or the others may not know yet what it knows) counts for I1, I2, I5, I6 and I7, and for
+I3 against the same node's answers; it says nothing on what was in force, so I4, I9, order and lease leave it out.
 """
 import dataclasses
 import json
@@ -311,7 +311,7 @@ class Search:
                 after = place.get(operation.version, 0)
                 # A version that is nowhere cannot be put in order; I1 tells of it as well.
                 return (after - 1, 1) if after else ("never", 1)
-            if kind == "create" and operation.why == EXISTS:
+            if kind == "create" and operation.why == EXISTS and operation.is_fresh:
                 return ("present", 0)
         if kind in (*WRITES, *LOOKS) and outcome == FAIL and operation.why == MISSING and operation.is_fresh:
             return ("absent", 0)

@@ -124,6 +124,35 @@ static void a_hole_in_the_log_is_seen(void **state)
               hf_engine_changes(world->engine, &world->op, 4, SIZE_MAX, pass_batch, &count));
 }
 
+static void a_record_that_is_not_as_it_was_committed_is_missed(void **state)
+{
+    static const char *const damages[] = {
+        "DELETE FROM record WHERE path = 'a'",
+        "UPDATE record SET revision = 1 WHERE path = 'a'",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < HF_COUNT(damages); i++) {
+        struct store_world world;
+        HF_AUTO_STRING file = NULL;
+        size_t count = 0;
+
+        store_world_init(&world, store_kind_named("sqlite"));
+        file = file_in(&world, "store.db");
+        assert_ok(&world.op, store_world_open(&world, true));
+        assert_ok(&world.op, store_put(&world, "a", 0, "1"));
+        assert_ok(&world.op, store_put(&world, "a", 1, "2"));
+        store_world_close(&world);
+        run_sql(file, damages[i]);
+        assert_ok(&world.op, store_world_open(&world, false));
+        assert_fails(&world.op,
+                     hf_engine_changes(world.engine, &world.op, 1, SIZE_MAX, pass_batch, &count),
+                     HF_CORRUPT);
+        assert_non_null(strstr(world.op.text, "lost a as it was committed"));
+        store_world_done(&world);
+    }
+}
+
 /* Fills some pages, closes the store and spoils all pages of a table but the first. */
 static void spoil_records(struct store_world *world)
 {
@@ -315,6 +344,7 @@ int main(void)
         SQLITE(a_foreign_file_is_refused_and_left_alone),
         SQLITE(a_store_that_contradicts_itself_is_refused),
         SQLITE(a_hole_in_the_log_is_seen),
+        SQLITE(a_record_that_is_not_as_it_was_committed_is_missed),
         SQLITE(a_spoiled_page_is_corruption_not_an_answer),
         SQLITE(what_was_committed_is_missed_and_not_built_upon),
         SQLITE(a_snapshot_does_not_meet_the_log_of_another_store),

@@ -635,6 +635,52 @@ static void one_who_has_left_may_have_a_lease_for_a_while(void **state)
     assert_true(acknowledge(world) < 500);
 }
 
+static uint64_t in_force(const struct node *node)
+{
+    return hf_cluster_in_force(node->cluster);
+}
+
+static void how_far_everything_is_in_force_is_known(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    uint64_t seq;
+
+    run(world, 3000);
+    seq = commit_change(world, false);
+    assert_true(in_force(node) < seq);
+    assert_true(hf_cluster_wait_in_force(node->cluster, seq, world->clock.boottime_ms + 500));
+    assert_int_equal(in_force(node), seq);
+
+    /* One who does not follow has no lease in the end. */
+    world->nodes[2].lags = true;
+    seq = commit_change(world, false);
+    assert_false(hf_cluster_wait_in_force(node->cluster, seq, world->clock.boottime_ms + 1000));
+    run(world, 1000);
+    assert_true(in_force(node) < seq);
+    run(world, 2 * HF_CLUSTER_ACK_MS);
+    assert_int_equal(in_force(node), seq);
+
+    /* One who has left may have one for a while, and nobody asks it any more. */
+    seq = commit_change(world, false);
+    for (size_t i = 0; i < NODES; i++) {
+        hf_cluster_set_members(world->nodes[i].cluster, names, 2);
+    }
+    turn_all(world);
+    turn_all(world);
+    assert_true(in_force(node) < seq);
+    run(world, HF_CLUSTER_ACK_MS + 200);
+    assert_int_equal(in_force(node), seq);
+
+    /* What was acknowledged here is in force. */
+    world->nodes[1].lags = true;
+    seq = commit_change(world, false);
+    assert_ok(&world->op, hf_cluster_wait_applied(node->cluster, &world->op, seq));
+    assert_int_equal(in_force(node), seq);
+    hf_cluster_forget(node->cluster);
+    assert_int_equal(in_force(node), 0);
+}
+
 static void waiting_ends_at_the_deadline_in_doubt(void **state)
 {
     struct world *world = *state;
@@ -923,6 +969,7 @@ int main(void)
         CASE(a_change_is_acknowledged_when_all_have_applied_it_or_no_lease_can_last),
         CASE(no_row_makes_a_change_acknowledged_sooner),
         CASE(one_who_has_left_may_have_a_lease_for_a_while),
+        CASE(how_far_everything_is_in_force_is_known),
         CASE(waiting_ends_at_the_deadline_in_doubt),
         CASE(a_candidate_is_promoted_when_all_who_are_alive_have_opened_it),
         CASE(a_candidate_that_one_cannot_open_is_abandoned),

@@ -48,7 +48,7 @@ static void put_key(const char *keyring, const char *name, bool deleted)
 {
     struct hf_key_record record = { .algorithm = HF_ALG_AES_256, .deleted = deleted };
 
-    hf_index_put_key(index_of_test, keyring, hf_bytes_of_text(name), &record);
+    hf_index_put_key(index_of_test, keyring, hf_bytes_of_text(name), 1, &record);
 }
 
 static void put_version(const char *name, uint32_t number, enum hf_key_state state, size_t len,
@@ -62,7 +62,7 @@ static void put_version(const char *name, uint32_t number, enum hf_key_state sta
     };
 
     memset(wrapped, (int)number, sizeof wrapped);
-    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text(name), number, &record);
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text(name), 1, number, &record);
 }
 
 /* --- names in order, against arrays --- */
@@ -131,7 +131,7 @@ static void change_one(size_t i)
         break;
     default:
         if (model[i].state != MODEL_NONE) {
-            hf_index_put_key(index_of_test, "ring", hf_bytes_of_text(model[i].name), NULL);
+            hf_index_put_key(index_of_test, "ring", hf_bytes_of_text(model[i].name), 1, NULL);
             model[i].state = MODEL_GONE;
         }
         break;
@@ -239,7 +239,7 @@ static void large_blobs_stay_in_the_store(void **unused)
     put_ring("ring");
     put_version("k", 1, HF_KEY_ACTIVE, HF_INDEX_BLOB_MAX, false);
     put_version("k", 2, HF_KEY_ACTIVE, HF_INDEX_BLOB_MAX + 1, false);
-    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 3, NULL);
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 1, 3, NULL);
     key = hf_index_key(index_of_test, "ring", "k");
     assert_int_equal(hf_index_version(key, 1)->blob_len, HF_INDEX_BLOB_MAX);
     assert_false(hf_index_version(key, 1)->elsewhere);
@@ -293,7 +293,7 @@ static void keys_with_due_versions_are_listed_while_they_live(void **unused)
     assert_int_equal(ring->waiting.count, 0);
     put_key("ring", "k", false);
     assert_int_equal(ring->waiting.count, 1);
-    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 2, NULL);
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 1, 2, NULL);
     assert_int_equal(ring->waiting.count, 0);
 }
 
@@ -306,7 +306,7 @@ static void put_candidate(uint32_t number, bool candidate)
         .wrapped = hf_bytes_of(wrapped, sizeof wrapped),
     };
 
-    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), number, &record);
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 1, number, &record);
 }
 
 static void keys_with_candidates_are_listed_until_all_are_settled(void **unused)
@@ -321,7 +321,7 @@ static void keys_with_candidates_are_listed_until_all_are_settled(void **unused)
     ring = hf_index_keyring(index_of_test, "ring");
     put_candidate(0, true);
     assert_int_equal(ring->waiting.count, 0);
-    hf_index_put_key(index_of_test, "ring", hf_bytes_of_text("k"), &unborn);
+    hf_index_put_key(index_of_test, "ring", hf_bytes_of_text("k"), 1, &unborn);
     assert_int_equal(hf_index_key(index_of_test, "ring", "k")->presence, HF_PRESENCE_UNBORN);
     assert_int_equal(ring->waiting.count, 1);
     assert_int_equal(ring->live.count, 1);
@@ -338,7 +338,7 @@ static void keys_with_candidates_are_listed_until_all_are_settled(void **unused)
     assert_int_equal(ring->waiting.count, 0);
     put_key("ring", "k", false);
     assert_int_equal(ring->waiting.count, 1);
-    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 2, NULL);
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 1, 2, NULL);
     assert_int_equal(ring->waiting.count, 0);
 }
 

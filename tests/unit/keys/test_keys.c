@@ -378,7 +378,7 @@ static void names_are_listed_in_pages(void **unused)
         HF_AUTO_STRING name = hf_format("p%d", i);
         struct hf_key_record record = { .algorithm = HF_ALG_AES_128 };
 
-        hf_index_put_key(world.keys->index, "pages", hf_bytes_of_text(name), &record);
+        hf_index_put_key(world.keys->index, "pages", hf_bytes_of_text(name), 1, &record);
     }
     assert_ok(&op, hf_key_names(world.keys, &op, "pages", false, "p24", 4, add_name, names));
     assert_string_equal(hf_buf_text(names), "p240 p2400 p2401 p2402 ");

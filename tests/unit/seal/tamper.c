@@ -188,6 +188,9 @@ static struct hf_status show_changed(const struct following *following,
     case TAMPER_LOG_BODY:
         changes[0].body = hf_bytes_of_text("not what was sealed");
         break;
+    case TAMPER_LOG_NO_BODY:
+        changes[0].body = HF_BYTES_NONE;
+        break;
     case TAMPER_LOG_DROP:
         free(changes);
         return HF_SUCCESS;

@@ -25,6 +25,7 @@ enum tamper_log {
     TAMPER_LOG_NOTE,
     TAMPER_LOG_PATH,
     TAMPER_LOG_BODY,
+    TAMPER_LOG_NO_BODY, /* as if the record had moved on */
     TAMPER_LOG_DROP
 };
 /* The log shows that batch changed in this way. */

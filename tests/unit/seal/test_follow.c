@@ -178,6 +178,36 @@ static void a_log_that_was_altered_is_not_followed(void **state)
     pair_close(&pair);
 }
 
+static void expect_damaged(void *context, const char *path, uint64_t revision)
+{
+    (void)context;
+    assert_string_equal(path, "key/a");
+    assert_int_equal(revision, 2);
+}
+
+/* What a later commit brings is not missed; what none brings is. */
+static void a_record_that_was_taken_away_counts_as_damaged(void **state)
+{
+    struct pair pair;
+    struct world *world = *state;
+
+    pair_open(&pair, state);
+    put(&pair.other, "key/a", 0, "a1");
+    assert_ok(&world->op, follow(world));
+    put(&pair.other, "key/a", 1, "a2");
+    put(&pair.other, "key/b", 0, "b1");
+    tamper_log(world->tamper, 3, TAMPER_LOG_NO_BODY);
+    assert_ok(&world->op, follow(world));
+    diary_expect(&pair.diary, "key/a@1=a1 key/b@1=b1");
+    assert_int_equal(hf_seal_damage(world->seal, expect_damaged, NULL), 1);
+    put(&pair.other, "key/a", 2, "a3");
+    put(&pair.other, "key/a", 3, "a4");
+    assert_ok(&world->op, follow(world));
+    diary_expect(&pair.diary, "key/a@4=a4");
+    assert_int_equal(hf_seal_damage(world->seal, NULL, NULL), 0);
+    pair_close(&pair);
+}
+
 static void a_store_that_went_back_in_time_is_not_followed(void **state)
 {
     struct pair pair;
@@ -502,6 +532,7 @@ int main(void)
         WORLD(what_another_node_commits_is_told_at_the_next_look),
         WORLD(a_rotation_of_the_root_is_followed),
         WORLD(a_log_that_was_altered_is_not_followed),
+        WORLD(a_record_that_was_taken_away_counts_as_damaged),
         WORLD(a_store_that_went_back_in_time_is_not_followed),
         WORLD(without_the_log_all_records_are_read_and_the_new_ones_told),
         WORLD(what_is_committed_while_all_records_are_read_is_told_too),

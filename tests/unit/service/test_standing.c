@@ -392,6 +392,95 @@ static void a_change_whose_force_is_not_known_in_time_is_in_doubt(void **unused)
     assert_ok(&op, hf_service_key_delete(world.service, &op, RING, "old", "it goes"));
 }
 
+/* --- what one node shows, and another not yet --- */
+
+/* The key is gone, and there again, and the other node does not know yet. */
+static void change_unheard(void)
+{
+    struct hf_op op = world_as(ROOT);
+
+    cluster.other.quiet = true;
+    op.deadline_ms = hf_env_boottime_ms(op.env) + 100;
+    assert_fails(&op, hf_service_key_delete(world.service, &op, RING, "old", "it goes"),
+                 HF_IN_DOUBT);
+    op = world_as(ROOT);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + 100;
+    assert_fails(&op, hf_service_key_recover(world.service, &op, RING, "old"), HF_IN_DOUBT);
+}
+
+static void what_is_shown_is_in_force_on_all_nodes(void **unused)
+{
+    struct hf_op op = world_as(ALICE);
+
+    (void)unused;
+    change_unheard();
+    op.may_wait = false;
+    assert_fails(&op, generate(&op), HF_LATER);
+    cluster.other.quiet = false;
+    op = world_as(ALICE);
+    assert_ok(&op, generate(&op));
+    assert_false(op.standing.ahead);
+    assert_int_equal(world_lines("\"operation\":\"key.generate\"", "stale_ms", NULL), 0);
+    /* Now it is known, and nothing waits any more. */
+    cluster.other.quiet = true;
+    op.may_wait = false;
+    assert_ok(&op, generate(&op));
+}
+
+static void an_answer_that_others_may_not_give_yet_is_marked(void **unused)
+{
+    HF_AUTO(key_info) info = NULL;
+    HF_AUTO(secret) plain = NULL;
+    struct hf_edek edek;
+    struct hf_op op = world_as(ALICE);
+    uint64_t began_ms;
+
+    (void)unused;
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "old", 1, &edek));
+    change_unheard();
+    began_ms = hf_env_boottime_ms(op.env);
+    assert_ok(&op, generate(&op));
+    assert_true(op.standing.ahead && op.standing.lease != 0);
+    assert_in_range(hf_env_boottime_ms(op.env) - began_ms, 1, 500);
+    assert_int_equal(world_lines("\"operation\":\"key.generate\"", "\"stale_ms\":0", NULL), 1);
+    /* What opens hangs on the version that was named: it waits for nobody. */
+    op = world_as(ALICE);
+    op.may_wait = false;
+    assert_ok(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain));
+    assert_false(op.standing.ahead);
+    /* A refusal tells of the key, too. */
+    op = world_as(ROOT);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + 100;
+    assert_fails(&op, hf_service_key_delete(world.service, &op, RING, "old", "it goes"),
+                 HF_IN_DOUBT);
+    op = world_as(ROOT);
+    assert_fails(&op, hf_service_key_get(world.service, &op, RING, "old", false, &info),
+                 HF_NOT_FOUND);
+    assert_true(op.standing.ahead);
+    assert_non_null(strstr(op.text, "is deleted"));
+}
+
+static void a_keyring_that_is_never_served_stale_gives_no_such_answer(void **unused)
+{
+    struct hf_keyring_settings settings;
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    hf_keyring_settings_default(&settings);
+    settings.max_stale_wrap_ms = 0;
+    assert_ok(&op, hf_service_keyring_change(world.service, &op, RING, &settings));
+    change_unheard();
+    op = world_as(ALICE);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
+    assert_fails(&op, generate(&op), HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "not known to be in force"));
+    /* No lease of before lasts any longer, heard or not. */
+    op = world_as(ALICE);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + 5 * SECOND;
+    assert_ok(&op, generate(&op));
+    assert_false(op.standing.ahead);
+}
+
 /* --- versions --- */
 
 static void a_version_is_proven_on_all_nodes_before_it_is_used(void **unused)
@@ -494,6 +583,9 @@ int main(void)
         test_of(only_so_many_changes_wait_for_a_lease),
         test_of(a_change_is_answered_when_it_is_in_force_on_all_nodes),
         test_of(a_change_whose_force_is_not_known_in_time_is_in_doubt),
+        test_of(what_is_shown_is_in_force_on_all_nodes),
+        test_of(an_answer_that_others_may_not_give_yet_is_marked),
+        test_of(a_keyring_that_is_never_served_stale_gives_no_such_answer),
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
         test_of(a_version_that_a_node_cannot_open_is_abandoned),
         test_of(a_repeat_goes_on_where_the_first_time_stopped),
