@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -223,9 +224,14 @@ static struct hf_status write_receipt(struct cli *cli, const struct hf_buf *rece
 {
     const char *file = cli_option(cli, "receipt");
     HF_AUTO(buf) line = hf_buf_new();
+    struct stat there;
 
     if (file == NULL) {
         return HF_SUCCESS;
+    }
+    /* What is put in its place would be no device or pipe any more. */
+    if (lstat(file, &there) == 0 && !S_ISREG(there.st_mode)) {
+        return hf_fail(&cli->op, HF_INVALID, "%s is not an ordinary file", file);
     }
     hf_buf_add_bytes(line, hf_buf_bytes(receipt));
     hf_buf_add_text(line, "\n");
