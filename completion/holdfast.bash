@@ -114,7 +114,7 @@ _holdfast_value()
     --dir | --trail | --store-directory)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         ;;
-    --*-file | --node-key | --bundle | --anchor | --public-key | --receipt | --config | --store-passfile | --store-ca | --store-certificate | --store-key)
+    --*-file | --node-key | --anchor | --public-key | --receipt | --config | --store-passfile | --store-ca | --store-certificate | --store-key)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         ;;
     --to | --store)

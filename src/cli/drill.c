@@ -2,11 +2,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "cli/command.h"
+#include "protect/private_file.h"
 #include "service/receipt.h"
 
 #define POLL_MS   200
@@ -221,22 +223,19 @@ static struct hf_status take_result(struct cli *cli, const struct hf_json *drill
 static struct hf_status write_receipt(struct cli *cli, const struct hf_buf *receipt)
 {
     const char *file = cli_option(cli, "receipt");
-    FILE *stream;
-    bool written;
+    HF_AUTO(buf) line = hf_buf_new();
+    struct stat there;
 
     if (file == NULL) {
         return HF_SUCCESS;
     }
-    stream = fopen(file, "we");
-    if (stream == NULL) {
-        return hf_fail(&cli->op, HF_UNAVAILABLE, "cannot write %s", file);
+    /* What is put in its place would be no device or pipe any more. */
+    if (lstat(file, &there) == 0 && !S_ISREG(there.st_mode)) {
+        return hf_fail(&cli->op, HF_INVALID, "%s is not an ordinary file", file);
     }
-    written = fwrite(receipt->data, 1, receipt->len, stream) == receipt->len &&
-              fputc('\n', stream) == '\n';
-    if (fclose(stream) != 0 || !written) {
-        return hf_fail(&cli->op, HF_NO_SPACE, "%s could not be written in full", file);
-    }
-    return HF_SUCCESS;
+    hf_buf_add_bytes(line, hf_buf_bytes(receipt));
+    hf_buf_add_text(line, "\n");
+    return hf_public_file_replace(&cli->op, file, hf_buf_bytes(line));
 }
 
 static struct hf_status fetch_receipt(struct cli *cli, const char *id, struct hf_buf *out)

@@ -228,6 +228,7 @@ struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *direc
     HF_AUTO(config) config = NULL;
     HF_AUTO(buf) out = hf_buf_new();
     HF_AUTO_STRING path = hf_format("%s/holdfast.conf", directory);
+    struct hf_status status;
 
     HF_TRY(check_texts(op, settings));
     add_top(settings, "holdfast node accept", out);
@@ -240,7 +241,12 @@ struct hf_status hf_init_write_joined_config(struct hf_op *op, const char *direc
         add_listeners_for_later(settings, out);
     }
     HF_TRY(hf_private_file_create(op, path, hf_buf_bytes(out)));
-    return read_config(op, directory, path, &config);
+    status = read_config(op, directory, path, &config);
+    if (status.code != HF_OK) {
+        /* Else the next accept would take it for one that is right. */
+        (void)unlink(path);
+    }
+    return status;
 }
 
 void hf_init_default_listener(struct hf_init_settings *settings)

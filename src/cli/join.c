@@ -54,8 +54,8 @@ static struct hf_status take_hosts(struct hf_op *op, const char *directory,
     HF_TRY(hf_init_join_hosts(op, hosts, count, text));
     if (!hf_join_hosts_are_valid(hf_buf_text(text))) {
         return hf_fail(op, HF_INVALID,
-                       "a certificate is for DNS names and IP addresses, and fewer than %d bytes "
-                       "of them",
+                       "a certificate is for DNS names and IP addresses without ports, and fewer "
+                       "than %d bytes of them",
                        HF_JOIN_HOSTS_MAX);
     }
     memcpy(wish->hosts, hf_buf_text(text), text->len + 1);

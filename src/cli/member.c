@@ -36,6 +36,32 @@ static struct hf_status check_directory(struct cli *cli)
                          "this needs --dir D: the directory of the machine that joins");
 }
 
+/*
+ * Nothing is taken unseen: a program says by the option what the other machine shows, a person at a
+ * terminal is asked, and nobody else is believed.
+ */
+static struct hf_status must_ask(struct cli *cli, bool *out)
+{
+    bool is_given = cli_option(cli, "fingerprint") != NULL;
+
+    if (!is_given && !isatty(STDIN_FILENO)) {
+        return hf_fail(&cli->op, HF_INVALID,
+                       "give --fingerprint F, as the other machine shows it: there is no terminal "
+                       "to ask at");
+    }
+    *out = !is_given;
+    return HF_SUCCESS;
+}
+
+static bool says_yes(void)
+{
+    char answer[8] = "";
+
+    /* What is asked about may have been typed in, up to an end of the stream. */
+    clearerr(stdin);
+    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
 /* --- on the machine that joins --- */
 
 static struct hf_status print_joining(struct cli *cli, struct hf_crypto *crypto,
@@ -57,7 +83,7 @@ static struct hf_status print_joining(struct cli *cli, struct hf_crypto *crypto,
                   "On an unlocked node, with the fingerprint as it is read out here:\n"
                   "    holdfast node approve REQUEST --fingerprint %s\n"
                   "Then here, with what that prints:\n"
-                  "    holdfast --dir %s node accept BUNDLE\n",
+                  "    holdfast --dir %s node accept BUNDLE --fingerprint ITS-FINGERPRINT\n",
                   fingerprint,
                   hosts[0] != '\0' ? hosts : "none is asked for: there is a secrets/server.crt",
                   hf_buf_text(text), cli->directory, fingerprint, cli->directory);
@@ -80,9 +106,19 @@ static struct hf_status check_bundle(struct cli *cli, struct hf_crypto *crypto,
                                      char fingerprint[HF_FINGERPRINT_LEN])
 {
     const char *typed = cli_option(cli, "fingerprint");
+    bool ask = false;
 
     HF_TRY(hf_join_bundle_fingerprint(crypto, &cli->op, bundle, fingerprint));
-    if (typed != NULL && !hf_fingerprint_matches(fingerprint, typed)) {
+    HF_TRY(must_ask(cli, &ask));
+    if (ask) {
+        (void)fprintf(stderr,
+                      "Bundle for node %s, fingerprint %s.\n"
+                      "This machine will open the store that made it, and no other.\n"
+                      "Does the approving node show the same fingerprint? [y/N] ",
+                      bundle->node.name, fingerprint);
+        return says_yes() ? HF_SUCCESS : hf_fail(&cli->op, HF_INVALID, "nothing was accepted");
+    }
+    if (!hf_fingerprint_matches(fingerprint, typed)) {
         return hf_fail(&cli->op, HF_INVALID,
                        "the fingerprint of this bundle is %s, not the one given: it is not what "
                        "the approving node printed; do not accept it",
@@ -120,8 +156,9 @@ static struct hf_status print_accepted(struct cli *cli, const struct hf_join_bun
     return HF_SUCCESS;
 }
 
-static struct hf_status accept_bundle(struct cli *cli, struct hf_crypto *crypto, const char *word)
+static struct hf_status node_accept(struct cli *cli)
 {
+    HF_AUTO(crypto) crypto = NULL;
     HF_AUTO(buf) text = hf_buf_new();
     HF_AUTO(join_bundle) bundle = NULL;
     HF_AUTO(caller) me = NULL;
@@ -136,7 +173,9 @@ static struct hf_status accept_bundle(struct cli *cli, struct hf_crypto *crypto,
         .allow_unlocked_memory = cli_flag(cli, "allow-unlocked-memory"),
     };
 
-    HF_TRY(read_word(cli, word, text));
+    HF_TRY(check_directory(cli));
+    HF_TRY(start_crypto(cli, &crypto));
+    HF_TRY(read_word(cli, cli->words[0], text));
     HF_TRY(hf_join_bundle_parse(crypto, &cli->op, hf_buf_bytes(text), &bundle));
     HF_TRY(check_bundle(cli, crypto, bundle, fingerprint));
     if (cli_option(cli, "store") != NULL) {
@@ -163,7 +202,6 @@ static struct hf_status node_join(struct cli *cli)
 {
     const char *name = cli_option(cli, "name");
     const char *site = cli_option(cli, "site");
-    const char *bundle = cli_option(cli, "bundle");
     HF_AUTO(crypto) crypto = NULL;
     struct hf_join_request request = { 0 };
     const char *hosts[CLI_HOSTS_MAX];
@@ -171,9 +209,6 @@ static struct hf_status node_join(struct cli *cli)
 
     HF_TRY(check_directory(cli));
     HF_TRY(start_crypto(cli, &crypto));
-    if (bundle != NULL) {
-        return accept_bundle(cli, crypto, bundle);
-    }
     if (name == NULL) {
         return hf_fail(&cli->op, HF_INVALID, "node join needs --name N: what the node is called");
     }
@@ -189,15 +224,6 @@ static struct hf_status node_join(struct cli *cli)
     return print_joining(cli, crypto, &request);
 }
 
-static struct hf_status node_accept(struct cli *cli)
-{
-    HF_AUTO(crypto) crypto = NULL;
-
-    HF_TRY(check_directory(cli));
-    HF_TRY(start_crypto(cli, &crypto));
-    return accept_bundle(cli, crypto, cli->words[0]);
-}
-
 /* --- on a node of the store --- */
 
 static struct hf_status node_path(const struct cli *cli, const char *tail, char **out)
@@ -211,15 +237,16 @@ static struct hf_status node_path(const struct cli *cli, const char *tail, char 
     return HF_SUCCESS;
 }
 
-/* A person is asked whether it is what the new machine shows; a program says it by the option. */
+/* A person is asked whether it is what the new machine shows; the node compares what was given. */
 static struct hf_status confirm(struct cli *cli, struct hf_bytes text)
 {
     HF_AUTO(crypto) crypto = NULL;
     struct hf_join_request request;
     char fingerprint[HF_FINGERPRINT_LEN];
-    char answer[8] = "";
+    bool ask = false;
 
-    if (cli_option(cli, "fingerprint") != NULL || !isatty(STDIN_FILENO)) {
+    HF_TRY(must_ask(cli, &ask));
+    if (!ask) {
         return HF_SUCCESS;
     }
     HF_TRY(start_crypto(cli, &crypto));
@@ -231,10 +258,7 @@ static struct hf_status confirm(struct cli *cli, struct hf_bytes text)
                   "Does the new machine show the same fingerprint? [y/N] ",
                   request.name, request.site[0] != '\0' ? request.site : "none", fingerprint,
                   request.wish.hosts[0] != '\0' ? request.wish.hosts : "nothing");
-    if (fgets(answer, sizeof answer, stdin) == NULL || (answer[0] != 'y' && answer[0] != 'Y')) {
-        return hf_fail(&cli->op, HF_INVALID, "nothing was approved");
-    }
-    return HF_SUCCESS;
+    return says_yes() ? HF_SUCCESS : hf_fail(&cli->op, HF_INVALID, "nothing was approved");
 }
 
 static struct hf_status print_approved(struct cli *cli, const struct hf_json *answer)
@@ -369,19 +393,17 @@ static struct hf_status node_remove(struct cli *cli)
     return cli_print_removal(cli, answer, kept);
 }
 
-/* What the configuration of a node that joins is to have, as for init. */
-#define ACCEPT_OPTIONS                                                                             \
-    "listen-hadoop=|listen-admin=|keyring=|hadoop-pseudo|allow-unlocked-memory|store="             \
-    "|" CLI_STORE_OPTIONS
-
 const struct command cli_member_commands[] = {
-    { "node", "join", "", "name=|site=|host=|bundle=|fingerprint=|" ACCEPT_OPTIONS,
+    { "node", "join", "", "name=|site=|host=",
       "Makes this machine's key pairs if it has none, and prints its join request.",
       "holdfast --dir /srv/holdfast node join --name node-2 --site east --host kms2.example.net",
       node_join },
-    { "node", "accept", "BUNDLE|FILE", "fingerprint=|" ACCEPT_OPTIONS,
+    { "node", "accept", "BUNDLE|FILE",
+      "fingerprint=|listen-hadoop=|listen-admin=|keyring=|hadoop-pseudo|allow-unlocked-memory|"
+      "store=|" CLI_STORE_OPTIONS,
       "Ties this machine to the store that has approved it: pin, certificates, configuration.",
-      "holdfast --dir /srv/holdfast node accept bundle.txt --listen-hadoop 0.0.0.0:9600",
+      "holdfast --dir /srv/holdfast node accept bundle.txt --fingerprint "
+      "5B7W-NN8V-PPWV-PP9W-F7XQ --listen-hadoop 0.0.0.0:9600",
       node_accept },
     { "node", "approve", "REQUEST|FILE", "fingerprint=",
       "Makes a slot for the machine that printed the request, and prints what it needs.",

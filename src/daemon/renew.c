@@ -52,34 +52,44 @@ static bool shows(const struct hf_node *node, size_t index, const char *path)
     return certificate != NULL && strcmp(certificate, path) == 0;
 }
 
-/* New connections get it; those that live go on. Before the node listens there is nothing to do. */
-static struct hf_status take_over(struct hf_node *node, struct hf_op *op, const char *path)
+/* New connections get it; those that live go on. */
+static struct hf_status take_over(struct listener *listener, struct hf_op *op)
 {
-    for (size_t i = 0; node->listeners != NULL && i < node->config->listener_count; i++) {
-        struct listener *listener = &node->listeners[i];
-        struct hf_tls *fresh = NULL;
+    struct hf_tls *fresh = NULL;
 
-        if (listener->tls != NULL && shows(node, i, path)) {
-            HF_TRY(hf_listener_open_tls(op, atomic_load(&listener->served)->config, &fresh));
-            hf_tls_take(listener->tls, fresh);
-        }
-    }
+    HF_TRY(hf_listener_open_tls(op, atomic_load(&listener->served)->config, &fresh));
+    hf_tls_take(listener->tls, fresh);
     return HF_SUCCESS;
 }
 
-static struct hf_status renew(struct hf_node *node, struct hf_op *op, const char *path)
+/*
+ * Wherever one is shown that ends before the file's: what could not be loaded once is tried again
+ * with the next look. Before the node listens there is nothing to do.
+ */
+static void take_over_all(struct hf_node *node, struct hf_op *op, const char *path,
+                          uint64_t expires_ms)
 {
-    HF_AUTO(buf) pem = hf_buf_new();
+    for (size_t i = 0; node->listeners != NULL && i < node->config->listener_count; i++) {
+        struct listener *listener = &node->listeners[i];
+
+        if (listener->tls != NULL && shows(node, i, path) &&
+            hf_tls_expires_ms(listener->tls) < expires_ms) {
+            hf_node_report(node, op, take_over(listener, op), "loading a server certificate");
+        }
+    }
+}
+
+/* The file, if it is to end soon. */
+static struct hf_status renew_file(struct hf_node *node, struct hf_op *op, const char *path,
+                                   struct hf_bytes pem, uint64_t *expires_ms)
+{
     HF_AUTO(buf) renewed = hf_buf_new();
-    uint64_t expires_ms = 0;
     struct hf_status status;
 
-    HF_TRY(read_certificate(op, path, pem));
-    HF_TRY(hf_certificate_expires(op, hf_buf_bytes(pem), &expires_ms));
-    if (expires_ms >= hf_env_realtime_ms(node->env) + HF_RENEW_BEFORE_MS) {
+    if (*expires_ms >= hf_env_realtime_ms(node->env) + HF_RENEW_BEFORE_MS) {
         return HF_SUCCESS;
     }
-    status = hf_service_node_certificate(node->service, op, hf_buf_bytes(pem), renewed);
+    status = hf_service_node_certificate(node->service, op, pem, renewed);
     /* Whoever signed it renews it; until then status says how long it is good. */
     if (status.code == HF_DENIED || status.code == HF_NOT_FOUND) {
         hf_op_clear(op);
@@ -88,7 +98,22 @@ static struct hf_status renew(struct hf_node *node, struct hf_op *op, const char
     HF_TRY(status);
     HF_TRY(hf_public_file_replace(op, path, hf_buf_bytes(renewed)));
     HF_INFO(node->env, "%s was to end within a month and is renewed", path);
-    return take_over(node, op, path);
+    return hf_certificate_expires(op, hf_buf_bytes(renewed), expires_ms);
+}
+
+static struct hf_status renew(struct hf_node *node, struct hf_op *op, const char *path)
+{
+    HF_AUTO(buf) pem = hf_buf_new();
+    uint64_t expires_ms = 0;
+    struct hf_status status;
+
+    HF_TRY(read_certificate(op, path, pem));
+    HF_TRY(hf_certificate_expires(op, hf_buf_bytes(pem), &expires_ms));
+    status = renew_file(node, op, path, hf_buf_bytes(pem), &expires_ms);
+    if (status.code == HF_OK) {
+        take_over_all(node, op, path, expires_ms);
+    }
+    return status;
 }
 
 /* Several listeners may show the same one. */

@@ -144,17 +144,16 @@ void hf_cookies_free(struct hf_cookies *cookies)
 
 /*
  * Takes the terms over, unless others are there that are as new: who reads the store may come later
- * than who is told of its commits. Lanes make their contexts anew only when something has changed.
+ * than who is told of its commits. Lanes make their contexts anew only when something has
+ * changed. The caller holds the lock for writing.
  */
 static void install(struct hf_cookies *cookies, struct terms **terms)
 {
-    pthread_rwlock_wrlock(&cookies->lock);
     if (cookies->terms == NULL || (*terms)->revision > cookies->terms->revision) {
         terms_free(cookies->terms);
         cookies->terms = HF_TAKE(*terms);
         atomic_fetch_add(&cookies->generation, 1);
     }
-    pthread_rwlock_unlock(&cookies->lock);
 }
 
 static struct hf_status read_terms(struct hf_op *op, uint64_t revision, bool tombstone,
@@ -169,9 +168,13 @@ static struct hf_status read_terms(struct hf_op *op, uint64_t revision, bool tom
     return HF_SUCCESS;
 }
 
-/* What cannot be read may take cookies back, so none is good then. */
+/*
+ * What cannot be read may take cookies back, so none is good then. At unlock it is called while the
+ * seal is locked still; no lock comes in between.
+ */
 static struct hf_status apply(void *context, struct hf_op *op, const struct hf_opened_view *record)
 {
+    struct hf_cookies *cookies = context;
     AUTO_TERMS terms = NULL;
     struct hf_status status;
 
@@ -182,7 +185,9 @@ static struct hf_status apply(void *context, struct hf_op *op, const struct hf_o
     if (status.code != HF_OK) {
         terms = terms_new(record->revision);
     }
-    install(context, &terms);
+    pthread_rwlock_wrlock(&cookies->lock);
+    install(cookies, &terms);
+    pthread_rwlock_unlock(&cookies->lock);
     return status;
 }
 
@@ -255,6 +260,19 @@ static struct hf_status commit_terms(struct hf_cookies *cookies, struct hf_op *o
     return status;
 }
 
+/*
+ * The seal is locked before its consumers are cleared, so what was read before a lock is either
+ * cleared after this, or not taken over.
+ */
+static void install_if_unlocked(struct hf_cookies *cookies, struct terms **terms)
+{
+    pthread_rwlock_wrlock(&cookies->lock);
+    if (hf_seal_is_unlocked(cookies->seal)) {
+        install(cookies, terms);
+    }
+    pthread_rwlock_unlock(&cookies->lock);
+}
+
 /* One look at the store: *out_done when what it holds is good now and was taken over. */
 static struct hf_status refresh_once(struct hf_cookies *cookies, struct hf_op *op, bool *out_done)
 {
@@ -267,7 +285,7 @@ static struct hf_status refresh_once(struct hf_cookies *cookies, struct hf_op *o
     if (changed) {
         return commit_terms(cookies, op, terms);
     }
-    install(cookies, &terms);
+    install_if_unlocked(cookies, &terms);
     *out_done = true;
     return HF_SUCCESS;
 }

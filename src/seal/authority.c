@@ -69,7 +69,7 @@ static void hosts_done(struct hosts *hosts)
     free(hosts->addresses);
 }
 
-static bool is_address(const char *host)
+bool hf_host_is_address(const char *host)
 {
     return strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL;
 }
@@ -86,7 +86,7 @@ static void split(const char *text, struct hosts *out)
                            .addresses = hf_alloc_array(room, sizeof *out->addresses) };
     for (char *host = strtok_r(out->text, ",", &rest); host != NULL;
          host = strtok_r(NULL, ",", &rest)) {
-        if (is_address(host)) {
+        if (hf_host_is_address(host)) {
             out->addresses[addresses++] = host;
         } else {
             out->names[names++] = host;

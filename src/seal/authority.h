@@ -13,6 +13,9 @@ HF_STATUS hf_authority_make(struct hf_seal *seal, struct hf_op *op);
 /* Its certificate as PEM. HF_NOT_FOUND where the store has none. Waits. */
 HF_STATUS hf_authority_certificate(struct hf_seal *seal, struct hf_op *op, struct hf_buf *out);
 
+/* Whether it is to be an address, good or not; else it is a DNS name. */
+bool hf_host_is_address(const char *host);
+
 struct hf_authority_order {
     const char *common_name;
     const char *hosts; /* DNS names and IP addresses between commas: of a server; NULL: a client */

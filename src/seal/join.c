@@ -1,6 +1,7 @@
 /* Join requests, bundles and fingerprints: docs/formats/join.md. */
 #include "seal/join.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "seal/seal_internal.h"
 
 #define CHECKSUM_LEN      8
+#define DNS_NAME_MAX      253
 #define FINGERPRINT_SIGNS 20
 #define FINGERPRINT_GROUP 4
 #define FINGERPRINT_BITS  5
@@ -246,14 +248,36 @@ static struct hf_status take_node(struct hf_op *op, struct hf_reader *reader,
 
 /* --- the request --- */
 
-bool hf_join_hosts_are_valid(const char *hosts)
+static bool host_is_valid(const char *host)
 {
     static const char allowed[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:,";
-    size_t len = strlen(hosts);
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+    size_t len = strlen(host);
+    struct in6_addr address;
 
-    return len > 0 && len < HF_JOIN_HOSTS_MAX && strspn(hosts, allowed) == len && hosts[0] != ',' &&
-           hosts[len - 1] != ',' && strstr(hosts, ",,") == NULL;
+    if (hf_host_is_address(host)) {
+        return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+    }
+    return len <= DNS_NAME_MAX && strspn(host, allowed) == len;
+}
+
+bool hf_join_hosts_are_valid(const char *hosts)
+{
+    HF_AUTO_STRING copy = NULL;
+    char *rest;
+    bool valid = true;
+
+    if (strlen(hosts) >= HF_JOIN_HOSTS_MAX) {
+        return false;
+    }
+    copy = hf_strdup(hosts);
+    rest = copy;
+    while (valid && rest != NULL) {
+        const char *host = strsep(&rest, ",");
+
+        valid = host[0] != '\0' && host_is_valid(host);
+    }
+    return valid;
 }
 
 /* Both or neither. */
@@ -264,8 +288,8 @@ static struct hf_status check_wish(struct hf_op *op, size_t key_len, const char 
     return is_none || (key_len > 0 && key_len <= HF_JOIN_KEY_MAX && hf_join_hosts_are_valid(hosts))
                ? HF_SUCCESS
                : hf_fail(op, HF_INVALID,
-                         "a certificate is for DNS names and IP addresses, fewer than %d bytes of "
-                         "them with commas between them",
+                         "a certificate is for DNS names and IP addresses without ports, fewer "
+                         "than %d bytes of them with commas between them",
                          HF_JOIN_HOSTS_MAX);
 }
 

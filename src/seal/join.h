@@ -43,8 +43,7 @@ HF_DEFINE_CLEANUP(join_bundle)
 /* Letters, digits, '.', '-' and '_', 1 to 64 of them: what can be read aloud and stand anywhere. */
 bool hf_node_name_is_valid(const char *name);
 
-/* Names and addresses between commas, fewer than HF_JOIN_HOSTS_MAX bytes, and none of them empty.
- */
+/* DNS names and IP addresses between commas, fewer than HF_JOIN_HOSTS_MAX bytes; no ports. */
 bool hf_join_hosts_are_valid(const char *hosts);
 
 /* 100 bits of a digest of the public key, in groups that can be read aloud. */

@@ -23,6 +23,7 @@ struct target {
 
 struct targets {
     const struct hf_service *service;
+    char own_slot[33];          /* of this node as a member; "": it is none */
     struct hf_slot_info *slots; /* all of the store */
     size_t slot_count;
     struct target *items;
@@ -54,6 +55,13 @@ static bool names_a_slot(const struct targets *targets, const char *name)
     return false;
 }
 
+/* Every member's slot is of that kind, and the key of one machine opens no other's. */
+static bool is_another_nodes(const struct targets *targets, const struct hf_slot_info *slot)
+{
+    return strcmp(slot->protector, "node") == 0 && strcmp(slot->id, targets->own_slot) != 0 &&
+           strcmp(slot->name, targets->service->node) != 0;
+}
+
 /*
  * By name; else one of the kind whose name is no slot's, since names in the configuration are the
  * operator's affair.
@@ -63,6 +71,7 @@ static const struct hf_drill_slot *configured_for(const struct targets *targets,
 {
     const struct hf_service *service = targets->service;
     const struct hf_drill_slot *by_kind = NULL;
+    bool is_by_name = is_another_nodes(targets, slot);
 
     for (size_t i = 0; i < service->slot_count; i++) {
         const struct hf_drill_slot *configured = &service->slots[i];
@@ -73,17 +82,34 @@ static const struct hf_drill_slot *configured_for(const struct targets *targets,
         if (strcmp(configured->name, slot->name) == 0) {
             return configured;
         }
-        if (!names_a_slot(targets, configured->name)) {
+        if (!is_by_name && !names_a_slot(targets, configured->name)) {
             by_kind = configured;
         }
     }
     return by_kind;
 }
 
+static struct hf_status find_own_slot(struct hf_service *service, struct hf_op *op,
+                                      struct targets *targets)
+{
+    HF_AUTO(member) member = NULL;
+    struct hf_status status = hf_member_get(service->seal, op, service->node, &member);
+
+    /* A record that is altered says nothing; the slot of the node's name is its own then. */
+    if (status.code == HF_NOT_FOUND || status.code == HF_CORRUPT) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    memcpy(targets->own_slot, member->slot, sizeof targets->own_slot);
+    return HF_SUCCESS;
+}
+
 static struct hf_status find_targets(struct hf_service *service, struct hf_op *op,
                                      struct targets *targets)
 {
     targets->service = service;
+    HF_TRY(find_own_slot(service, op, targets));
     HF_TRY(hf_seal_slots(service->seal, op, take_slot, targets));
     targets->items = hf_alloc_array(targets->slot_count + 1, sizeof *targets->items);
     for (size_t i = 0; i < targets->slot_count; i++) {

@@ -74,7 +74,7 @@ HF_STATUS hf_drill_end_decode(struct hf_op *op, struct hf_bytes content, struct 
 
 /* --- in the store; all of these wait --- */
 
-/* The drill at a place; *out is NULL when there has been none, or its record is altered. */
+/* The drill at a place; *out is NULL when there has been none, or its record is unreadable. */
 HF_STATUS hf_drill_run_read(struct hf_service *service, struct hf_op *op, uint8_t place,
                             struct hf_drill_run **out);
 /* The newest one; NULL when there has been none. */
@@ -82,7 +82,7 @@ HF_STATUS hf_drill_last(struct hf_service *service, struct hf_op *op, struct hf_
 /* The one of that id, or the newest for "last"; HF_NOT_FOUND. */
 HF_STATUS hf_drill_find(struct hf_service *service, struct hf_op *op, const char *id,
                         struct hf_drill_run **out);
-/* *out is NULL while that node has begun none for this drill. */
+/* *out is NULL while that node has begun none for this drill, or its part is unreadable. */
 HF_STATUS hf_drill_part_read(struct hf_service *service, struct hf_op *op,
                              const struct hf_drill_run *run, const char *node,
                              struct hf_drill_part **out);

@@ -273,33 +273,46 @@ static char *part_path(const struct hf_drill_run *run, const char *node)
     return hf_strdup(hf_buf_text(path));
 }
 
-/*
- * The record, or NULL where there is none; one that is altered is as good as none, and is written
- * anew at *out_revision, which is the store's in any case.
- */
-static struct hf_status read_record(struct hf_service *service, struct hf_op *op, const char *path,
-                                    struct hf_opened **out, uint64_t *out_revision)
+/* One that is altered, or that a later release wrote, is as good as none: it is written anew. */
+static struct hf_status none_if_unreadable(struct hf_op *op, const char *path,
+                                           struct hf_status status)
 {
-    HF_AUTO(record) record = NULL;
-    struct hf_status status = hf_engine_get(hf_seal_engine(service->seal), op, path, &record);
-
-    *out_revision = 0;
-    if (status.code == HF_NOT_FOUND) {
-        hf_op_clear(op);
-        return HF_SUCCESS;
-    }
-    HF_TRY(status);
-    *out_revision = record->revision;
-    status = hf_seal_get(service->seal, op, HF_KIND_DRILL, path, out);
-    if (status.code == HF_CORRUPT) {
+    if (status.code == HF_CORRUPT || status.code == HF_UNSUPPORTED) {
         HF_WARNING(op->env, "%.200s is not used: %s", path, op->text);
         hf_op_clear(op);
         return HF_SUCCESS;
     }
-    if (status.code == HF_OK) {
-        *out_revision = (*out)->revision;
-    }
     return status;
+}
+
+/* The record, or NULL where there is none. */
+static struct hf_status read_record(struct hf_service *service, struct hf_op *op, const char *path,
+                                    struct hf_opened **out)
+{
+    struct hf_status status = hf_seal_get(service->seal, op, HF_KIND_DRILL, path, out);
+
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    return none_if_unreadable(op, path, status);
+}
+
+/* 0: there is none. The store's own word, whatever the record holds. */
+static struct hf_status read_revision(struct hf_service *service, struct hf_op *op,
+                                      const char *path, uint64_t *out)
+{
+    HF_AUTO(record) record = NULL;
+    struct hf_status status = hf_engine_get(hf_seal_engine(service->seal), op, path, &record);
+
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        *out = 0;
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    *out = record->revision;
+    return HF_SUCCESS;
 }
 
 static struct hf_bytes content_of(const struct hf_opened *opened)
@@ -312,43 +325,51 @@ struct hf_status hf_drill_run_read(struct hf_service *service, struct hf_op *op,
 {
     HF_AUTO_STRING path = path_of(RUN, place);
     HF_AUTO(opened) opened = NULL;
-    uint64_t revision = 0;
+    HF_AUTO(drill_run) run = NULL;
 
-    HF_TRY(read_record(service, op, path, &opened, &revision));
-    if (opened != NULL) {
-        HF_TRY(hf_drill_run_decode(op, content_of(opened), out));
-        (*out)->revision = revision;
+    HF_TRY(read_record(service, op, path, &opened));
+    if (opened == NULL) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(none_if_unreadable(op, path, hf_drill_run_decode(op, content_of(opened), &run)));
+    if (run != NULL) {
+        run->revision = opened->revision;
+        *out = HF_TAKE(run);
     }
     return HF_SUCCESS;
 }
 
+static struct hf_status decode_last(struct hf_op *op, struct hf_bytes content, uint8_t *out)
+{
+    struct hf_reader reader;
+    uint8_t place;
+
+    hf_reader_init(&reader, content);
+    HF_TRY(take_format(&reader, op));
+    place = hf_take_u8(&reader);
+    reader.failed = reader.failed || place >= HF_DRILL_PLACES;
+    HF_TRY(hf_reader_end(&reader, op, "the place of a drill"));
+    *out = place;
+    return HF_SUCCESS;
+}
+
 /* The place of the newest; HF_DRILL_PLACES: none. */
-static struct hf_status read_last(struct hf_service *service, struct hf_op *op, uint8_t *out_place,
-                                  uint64_t *out_revision)
+static struct hf_status read_last(struct hf_service *service, struct hf_op *op, uint8_t *out)
 {
     HF_AUTO(opened) opened = NULL;
-    struct hf_reader reader;
-    uint8_t place = HF_DRILL_PLACES;
 
-    HF_TRY(read_record(service, op, LAST, &opened, out_revision));
-    if (opened != NULL) {
-        hf_reader_init(&reader, content_of(opened));
-        HF_TRY(take_format(&reader, op));
-        place = hf_take_u8(&reader);
-        reader.failed = reader.failed || place >= HF_DRILL_PLACES;
-        HF_TRY(hf_reader_end(&reader, op, "the place of a drill"));
-    }
-    *out_place = place;
-    return HF_SUCCESS;
+    *out = HF_DRILL_PLACES;
+    HF_TRY(read_record(service, op, LAST, &opened));
+    return opened != NULL ? none_if_unreadable(op, LAST, decode_last(op, content_of(opened), out))
+                          : HF_SUCCESS;
 }
 
 struct hf_status hf_drill_last(struct hf_service *service, struct hf_op *op,
                                struct hf_drill_run **out)
 {
-    uint64_t revision = 0;
     uint8_t place = 0;
 
-    HF_TRY(read_last(service, op, &place, &revision));
+    HF_TRY(read_last(service, op, &place));
     return place < HF_DRILL_PLACES ? hf_drill_run_read(service, op, place, out) : HF_SUCCESS;
 }
 
@@ -384,15 +405,14 @@ struct hf_status hf_drill_part_read(struct hf_service *service, struct hf_op *op
     HF_AUTO_STRING path = part_path(run, node);
     HF_AUTO(opened) opened = NULL;
     HF_AUTO(drill_part) part = NULL;
-    uint64_t revision = 0;
 
-    HF_TRY(read_record(service, op, path, &opened, &revision));
+    HF_TRY(read_record(service, op, path, &opened));
     if (opened == NULL) {
         return HF_SUCCESS;
     }
-    HF_TRY(hf_drill_part_decode(op, content_of(opened), &part));
-    part->revision = revision;
-    if (strcmp(part->id, run->id) == 0 && strcmp(part->node, node) == 0) {
+    HF_TRY(none_if_unreadable(op, path, hf_drill_part_decode(op, content_of(opened), &part)));
+    if (part != NULL && strcmp(part->id, run->id) == 0 && strcmp(part->node, node) == 0) {
+        part->revision = opened->revision;
         *out = HF_TAKE(part);
     }
     return HF_SUCCESS;
@@ -428,9 +448,8 @@ struct hf_status hf_drill_end_read(struct hf_service *service, struct hf_op *op,
     HF_AUTO_STRING path = path_of(END, run->place);
     HF_AUTO(opened) opened = NULL;
     HF_AUTO(drill_end) end = NULL;
-    uint64_t revision = 0;
 
-    HF_TRY(read_record(service, op, path, &opened, &revision));
+    HF_TRY(read_record(service, op, path, &opened));
     if (opened != NULL) {
         HF_TRY(hf_drill_end_decode(op, content_of(opened), &end));
     }
@@ -444,21 +463,14 @@ struct hf_status hf_drill_end_read(struct hf_service *service, struct hf_op *op,
 
 /* --- staging --- */
 
-static struct hf_status put(struct hf_op *op, struct hf_txn *txn, const char *path,
-                            uint64_t revision, const struct hf_buf *content)
-{
-    return hf_txn_put(txn, op, HF_KIND_DRILL, path, revision, hf_buf_bytes(content));
-}
-
 /* Whatever was there before. */
 static struct hf_status put_over(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
                                  const char *path, const struct hf_buf *content)
 {
-    HF_AUTO(opened) opened = NULL;
     uint64_t revision = 0;
 
-    HF_TRY(read_record(service, op, path, &opened, &revision));
-    return put(op, txn, path, revision, content);
+    HF_TRY(read_revision(service, op, path, &revision));
+    return hf_txn_put(txn, op, HF_KIND_DRILL, path, revision, hf_buf_bytes(content));
 }
 
 struct hf_status hf_drill_run_stage(struct hf_service *service, struct hf_op *op,
@@ -467,15 +479,12 @@ struct hf_status hf_drill_run_stage(struct hf_service *service, struct hf_op *op
     HF_AUTO_STRING path = path_of(RUN, run->place);
     HF_AUTO(buf) content = hf_buf_new();
     HF_AUTO(buf) last = hf_buf_new();
-    uint64_t last_revision = 0;
-    uint8_t place = 0;
 
-    HF_TRY(read_last(service, op, &place, &last_revision));
     hf_drill_run_encode(run, content);
     HF_TRY(put_over(service, op, txn, path, content));
     hf_put_u8(last, FORMAT);
     hf_put_u8(last, run->place);
-    return put(op, txn, LAST, last_revision, last);
+    return put_over(service, op, txn, LAST, last);
 }
 
 struct hf_status hf_drill_part_stage(struct hf_service *service, struct hf_op *op,

@@ -36,7 +36,7 @@ static struct hf_status add_nodes(struct hf_service *service, struct hf_op *op,
     HF_AUTO(members) members = NULL;
 
     HF_TRY(hf_members_read(service->seal, op, &members));
-    for (size_t i = 0; i < members->count && run->node_count < HF_DRILL_NODES - 1; i++) {
+    for (size_t i = 0; i < members->count; i++) {
         const struct hf_member *member = members->items[i];
 
         if (member->state != HF_MEMBER_REMOVED) {
@@ -46,7 +46,12 @@ static struct hf_status add_nodes(struct hf_service *service, struct hf_op *op,
     if (!hf_drill_asks(run, service->node)) {
         add_node(run, service->node, service->site);
     }
-    return HF_SUCCESS;
+    return run->node_count <= HF_DRILL_NODES
+               ? HF_SUCCESS
+               : hf_fail(op, HF_LIMITED,
+                         "the store has %zu nodes, and a drill asks %d at most; 'holdfast node "
+                         "remove' those that will not come back",
+                         run->node_count, HF_DRILL_NODES);
 }
 
 /* One at a time among all nodes: the places are decided by the commit. */
@@ -99,6 +104,7 @@ static struct hf_status start(struct hf_service *service, struct hf_op *op, cons
         .stage = stage_start,
         .context = &starting,
     };
+    struct hf_status status;
 
     HF_TRY(name_drill(service, op, run));
     run->begun_ms = hf_env_realtime_ms(op->env);
@@ -106,7 +112,10 @@ static struct hf_status start(struct hf_service *service, struct hf_op *op, cons
     run->node = hf_strdup(service->node);
     run->caller = hf_strdup(hf_op_caller_id(op));
     run->keyring = hf_strdup(keyring != NULL ? keyring : "");
-    HF_TRY(add_nodes(service, op, run));
+    status = add_nodes(service, op, run);
+    if (status.code != HF_OK) {
+        return hf_call_end(&control.call, op, status);
+    }
     detail = hf_format("drill %s is asked of %zu nodes", run->id, run->node_count);
     control.call.detail = detail;
     HF_TRY(hf_control_run(&control, op));

@@ -155,17 +155,16 @@ static struct hf_status stage_node(struct hf_control *control, struct hf_op *op,
     bool is_new = false;
 
     HF_TRY(look_up(service, op, &approving->node, &member, &is_new));
+    if (approving->approval[0] != '\0') {
+        HF_TRY(hf_approval_use(service, op, txn, approving->approval));
+    }
     if (!is_new) {
         memcpy(member->node.site, approving->node.site, sizeof member->node.site);
-        return hf_member_change_stage(op, txn, hf_member_state_of(hf_member_is_away(member), false),
-                                      member);
+        return hf_member_change_stage(op, txn, member->state, member);
     }
     if (!approving->may_add) {
         return hf_fail(op, HF_WRONG_STATE, "node %s was removed a moment ago; ask again",
                        approving->node.name);
-    }
-    if (approving->approval[0] != '\0') {
-        HF_TRY(hf_approval_use(service, op, txn, approving->approval));
     }
     HF_TRY(hf_slot_check_name(service, op, approving->node.name));
     return hf_member_add_stage(service->seal, op, txn, &approving->node, hf_op_caller_id(op),
@@ -186,6 +185,7 @@ static struct hf_status take_request(struct hf_service *service, struct hf_op *o
                                      struct approving *out)
 {
     struct hf_crypto *crypto = hf_seal_crypto(service->seal);
+    HF_AUTO(join_bundle) trial = NULL;
     char whole[HF_FINGERPRINT_LEN];
 
     HF_TRY(hf_join_request_parse(crypto, op, hf_bytes_of_text(request), &out->node));
@@ -196,10 +196,15 @@ static struct hf_status take_request(struct hf_service *service, struct hf_op *o
                        "the new machine printed; do not approve it",
                        whole);
     }
+    /* What cannot be certified is told before anything is committed. */
+    HF_TRY(hf_join_bundle_make(service->seal, op, &out->node, "", &trial));
     return hf_node_fingerprint(crypto, op, out->node.public_key, out->fingerprint);
 }
 
-/* Two people are asked before a slot is made, and not for one that is there. */
+/*
+ * Two people are asked before a slot is made, or a certificate for a machine that has one: whoever
+ * has it can answer for the names in it.
+ */
 static struct hf_status get_ready(struct hf_control *control, struct hf_op *op)
 {
     struct approving *approving = control->context;
@@ -210,7 +215,7 @@ static struct hf_status get_ready(struct hf_control *control, struct hf_op *op)
     if (status.code != HF_OK) {
         return hf_call_end(&control->call, op, status);
     }
-    return approving->may_add
+    return approving->may_add || approving->node.wish.key_len > 0
                ? hf_slot_pass_approval(control, op, approving->node.name,
                                        hf_buf_bytes(control->asked), approving->approval)
                : HF_SUCCESS;
@@ -242,6 +247,19 @@ static struct hf_status approve(struct hf_control *control, struct hf_op *op, co
     return status;
 }
 
+/* A repeat has the first answer, but a node that went meanwhile gets no new certificate. */
+static struct hf_status check_stayed(struct hf_op *op, const struct hf_join_request *node,
+                                     const struct hf_member *member)
+{
+    bool same_key = memcmp(member->node.public_key, node->public_key, sizeof node->public_key) == 0;
+
+    return same_key && member->state != HF_MEMBER_REMOVED
+               ? HF_SUCCESS
+               : hf_fail(op, HF_WRONG_STATE,
+                         "node %s was removed after this request was approved; it gets no bundle",
+                         node->name);
+}
+
 static struct hf_status give_bundle(struct hf_service *service, struct hf_op *op,
                                     const struct hf_join_request *node, const char *slot,
                                     struct hf_buf *out, char out_fingerprint[HF_FINGERPRINT_LEN])
@@ -268,12 +286,17 @@ struct hf_status hf_service_node_approve(struct hf_service *service, struct hf_o
         .context = &approving,
         .asked = asked,
     };
+    struct hf_status status;
 
     HF_TRY(hf_call_allow(&control.call, op));
     HF_TRY(check_may_wait(op));
     HF_TRY(approve(&control, op, request, fingerprint));
     /* As it is recorded: a repeat staged another slot that came to nothing. */
     HF_TRY(hf_member_get(service->seal, op, approving.node.name, &member));
+    status = check_stayed(op, &approving.node, member);
+    if (status.code != HF_OK) {
+        return hf_call_end(&control.call, op, status);
+    }
     HF_TRY(give_bundle(service, op, &approving.node, member->slot, out, out_bundle_fingerprint));
     member->node.wish = approving.node.wish;
     return show(service, op, member, visit, context);

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
 USER = "holdfast"
 DATABASE = "holdfast"
@@ -188,3 +189,22 @@ class Server:
 
     def __exit__(self, *unused):
         self.close()
+
+
+class ServerCase(unittest.TestCase):
+    """Test cases on one server of their own."""
+
+    fsync = False
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(fsync=cls.fsync).start()
+        cls.addClassCleanup(cls.server.close)
+
+
+class DatabaseCase(ServerCase):
+    """The same, and each of them begins with an empty database."""
+
+    def setUp(self):
+        self.server.make_database()
+        self.addCleanup(self.server.sql, f"DROP DATABASE {DATABASE} WITH (FORCE)", "postgres")

@@ -85,16 +85,7 @@ def members(node):
     return {entry["name"]: entry for entry in node.run_json("node", "list")["nodes"]}
 
 
-class Members(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = postgres.Server().start()
-        cls.addClassCleanup(cls.server.close)
-
-    def setUp(self):
-        self.server.make_database()
-        self.addCleanup(self.server.sql, f"DROP DATABASE {postgres.DATABASE} WITH (FORCE)", "postgres")
-
+class Members(postgres.DatabaseCase):
     def first(self, *options):
         node = Node(*store_options([self.server.port], 0), *options)
         self.addCleanup(node.close)

@@ -34,15 +34,8 @@ def places(node, server):
     return [name for name, there in (("sqlite", file), ("postgres", table)) if there]
 
 
-class Migrate(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = postgres.Server(fsync=True).start()
-        cls.addClassCleanup(cls.server.close)
-
-    def setUp(self):
-        self.server.make_database()
-        self.addCleanup(self.server.sql, f"DROP DATABASE {postgres.DATABASE} WITH (FORCE)", "postgres")
+class Migrate(postgres.DatabaseCase):
+    fsync = True
 
     def fill(self, node):
         kms = Kms(node)

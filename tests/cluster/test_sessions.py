@@ -11,11 +11,10 @@ from nodes import Kms, Nodes  # noqa: E402
 TURNS = 50
 
 
-class Sessions(unittest.TestCase):
+class Sessions(postgres.ServerCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = postgres.Server().start()
-        cls.addClassCleanup(cls.server.close)
+        super().setUpClass()
         cls.server.make_database()
         cls.nodes = Nodes(2, [cls.server.port], synchronous=0)
         cls.addClassCleanup(cls.nodes.close)

@@ -15,16 +15,7 @@ from node import Node  # noqa: E402
 from plaintext import export_by_policy, make_keys, places_of, read_tree, where  # noqa: E402
 
 
-class Stolen(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = postgres.Server().start()
-        cls.addClassCleanup(cls.server.close)
-
-    def setUp(self):
-        self.server.make_database()
-        self.addCleanup(self.server.sql, f"DROP DATABASE {postgres.DATABASE} WITH (FORCE)", "postgres")
-
+class Stolen(postgres.DatabaseCase):
     def make_node(self):
         return Node(*store_options([self.server.port], 0))
 

@@ -1,35 +1,11 @@
 /* Lines of an audit trail, one by one and as a file whose hashes are right. */
-#include "fuzz.h"
+#include "fuzz_crypto.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "audit/walk.h"
 #include "base/text.h"
-
-static struct hf_env env;
-static struct hf_op op;
-static struct hf_crypto *crypto;
-
-static void close_crypto(void)
-{
-    hf_crypto_free(crypto);
-}
-
-int LLVMFuzzerInitialize(int *count, char ***arguments)
-{
-    const struct hf_secret_settings secrets = { .allow_unlocked = true };
-
-    (void)count;
-    (void)arguments;
-    hf_env_system(&env);
-    hf_op_init(&op, &env);
-    fuzz_require(hf_secret_start(&op, &secrets).code == HF_OK);
-    fuzz_require(hf_crypto_start(&op).code == HF_OK);
-    fuzz_require(hf_crypto_new(&op, &crypto).code == HF_OK);
-    fuzz_require(atexit(close_crypto) == 0);
-    return 0;
-}
 
 static bool is_within(struct hf_bytes part, struct hf_bytes whole)
 {
@@ -42,7 +18,7 @@ static void check_line(struct hf_bytes text)
     HF_AUTO(buf) expected = hf_buf_new();
     struct hf_audit_line line;
     struct hf_audit_members members;
-    struct hf_status status = hf_audit_line_parse(&op, text, &line);
+    struct hf_status status = hf_audit_line_parse(fuzz_op(), text, &line);
 
     fuzz_require(status.code == HF_OK || status.code == HF_CORRUPT);
     if (status.code != HF_OK) {
@@ -61,7 +37,7 @@ static void check_line(struct hf_bytes text)
     fuzz_require(hf_bytes_equal(hf_buf_bytes(expected), text));
     (void)hf_audit_line_realtime_ms(&line);
 
-    status = hf_audit_members_parse(&op, &line, &members);
+    status = hf_audit_members_parse(fuzz_op(), &line, &members);
     fuzz_require(status.code == HF_OK || status.code == HF_CORRUPT);
     if (status.code == HF_OK && members.kind == HF_AUDIT_CHECKPOINT) {
         fuzz_require(is_within(members.signed_part, line.chained));
@@ -78,8 +54,9 @@ static void chain(struct hf_bytes input, struct hf_buf *out)
         const uint8_t *newline = memchr(input.data, '\n', input.len);
         size_t len = newline != NULL ? (size_t)(newline - input.data) : input.len;
 
-        fuzz_require(hf_audit_link(crypto, &op, hash, hf_bytes_of(input.data, len), hash).code ==
-                     HF_OK);
+        fuzz_require(
+            hf_audit_link(fuzz_crypto(), fuzz_op(), hash, hf_bytes_of(input.data, len), hash)
+                .code == HF_OK);
         hf_buf_add(out, input.data, len);
         hf_buf_add_text(out, ",\"h\":\"");
         hf_hex_add(out, hf_bytes_of(hash, sizeof hash));
@@ -97,9 +74,9 @@ static void walk(struct hf_bytes content)
     struct hf_status status;
 
     fuzz_require(fd >= 0 && write(fd, content.data, content.len) == (ssize_t)content.len);
-    hf_audit_walker_init(&walker, crypto, &report);
+    hf_audit_walker_init(&walker, fuzz_crypto(), &report);
     walker.part = true;
-    status = hf_audit_walk_file(&walker, &op, fd, "audit.log");
+    status = hf_audit_walk_file(&walker, fuzz_op(), fd, "audit.log");
     fuzz_require(status.code == HF_OK || status.code == HF_CORRUPT);
     if (status.code == HF_OK) {
         fuzz_require(walker.whole_bytes + walker.torn_bytes == content.len);

@@ -3,32 +3,12 @@
  * within their bytes and have one form. The first byte chooses; for every other choice the checksum
  * is made to fit, so that the fuzzer gets past it.
  */
-#include "fuzz.h"
+#include "fuzz_crypto.h"
 
 #include <string.h>
 
 #include "base/text.h"
 #include "seal/member.h"
-
-static struct hf_crypto *crypto;
-
-static void free_crypto(void)
-{
-    hf_crypto_free(crypto);
-}
-
-int LLVMFuzzerInitialize(int *count, char ***arguments)
-{
-    const struct hf_secret_settings secrets = { .allow_unlocked = true };
-
-    (void)count;
-    (void)arguments;
-    fuzz_require(hf_secret_start(fuzz_op(), &secrets).code == HF_OK);
-    fuzz_require(hf_crypto_start(fuzz_op()).code == HF_OK);
-    fuzz_require(hf_crypto_new(fuzz_op(), &crypto).code == HF_OK);
-    fuzz_require(atexit(free_crypto) == 0);
-    return 0;
-}
 
 static void require_refusal(struct hf_status status)
 {
@@ -42,15 +22,15 @@ static void read_request(struct hf_bytes text)
     HF_AUTO(buf) again = hf_buf_new();
     struct hf_join_request request;
     struct hf_join_request back;
-    struct hf_status status = hf_join_request_parse(crypto, fuzz_op(), text, &request);
+    struct hf_status status = hf_join_request_parse(fuzz_crypto(), fuzz_op(), text, &request);
 
     if (status.code != HF_OK) {
         require_refusal(status);
         return;
     }
     fuzz_require(hf_node_name_is_valid(request.name));
-    fuzz_require(hf_join_request_print(crypto, fuzz_op(), &request, again).code == HF_OK);
-    fuzz_require(hf_join_request_parse(crypto, fuzz_op(), hf_buf_bytes(again), &back).code ==
+    fuzz_require(hf_join_request_print(fuzz_crypto(), fuzz_op(), &request, again).code == HF_OK);
+    fuzz_require(hf_join_request_parse(fuzz_crypto(), fuzz_op(), hf_buf_bytes(again), &back).code ==
                  HF_OK);
     fuzz_require(memcmp(&request, &back, sizeof back) == 0);
 }
@@ -61,16 +41,17 @@ static void read_bundle(struct hf_bytes text)
     HF_AUTO(join_bundle) back = NULL;
     HF_AUTO(buf) once = hf_buf_new();
     HF_AUTO(buf) again = hf_buf_new();
-    struct hf_status status = hf_join_bundle_parse(crypto, fuzz_op(), text, &bundle);
+    struct hf_status status = hf_join_bundle_parse(fuzz_crypto(), fuzz_op(), text, &bundle);
 
     if (status.code != HF_OK) {
         require_refusal(status);
         return;
     }
     fuzz_require(strlen(bundle->slot) == 32 && bundle->authority.len <= HF_AUTHORITY_MAX);
-    fuzz_require(hf_join_bundle_print(crypto, fuzz_op(), bundle, once).code == HF_OK);
-    fuzz_require(hf_join_bundle_parse(crypto, fuzz_op(), hf_buf_bytes(once), &back).code == HF_OK);
-    fuzz_require(hf_join_bundle_print(crypto, fuzz_op(), back, again).code == HF_OK);
+    fuzz_require(hf_join_bundle_print(fuzz_crypto(), fuzz_op(), bundle, once).code == HF_OK);
+    fuzz_require(hf_join_bundle_parse(fuzz_crypto(), fuzz_op(), hf_buf_bytes(once), &back).code ==
+                 HF_OK);
+    fuzz_require(hf_join_bundle_print(fuzz_crypto(), fuzz_op(), back, again).code == HF_OK);
     fuzz_require(hf_bytes_equal(hf_buf_bytes(once), hf_buf_bytes(again)));
 }
 
@@ -83,7 +64,7 @@ static void with_fitting_checksum(const char *head, struct hf_bytes payload,
 
     hf_buf_add_text(whole, head);
     hf_buf_add_bytes(whole, payload);
-    fuzz_require(hf_sha256(crypto, fuzz_op(), hf_buf_bytes(whole), digest).code == HF_OK);
+    fuzz_require(hf_sha256(fuzz_crypto(), fuzz_op(), hf_buf_bytes(whole), digest).code == HF_OK);
     hf_buf_add(whole, digest, 8);
     hf_buf_add_text(text, head);
     hf_base64_add(text, hf_bytes_of(whole->data + strlen(head), whole->len - strlen(head)));

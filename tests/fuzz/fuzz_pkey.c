@@ -1,31 +1,5 @@
 /* Foreign key pairs: what is taken in can be written out, and comes back as the same key. */
-#include "fuzz.h"
-
-#include "crypto/crypto.h"
-
-static struct hf_env env;
-static struct hf_op op;
-static struct hf_crypto *crypto;
-
-static void close_crypto(void)
-{
-    hf_crypto_free(crypto);
-}
-
-int LLVMFuzzerInitialize(int *count, char ***arguments)
-{
-    const struct hf_secret_settings secrets = { .allow_unlocked = true };
-
-    (void)count;
-    (void)arguments;
-    hf_env_system(&env);
-    hf_op_init(&op, &env);
-    fuzz_require(hf_secret_start(&op, &secrets).code == HF_OK);
-    fuzz_require(hf_crypto_start(&op).code == HF_OK);
-    fuzz_require(hf_crypto_new(&op, &crypto).code == HF_OK);
-    fuzz_require(atexit(close_crypto) == 0);
-    return 0;
-}
+#include "fuzz_crypto.h"
 
 static void check_same_public(const struct hf_pkey *one, const struct hf_pkey *other)
 {
@@ -33,8 +7,8 @@ static void check_same_public(const struct hf_pkey *one, const struct hf_pkey *o
     HF_AUTO(buf) second = hf_buf_new();
 
     fuzz_require(hf_pkey_kind(one) == hf_pkey_kind(other));
-    fuzz_require(hf_pkey_public(one, &op, first).code == HF_OK);
-    fuzz_require(hf_pkey_public(other, &op, second).code == HF_OK);
+    fuzz_require(hf_pkey_public(one, fuzz_op(), first).code == HF_OK);
+    fuzz_require(hf_pkey_public(other, fuzz_op(), second).code == HF_OK);
     fuzz_require(hf_bytes_equal(hf_buf_bytes(first), hf_buf_bytes(second)));
 }
 
@@ -43,13 +17,15 @@ static void read_public(struct hf_bytes der)
     HF_AUTO(pkey) pkey = NULL;
     HF_AUTO(pkey) back = NULL;
     HF_AUTO(buf) written = hf_buf_new();
-    struct hf_status status = hf_pkey_from_public(crypto, &op, der, &pkey);
+    struct hf_status status = hf_pkey_from_public(fuzz_crypto(), fuzz_op(), der, &pkey);
 
     fuzz_require(status.code == HF_OK || status.code == HF_INVALID);
     if (status.code == HF_OK) {
-        fuzz_require(hf_pkey_public(pkey, &op, written).code == HF_OK);
+        fuzz_require(hf_pkey_public(pkey, fuzz_op(), written).code == HF_OK);
         /* Loaded, not proven again: OpenSSL's proof of an RSA modulus goes by random bases. */
-        fuzz_require(hf_pkey_load_public(crypto, &op, hf_buf_bytes(written), &back).code == HF_OK);
+        fuzz_require(
+            hf_pkey_load_public(fuzz_crypto(), fuzz_op(), hf_buf_bytes(written), &back).code ==
+            HF_OK);
         check_same_public(pkey, back);
     }
 }
@@ -60,13 +36,14 @@ static void read_private(struct hf_bytes der)
     HF_AUTO(pkey) pkey = NULL;
     HF_AUTO(pkey) back = NULL;
     HF_AUTO(secret) written = NULL;
-    struct hf_status status = hf_pkey_load_private(crypto, &op, der, &pkey);
+    struct hf_status status = hf_pkey_load_private(fuzz_crypto(), fuzz_op(), der, &pkey);
 
     fuzz_require(status.code == HF_OK || status.code == HF_INVALID);
     if (status.code == HF_OK) {
-        fuzz_require(hf_pkey_private(pkey, &op, &written).code == HF_OK);
-        fuzz_require(hf_pkey_load_private(crypto, &op, hf_secret_bytes(written), &back).code ==
-                     HF_OK);
+        fuzz_require(hf_pkey_private(pkey, fuzz_op(), &written).code == HF_OK);
+        fuzz_require(
+            hf_pkey_load_private(fuzz_crypto(), fuzz_op(), hf_secret_bytes(written), &back).code ==
+            HF_OK);
         check_same_public(pkey, back);
     }
 }

@@ -3,7 +3,7 @@
  * the protector made. The first byte chooses; the digest is made to fit for every other choice, so
  * that the fuzzer gets past it.
  */
-#include "fuzz.h"
+#include "fuzz_crypto.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -21,9 +21,6 @@
     "holdfast-node-key 1\n"                                                                        \
     "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f\n"
 
-static struct hf_env env;
-static struct hf_op op;
-static struct hf_crypto *crypto;
 static struct hf_protector *keyfile;
 static struct hf_protector *node;
 static char path[] = "/tmp/holdfast-fuzz-XXXXXX";
@@ -32,7 +29,6 @@ static void remove_file(void)
 {
     hf_protector_free(keyfile);
     hf_protector_free(node);
-    hf_crypto_free(crypto);
     (void)unlink(path);
 }
 
@@ -47,7 +43,6 @@ static void write_file(struct hf_bytes content)
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
-    const struct hf_secret_settings secrets = { .allow_unlocked = true };
     const struct hf_protector_settings settings = { .kind = "keyfile", .file = path };
     const struct hf_protector_settings node_settings = { .kind = "node", .file = path };
     int fd = mkstemp(path);
@@ -57,14 +52,9 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     fuzz_require(fd >= 0);
     (void)close(fd);
     write_file(hf_bytes_of_text(KEY_FILE));
-    hf_env_system(&env);
-    hf_op_init(&op, &env);
-    fuzz_require(hf_secret_start(&op, &secrets).code == HF_OK);
-    fuzz_require(hf_crypto_start(&op).code == HF_OK);
-    fuzz_require(hf_crypto_new(&op, &crypto).code == HF_OK);
-    fuzz_require(hf_protector_open(crypto, &op, &settings, &keyfile).code == HF_OK);
+    fuzz_require(hf_protector_open(fuzz_crypto(), fuzz_op(), &settings, &keyfile).code == HF_OK);
     write_file(hf_bytes_of_text(NODE_KEY));
-    fuzz_require(hf_protector_open(crypto, &op, &node_settings, &node).code == HF_OK);
+    fuzz_require(hf_protector_open(fuzz_crypto(), fuzz_op(), &node_settings, &node).code == HF_OK);
     fuzz_require(atexit(remove_file) == 0);
     return 0;
 }
@@ -75,11 +65,11 @@ static void unwrap(struct hf_protector *protector, struct hf_bytes wrapped)
     HF_AUTO(secret) plain = NULL;
     HF_AUTO(buf) again = hf_buf_new();
     struct hf_status status =
-        hf_protector_unwrap(protector, &op, wrapped, hf_bytes_of_text("fuzz"), &plain);
+        hf_protector_unwrap(protector, fuzz_op(), wrapped, hf_bytes_of_text("fuzz"), &plain);
 
     if (status.code == HF_OK) {
         fuzz_require(
-            hf_protector_wrap(protector, &op, plain, hf_bytes_of_text("fuzz"), again).code ==
+            hf_protector_wrap(protector, fuzz_op(), plain, hf_bytes_of_text("fuzz"), again).code ==
             HF_OK);
         fuzz_require(again->len == wrapped.len);
     } else {
@@ -94,7 +84,7 @@ static void unwrap_with_fitting_digest(struct hf_protector *protector, struct hf
     HF_AUTO(buf) wrapped = hf_buf_new();
     uint8_t digest[HF_SHA256_LEN];
 
-    fuzz_require(hf_sha256(crypto, &op, body, digest).code == HF_OK);
+    fuzz_require(hf_sha256(fuzz_crypto(), fuzz_op(), body, digest).code == HF_OK);
     hf_buf_add_bytes(wrapped, body);
     hf_buf_add(wrapped, digest, HF_ENVELOPE_DIGEST_LEN);
     unwrap(protector, hf_buf_bytes(wrapped));
@@ -107,7 +97,7 @@ static void open_key_file(struct hf_bytes content)
     struct hf_status status;
 
     write_file(content);
-    status = hf_protector_open(crypto, &op, &settings, &protector);
+    status = hf_protector_open(fuzz_crypto(), fuzz_op(), &settings, &protector);
     fuzz_require(status.code == HF_OK || status.code == HF_INVALID || status.code == HF_TOO_LARGE);
 }
 
@@ -121,18 +111,18 @@ static void unwrap_passphrase(struct hf_bytes body)
     uint8_t digest[HF_SHA256_LEN];
     struct hf_protector_settings settings = { .kind = "passphrase" };
 
-    fuzz_require(hf_secret_copy(&op, hf_bytes_of_text("fuzz"), &text).code == HF_OK);
+    fuzz_require(hf_secret_copy(fuzz_op(), hf_bytes_of_text("fuzz"), &text).code == HF_OK);
     settings.passphrase = text;
-    fuzz_require(hf_protector_open(crypto, &op, &settings, &protector).code == HF_OK);
+    fuzz_require(hf_protector_open(fuzz_crypto(), fuzz_op(), &settings, &protector).code == HF_OK);
     hf_buf_add_bytes(wrapped, body);
     if (wrapped->len > 9) {
         wrapped->data[9] = 0; /* no lane */
     }
-    fuzz_require(hf_sha256(crypto, &op, hf_buf_bytes(wrapped), digest).code == HF_OK);
+    fuzz_require(hf_sha256(fuzz_crypto(), fuzz_op(), hf_buf_bytes(wrapped), digest).code == HF_OK);
     hf_buf_add(wrapped, digest, HF_ENVELOPE_DIGEST_LEN);
     fuzz_require(
-        hf_protector_unwrap(protector, &op, hf_buf_bytes(wrapped), HF_BYTES_NONE, &plain).code !=
-        HF_OK);
+        hf_protector_unwrap(protector, fuzz_op(), hf_buf_bytes(wrapped), HF_BYTES_NONE, &plain)
+            .code != HF_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

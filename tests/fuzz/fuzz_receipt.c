@@ -2,32 +2,12 @@
  * Receipts, which come by mail, and the records of drills and jobs: all stay within their bytes,
  * and what is read is written back the same. The first byte chooses.
  */
-#include "fuzz.h"
+#include "fuzz_crypto.h"
 
 #include <string.h>
 
 #include "service/job.h"
 #include "service/receipt.h"
-
-static struct hf_crypto *crypto;
-
-static void free_crypto(void)
-{
-    hf_crypto_free(crypto);
-}
-
-int LLVMFuzzerInitialize(int *count, char ***arguments)
-{
-    const struct hf_secret_settings secrets = { .allow_unlocked = true };
-
-    (void)count;
-    (void)arguments;
-    fuzz_require(hf_secret_start(fuzz_op(), &secrets).code == HF_OK);
-    fuzz_require(hf_crypto_start(fuzz_op()).code == HF_OK);
-    fuzz_require(hf_crypto_new(fuzz_op(), &crypto).code == HF_OK);
-    fuzz_require(atexit(free_crypto) == 0);
-    return 0;
-}
 
 /* The key of RFC 8410's example is trusted: no input is signed by it, so none is ever good. */
 static void verify(struct hf_bytes receipt)
@@ -39,7 +19,8 @@ static void verify(struct hf_bytes receipt)
     };
     const struct hf_bytes trusted = hf_bytes_of(key, sizeof key);
     HF_AUTO(receipt_signers) signers = NULL;
-    struct hf_status status = hf_receipt_verify(crypto, fuzz_op(), receipt, &trusted, 1, &signers);
+    struct hf_status status =
+        hf_receipt_verify(fuzz_crypto(), fuzz_op(), receipt, &trusted, 1, &signers);
 
     fuzz_require(status.code == HF_CORRUPT);
 }

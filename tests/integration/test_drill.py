@@ -100,6 +100,15 @@ class Drill(unittest.TestCase):
     def test_a_receipt_is_verified_without_a_node_and_an_edited_one_is_not(self):
         file = self.node.base / "receipt.json"
         self.node.run("drill", "--receipt", file)
+        # Whole or not at all: who has the old file open reads on in it, and a link is not followed.
+        with file.open() as old:
+            self.node.run("drill", "show", "--receipt", file)
+            self.assertEqual(old.read(), file.read_text())
+            self.assertNotEqual(os.fstat(old.fileno()).st_ino, file.stat().st_ino)
+        link = self.node.base / "link"
+        link.symlink_to(file)
+        self.node.run("drill", "show", "--receipt", link, code=2)
+        self.assertTrue(link.is_symlink())
         self.node.stop()
         self.assertRegex(self.node.run("drill", "verify", file), "The receipt is as it was signed")
         signers = json.loads(self.node.run("--json", "drill", "verify", file))["signers"]

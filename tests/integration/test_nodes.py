@@ -2,7 +2,9 @@
 """A second machine joins by its own key pair: real daemons over copies of one store, and the program on both sides."""
 import http.client
 import json
+import os
 import pathlib
+import pty
 import shutil
 import ssl
 import stat
@@ -102,11 +104,14 @@ class Nodes(unittest.TestCase):
         self.first.start()
         self.second = Joiner(self)
 
+    def approve_request(self, asked, node=None):
+        return (node or self.first).run_json("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"])
+
     def approve(self, joiner=None):
         """Joined, approved and accepted; gives what each step said."""
         joiner = joiner or self.second
         asked = joiner.join()
-        approved = self.first.run_json("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"])
+        approved = self.approve_request(asked)
         accepted = joiner.accept(approved)
         return asked, approved, accepted
 
@@ -169,7 +174,7 @@ class Nodes(unittest.TestCase):
         self.assertRegex(stranger.run("status"), r"(?m)^red +seal +locked")
         stranger.run("unlock", "--node-key", stranger.dir / "secrets/node-join.key", code=3)
         stranger.run("unlock", "--node-key", self.second.dir / "secrets/node-join.key")
-        self.assertEqual(stranger.run_json("node", "approve", asked["request"])["name"], "node-3")
+        self.assertEqual(self.approve_request(asked, stranger)["name"], "node-3")
         stranger.run("lock")
         stranger.run("unlock", "--node-key", stranger.dir / "secrets/node-join.key")
 
@@ -178,8 +183,8 @@ class Nodes(unittest.TestCase):
         self.addCleanup(other.close)
         other.start()
         asked, approved, _ = self.approve()
-        elsewhere = other.run_json("node", "approve", asked["request"])
-        self.second.run("node", "accept", elsewhere["bundle"], code=5)
+        elsewhere = self.approve_request(asked, other)
+        self.second.run("node", "accept", elsewhere["bundle"], "--fingerprint", elsewhere["bundle_fingerprint"], code=5)
         self.assertIn("pins another store", self.second.error)
         self.assertEqual(other.stop(), 0)
         self.second.copy_store(other)
@@ -194,7 +199,8 @@ class Nodes(unittest.TestCase):
         self.second.start()
         # Accepting again changes nothing.
         before = pin.read_text()
-        self.second.run("node", "accept", "-", stdin=approved["bundle"] + "\n")
+        self.second.run("node", "accept", "-", "--fingerprint", approved["bundle_fingerprint"],
+                        stdin=approved["bundle"] + "\n")
         self.assertEqual(pin.read_text().splitlines()[:2], before.splitlines()[:2])
 
     def test_a_removed_machine_opens_nothing_new(self):
@@ -224,7 +230,7 @@ class Nodes(unittest.TestCase):
         # The key never comes back; a new one may take the name.
         self.first.start()
         asked = self.second.join()
-        self.first.run("node", "approve", asked["request"], code=5)
+        self.first.run("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"], code=5)
         self.assertIn("a removed key never comes back", self.first.error)
         successor = Joiner(self)
         self.approve(successor)
@@ -247,12 +253,13 @@ class Nodes(unittest.TestCase):
         self.assertRegex(fingerprint, "^([0-9A-HJKMNP-TV-Z]{4}-){4}[0-9A-HJKMNP-TV-Z]{4}$")
         for words, code, says in (
                 ((request, "--fingerprint", "0000-" + fingerprint[5:]), 2, "do not approve it"),
-                ((request[:-4],), 2, "cut or was edited"),
-                ((request.replace("-2:", "-3:"),), 2, "the same Holdfast"),
-                (("holdfast-nonsense",), 2, "begins with"),
+                ((request,), 2, "give --fingerprint F, as the other machine shows it: there is no terminal"),
+                ((request[:-4], "--fingerprint", fingerprint), 2, "cut or was edited"),
+                ((request.replace("-2:", "-3:"), "--fingerprint", fingerprint), 2, "the same Holdfast"),
+                (("holdfast-nonsense", "--fingerprint", fingerprint), 2, "begins with"),
                 ((self.second.dir / "no-such-file",), 2, "cannot read")):
             with self.subTest(says):
-                self.first.run("node", "approve", *words, code=code)
+                self.first.run("node", "approve", *words, code=code, stdin=b"")
                 self.assertIn(says, self.first.error)
         self.assertEqual(self.first.run_json("node", "list"), {"nodes": []})
         file = self.second.base / "request"
@@ -261,21 +268,57 @@ class Nodes(unittest.TestCase):
         key = self.first.run_json("node", "list")["nodes"][0]["fingerprint"]
         self.assertIn(f"Node node-2 with the key {key} is approved", said)
         self.assertIn("Its certificate is for: localhost,127.0.0.1,::1\n", said)
-        again = self.first.run_json("node", "approve", request)
+        again = self.approve_request(asked)
+        right = "--fingerprint", again["bundle_fingerprint"]
         self.assertEqual(len([slot for slot in self.first.run_json("slot", "list")["slots"]
                               if slot["protector"] == "node"]), 1)
         self.assertEqual(again["name"], "node-2")
         stranger = Joiner(self, "node-3")
-        stranger.run("node", "accept", again["bundle"], code=5)
+        stranger.run("node", "accept", again["bundle"], *right, code=5)
         self.assertIn("begin with 'holdfast node join'", stranger.error)
         stranger.join()
-        stranger.run("node", "accept", again["bundle"], code=2)
+        stranger.run("node", "accept", again["bundle"], *right, code=2)
         self.assertIn("the bundle is for another machine", stranger.error)
         self.second.run("node", "accept", again["bundle"], "--fingerprint", fingerprint, code=2)
         self.assertIn("do not accept it", self.second.error)
+        self.second.run("node", "accept", again["bundle"], code=2, stdin="")
+        self.assertIn("there is no terminal to ask at", self.second.error)
         self.assertFalse((self.second.dir / "holdfast.conf").exists())
-        self.second.run("node", "join", "--bundle", again["bundle"])
+        self.assertFalse((self.second.dir / "state/pin").exists())
+        self.second.run("node", "accept", again["bundle"], *right)
         self.assertTrue((self.second.dir / "holdfast.conf").exists())
+
+    def answer(self, directory, answer, *words):
+        """The exit code of a program that asks at a terminal."""
+        ours, theirs = pty.openpty()
+        try:
+            os.write(ours, answer.encode() + b"\n")
+            return subprocess.run([str(PROGRAM), "--dir", str(directory), *words], stdin=theirs, capture_output=True,
+                                  check=False, timeout=60).returncode
+        finally:
+            os.close(ours)
+            os.close(theirs)
+
+    def test_a_person_at_a_terminal_is_asked(self):
+        asked = self.second.join()
+        approve = self.first.dir, "node", "approve", asked["request"]
+        self.assertEqual(self.answer(approve[0], "n", *approve[1:]), 2)
+        self.assertEqual(self.first.run_json("node", "list"), {"nodes": []})
+        self.assertEqual(self.answer(approve[0], "y", *approve[1:]), 0)
+        self.assertEqual([node["state"] for node in self.first.run_json("node", "list")["nodes"]], ["approved"])
+        accept = self.second.dir, "node", "accept", self.approve_request(asked)["bundle"]
+        self.assertEqual(self.answer(accept[0], "", *accept[1:]), 2)
+        self.assertFalse((self.second.dir / "state/pin").exists())
+        self.assertEqual(self.answer(accept[0], "y", *accept[1:]), 0)
+        self.assertTrue((self.second.dir / "state/pin").exists())
+
+    def test_a_configuration_that_is_refused_is_not_left_behind(self):
+        approved = self.approve_request(self.second.join())
+        accept = "node", "accept", approved["bundle"], "--fingerprint", approved["bundle_fingerprint"]
+        self.second.run(*accept, "--listen-hadoop", "nowhere", code=2)
+        self.assertFalse((self.second.dir / "holdfast.conf").exists())
+        self.second.run(*accept, "--listen-hadoop", f"127.0.0.1:{self.second.port}")
+        self.assertIn(f"127.0.0.1:{self.second.port}", (self.second.dir / "holdfast.conf").read_text())
 
     def test_the_certificate_is_for_the_names_that_were_asked_for(self):
         def names(pem):
@@ -285,7 +328,7 @@ class Nodes(unittest.TestCase):
         certificate = self.second.dir / "secrets/server.crt"
         asked = self.second.join("kms2.example.net", "192.0.2.2", "2001:db8::2")
         self.assertEqual(asked["certified_for"], "localhost,127.0.0.1,::1,kms2.example.net,192.0.2.2,2001:db8::2")
-        approved = self.first.run_json("node", "approve", asked["request"])
+        approved = self.approve_request(asked)
         self.assertEqual(approved["certified_for"], asked["certified_for"])
         self.second.accept(approved)
         said = names(certificate)
@@ -299,19 +342,21 @@ class Nodes(unittest.TestCase):
                  (self.first.dir / "audit/audit.log").read_text(), "record of the approval")
         # Whoever has one is asked for no other, unless he names hosts: then the new one takes its place.
         self.assertEqual(self.second.join()["certified_for"], "")
-        again = self.first.run_json("node", "approve", self.second.join("kms9.example.net")["request"])
+        again = self.approve_request(self.second.join("kms9.example.net"))
         self.second.accept(again)
         self.assertIn("kms9.example.net", names(certificate))
         # A certificate of somebody else's key is not taken.
         (self.second.dir / "secrets/server.key").unlink()
         (self.second.dir / "secrets/server.crt").unlink()
         self.second.join()
-        self.second.run("node", "accept", again["bundle"], code=2)
+        self.second.run("node", "accept", again["bundle"], "--fingerprint", again["bundle_fingerprint"], code=2)
         self.assertIn("is not for the key in", self.second.error)
 
     def test_names_that_cannot_be_make_nothing(self):
         for words in (("--name", "a/b"), ("--name", "n", "--site", "a b"), ("--name", "n" * 65), (),
                       ("--name", "n", "--host", "a b"), ("--name", "n", "--host", "a,b"), ("--name", "n", "--host", ""),
+                      ("--name", "n", "--host", "kms.example.net:9600"), ("--name", "n", "--host", "192.0.2.1:9600"),
+                      ("--name", "n", "--host", "192.0.2.256"),
                       ("--name", "n", *["--host", "h" * 200] * 6)):
             with self.subTest(words):
                 self.second.run("node", "join", *words, code=2)
@@ -333,7 +378,7 @@ class Nodes(unittest.TestCase):
     def test_a_keyring_may_ask_for_a_second_person(self):
         self.first.run("keyring", "create", "careful", "--approve-slot-removal", "yes")
         asked = self.second.join()
-        self.first.run("node", "approve", asked["request"], code=5)
+        self.first.run("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"], code=5)
         self.assertIn("this needs a second person: approval ", self.first.error)
         waiting = self.first.run_json("approval", "list")["approvals"]
         self.assertEqual([(a["operation"], a["key"]) for a in waiting], [("node.approve", "node-2")])

@@ -9,13 +9,15 @@
 #include "protect/private_file.h"
 #include "seal/authority.h"
 
-/* A node with one listener, whose certificate the store's authority has signed for two years. */
+#define LISTENERS 2
+
+/* A node whose listeners share a certificate that the store's authority signed for two years. */
 struct scene {
     char *certificate, *key;
-    struct hf_config_listener config;
+    struct hf_config_listener configs[LISTENERS];
     struct hf_config whole;
-    struct served served;
-    struct listener listener;
+    struct served served[LISTENERS];
+    struct listener listeners[LISTENERS];
     struct hf_node node;
 };
 
@@ -44,31 +46,46 @@ static void open_scene(struct scene *scene)
     *scene = (struct scene){ .certificate = small_world_path("server.crt"),
                              .key = small_world_path("server.key") };
     make_pair(scene);
-    scene->config = (struct hf_config_listener){
-        .name = "hadoop", .tls = true, .certificate = scene->certificate, .key = scene->key
-    };
-    scene->whole.listeners = &scene->config;
-    scene->whole.listener_count = 1;
-    scene->served.config = &scene->config;
-    assert_ok(&op, hf_listener_open_tls(&op, &scene->config, &scene->listener.tls));
-    atomic_store(&scene->listener.served, &scene->served);
+    for (size_t i = 0; i < LISTENERS; i++) {
+        scene->configs[i] = (struct hf_config_listener){
+            .name = "hadoop", .tls = true, .certificate = scene->certificate, .key = scene->key
+        };
+        scene->served[i].config = &scene->configs[i];
+        assert_ok(&op, hf_listener_open_tls(&op, &scene->configs[i], &scene->listeners[i].tls));
+        atomic_store(&scene->listeners[i].served, &scene->served[i]);
+    }
+    scene->whole.listeners = scene->configs;
+    scene->whole.listener_count = LISTENERS;
     scene->node = (struct hf_node){ .env = &small_world.env,
                                     .config = &scene->whole,
                                     .seal = small_world.seal,
                                     .service = world.service,
-                                    .listeners = &scene->listener };
+                                    .listeners = scene->listeners };
 }
 
 static void close_scene(struct scene *scene)
 {
-    hf_tls_free(scene->listener.tls);
+    for (size_t i = 0; i < LISTENERS; i++) {
+        hf_tls_free(scene->listeners[i].tls);
+    }
     free(scene->certificate);
     free(scene->key);
 }
 
+static uint64_t days_left_on(struct scene *scene, size_t index)
+{
+    return (hf_tls_expires_ms(scene->listeners[index].tls) - small_world.now_ms + DAY / 2) / DAY;
+}
+
+/* On all of them. */
 static uint64_t days_left(struct scene *scene)
 {
-    return (hf_tls_expires_ms(scene->listener.tls) - small_world.now_ms + DAY / 2) / DAY;
+    uint64_t days = days_left_on(scene, 0);
+
+    for (size_t i = 1; i < LISTENERS; i++) {
+        assert_int_equal(days_left_on(scene, i), days);
+    }
+    return days;
 }
 
 static void look(struct scene *scene)
@@ -109,10 +126,46 @@ static void one_that_ended_while_the_node_was_off_is_renewed_before_it_is_shown(
     open_scene(&scene);
     scene.node.listeners = NULL;
     small_world_pass(800 * DAY);
-    assert_fails(&op, hf_listener_open_tls(&op, &scene.config, &tls), HF_INVALID);
+    assert_fails(&op, hf_listener_open_tls(&op, &scene.configs[0], &tls), HF_INVALID);
     look(&scene);
-    assert_ok(&op, hf_listener_open_tls(&op, &scene.config, &tls));
+    assert_ok(&op, hf_listener_open_tls(&op, &scene.configs[0], &tls));
     hf_tls_free(tls);
+    close_scene(&scene);
+}
+
+static void what_could_not_be_loaded_once_is_shown_with_the_next_look(void **unused)
+{
+    struct scene scene;
+    HF_AUTO_STRING away = small_world_path("elsewhere.key");
+
+    (void)unused;
+    open_scene(&scene);
+    small_world_pass(720 * DAY);
+    /* One of the two finds no key. */
+    scene.configs[1].key = away;
+    look(&scene);
+    assert_int_equal(days_left_on(&scene, 0), 730);
+    assert_int_equal(days_left_on(&scene, 1), 10);
+    scene.configs[1].key = scene.key;
+    look(&scene);
+    assert_int_equal(days_left(&scene), 730);
+    assert_int_equal(world_lines(EVENT("node.change", "ok", "system"), NULL, NULL), 1);
+    close_scene(&scene);
+}
+
+static void one_that_was_put_there_meanwhile_is_shown(void **unused)
+{
+    struct scene scene;
+
+    (void)unused;
+    open_scene(&scene);
+    small_world_pass(100 * DAY);
+    look(&scene);
+    assert_int_equal(days_left(&scene), 630);
+    make_pair(&scene);
+    look(&scene);
+    assert_int_equal(days_left(&scene), 730);
+    assert_int_equal(world_lines(EVENT("node.change", "ok", "system"), NULL, NULL), 0);
     close_scene(&scene);
 }
 
@@ -154,6 +207,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_month_before_it_ends_a_certificate_is_renewed_and_shown),
         CASE(one_that_ended_while_the_node_was_off_is_renewed_before_it_is_shown),
+        CASE(what_could_not_be_loaded_once_is_shown_with_the_next_look),
+        CASE(one_that_was_put_there_meanwhile_is_shown),
         CASE(what_another_authority_signed_is_left_alone),
         CASE(a_locked_node_renews_after_it_is_unlocked),
     };

@@ -449,6 +449,34 @@ static void locked_cookies_say_so(void **unused)
     assert_ok(&small_world.op, verify(value));
 }
 
+/* A clock that locks the seal when it is looked at: after the store was read. */
+static uint64_t lock_at_a_look(struct hf_env *env)
+{
+    (void)env;
+    hf_seal_lock(small_world.seal);
+    return small_world.now_ms;
+}
+
+static void what_was_read_before_a_lock_is_not_taken_over_after_it(void **unused)
+{
+    struct hf_env_ops ops = *small_world.env.ops;
+    struct hf_env env = small_world.env;
+    HF_AUTO(buf) value = new_cookie("alice");
+    struct hf_op op;
+
+    (void)unused;
+    ops.realtime_ms = lock_at_a_look;
+    env.ops = &ops;
+    hf_op_init(&op, &env);
+    hf_cookies_clear(cookies);
+    assert_ok(&op, hf_cookies_refresh(cookies, &op));
+    assert_false(hf_seal_is_unlocked(small_world.seal));
+    assert_fails(&small_world.op, verify(value), HF_WRONG_STATE);
+    small_world_unlock();
+    assert_ok(&small_world.op, hf_cookies_refresh(cookies, &small_world.op));
+    assert_ok(&small_world.op, verify(value));
+}
+
 struct checker {
     unsigned lane;
     const struct hf_buf *value;
@@ -522,6 +550,7 @@ int main(void)
         test_of(another_node_takes_what_one_has_made),
         test_of(a_store_that_fails_leaves_the_secrets_as_they_are),
         test_of(locked_cookies_say_so),
+        test_of(what_was_read_before_a_lock_is_not_taken_over_after_it),
         test_of(threads_check_while_the_secret_rolls),
     };
 

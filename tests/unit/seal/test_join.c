@@ -108,11 +108,16 @@ static void hosts_that_cannot_be_are_refused(void **state)
         { ",a", false },        { "a,", false },
         { "a,,b", false },      { "a b", false },
         { "*.example", false }, { "a\n", false },
-        { "a/b", false },
+        { "a/b", false },       { "192.0.2.1:9600", false },
+        { "a:9600", false },    { "192.0.2.256", false },
+        { "192.0.2", false },   { "2001:db8::g", false },
+        { "a,1.2", false },     { "192.0.2.1.example", true },
     };
     struct plain_world *world = *state;
-    HF_AUTO_STRING longest = hf_format("%01023d", 0);
-    HF_AUTO_STRING longer = hf_format("%01024d", 0);
+    HF_AUTO_STRING name = hf_format("x%0252d", 0);
+    HF_AUTO_STRING long_name = hf_format("x%0253d", 0);
+    HF_AUTO_STRING longest = hf_format("%s,%s,%s,%s,seven77", name, name, name, name);
+    HF_AUTO_STRING longer = hf_format("%s7", longest);
 
     for (size_t i = 0; i < HF_COUNT(cases); i++) {
         struct hf_join_request request = documented_request();
@@ -124,6 +129,9 @@ static void hosts_that_cannot_be_are_refused(void **state)
         status = hf_join_request_print(world->crypto, &world->op, &request, text);
         assert_int_equal(status.code, cases[i].valid ? HF_OK : HF_INVALID);
     }
+    assert_true(hf_join_hosts_are_valid(name));
+    assert_false(hf_join_hosts_are_valid(long_name));
+    assert_int_equal(strlen(longest), HF_JOIN_HOSTS_MAX - 1);
     assert_true(hf_join_hosts_are_valid(longest));
     assert_false(hf_join_hosts_are_valid(longer));
     assert_false(hf_join_hosts_are_valid(""));

@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/text.h"
+#include "seal/join.h"
 #include "service/receipt.h"
 #include "tamper.h"
 #include "world.h"
@@ -55,6 +57,9 @@ static struct hf_json *run_drill(const char *keyring, struct hf_buf *receipt)
     assert_ok(&op, hf_service_drill(world.service, &op, keyring, 0, id));
     assert_fails(&op, hf_service_drill_receipt(world.service, &op, id, receipt), HF_WRONG_STATE);
     assert_ok(&system, hf_service_drill_part(world.service, &system));
+    world_jobs();
+    /* Longer than a silent member is waited for. */
+    small_world_pass(121000);
     world_jobs();
     assert_ok(&op, hf_service_drill_receipt(world.service, &op, id, receipt));
     assert_ok(&op, hf_json_parse(&op, hf_buf_bytes(receipt), &json));
@@ -192,6 +197,69 @@ static void a_slot_with_the_wrong_file_is_red_and_one_that_nobody_has_is_never_g
         assert_string_equal(text_of(hf_json_at(cells, 1), "slot"), "offline");
         assert_string_equal(text_of(hf_json_at(cells, 1), "result"), "elsewhere");
     }
+}
+
+static void visit_nothing(void *context, const struct hf_node_info *node)
+{
+    (void)context;
+    (void)node;
+}
+
+/* A member with a key pair of its own, in that file. */
+static void approve(const char *name, const char *file)
+{
+    struct hf_op root = world_as(ROOT);
+    struct hf_join_request request = { .site = "" };
+    char fingerprint[HF_FINGERPRINT_LEN];
+    HF_AUTO(buf) text = hf_buf_new();
+    HF_AUTO(buf) bundle = hf_buf_new();
+
+    (void)snprintf(request.name, sizeof request.name, "%s", name);
+    assert_ok(&root, hf_node_key_create(small_world.crypto, &root, file));
+    assert_ok(&root, hf_node_key_public(small_world.crypto, &root, file, request.public_key));
+    assert_ok(&root, hf_join_request_print(small_world.crypto, &root, &request, text));
+    assert_ok(&root, hf_service_node_approve(world.service, &root, hf_buf_text(text), NULL,
+                                             visit_nothing, NULL, bundle, fingerprint));
+}
+
+static const struct hf_json *cell_of(const struct hf_json *json, const char *slot)
+{
+    const struct hf_json *cells = array_of(drill_of(json), "cells");
+    const struct hf_json *cell = NULL;
+
+    for (size_t i = 0; (cell = hf_json_at(cells, i)) != NULL; i++) {
+        if (strcmp(text_of(cell, "slot"), slot) == 0) {
+            return cell;
+        }
+    }
+    fail_msg("no cell of %s", slot);
+    return NULL;
+}
+
+/* Whatever the slot is called in the configuration: others' keys are on other machines. */
+static void a_nodes_own_key_is_tried_on_its_own_slot_only(void **unused)
+{
+    static const char *const configured_names[] = { "node-1", "mine" };
+    HF_AUTO_STRING own = small_world_path("own.node");
+    HF_AUTO_STRING other = small_world_path("other.node");
+
+    (void)unused;
+    approve("node-1", own);
+    approve("node-2", other);
+    for (size_t i = 0; i < HF_COUNT(configured_names); i++) {
+        HF_AUTO(buf) receipt = hf_buf_new();
+        HF_AUTO(json) json = NULL;
+
+        configured[0] =
+            (struct hf_drill_slot){ configured_names[i], { .kind = "node", .file = own } };
+        json = run_drill(NULL, receipt);
+        assert_string_equal(text_of(cell_of(json, "node-1"), "result"), "opened");
+        assert_string_equal(text_of(cell_of(json, "node-2"), "result"), "elsewhere");
+        /* The other node is silent, and nothing failed. */
+        assert_string_equal(text_of(drill_of(json), "light"), "amber");
+    }
+    (void)unlink(own);
+    (void)unlink(other);
 }
 
 static void a_drill_of_one_keyring_is_no_proof_of_the_day(void **unused)
@@ -574,6 +642,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(what_is_altered_or_gone_is_named_with_its_cause),
         TEST(a_slot_with_the_wrong_file_is_red_and_one_that_nobody_has_is_never_green),
+        TEST(a_nodes_own_key_is_tried_on_its_own_slot_only),
         TEST(a_drill_of_one_keyring_is_no_proof_of_the_day),
         TEST(only_operators_drill_and_it_is_recorded),
         TEST(an_altered_proof_is_no_proof_and_the_next_drill_replaces_it),

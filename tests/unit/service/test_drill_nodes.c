@@ -326,6 +326,93 @@ static void a_part_that_comes_too_late_is_in_no_receipt(void **unused)
     assert_int_equal(world_notes("\"operation\":\"drill.run\"", "1 of 1 slots opened"), 2);
 }
 
+/* As a later release would write it, or nobody. */
+static void make_unreadable(const char *path)
+{
+    static const uint8_t format = 2;
+    struct hf_op *op = &small_world.op;
+    HF_AUTO(record) record = NULL;
+
+    assert_ok(op, hf_engine_get(small_world.engine, op, path, &record));
+    assert_ok(op, small_world_put(HF_KIND_DRILL, path, record->revision, hf_bytes_of(&format, 1)));
+}
+
+static void a_part_that_cannot_be_read_counts_as_none(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    HF_AUTO(buf) again = NULL;
+    char id[HF_DRILL_ID];
+    char light[16];
+
+    (void)unused;
+    ask(NULL, id);
+    world_turn();
+    neighbour_turn(&third);
+    neighbour_turn(&second);
+    assert_true(has_ended(&second, id, "done"));
+    ask(NULL, id);
+    world_turn();
+    neighbour_turn(&third);
+    make_unreadable("drill/part/01/node-3");
+    world_turn();
+    neighbour_turn(&second);
+    assert_false(has_ended(&second, id, "waiting"));
+    small_world_pass(WAIT + 1000);
+    neighbour_turn(&second);
+    assert_true(has_ended(&second, id, "silent"));
+    receipt = receipt_of(second.service, id);
+    assert_string_equal(light_of(receipt, light), "amber");
+    /* The next one writes over it. */
+    again = drill_all(NULL);
+    assert_string_equal(light_of(again, light), "green");
+}
+
+static void a_drill_that_cannot_be_read_counts_as_none(void **unused)
+{
+    static const char *const paths[] = { "drill/run/00", "drill/last" };
+    struct hf_op carol = world_as(CAROL);
+    HF_AUTO(buf) out = hf_buf_new();
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(paths); i++) {
+        HF_AUTO(buf) again = NULL;
+        char light[16];
+
+        hf_buf_free(drill_all(NULL));
+        make_unreadable(paths[i]);
+        world_follow();
+        assert_fails(&carol, hf_service_drill_show(world.service, &carol, "last", out),
+                     HF_NOT_FOUND);
+        assert_ok(&carol, hf_service_drill_list(world.service, &carol, out));
+        again = drill_all(NULL);
+        assert_string_equal(light_of(again, light), "green");
+    }
+}
+
+static void more_nodes_than_a_drill_can_ask_are_told(void **unused)
+{
+    struct hf_op root = world_as(ROOT);
+    char id[HF_DRILL_ID];
+
+    (void)unused;
+    /* The setup has three already. */
+    for (size_t i = 3; i < HF_DRILL_NODES; i++) {
+        HF_AUTO_STRING name = hf_format("more-%zu", i);
+
+        neighbour_enlist(name, "west", HF_MEMBER_AWAY);
+    }
+    ask(NULL, id);
+    world_turn();
+    neighbour_turn(&second);
+    small_world_pass(WAIT + 1000);
+    neighbour_turn(&second);
+    assert_true(has_ended(&second, id, NULL));
+    neighbour_enlist("one-more", "west", HF_MEMBER_AWAY);
+    assert_fails(&root, hf_service_drill(world.service, &root, NULL, 0, id), HF_LIMITED);
+    assert_non_null(strstr(root.text, "the store has 257 nodes, and a drill asks 256 at most"));
+    assert_int_equal(world_lines(EVENT("drill.run", "limited", ROOT), NULL, NULL), 1);
+}
+
 /* --- what is found --- */
 
 /* The store of one node only shows it: the others are as they should be. */
@@ -585,6 +672,9 @@ int main(void)
         TEST(who_tells_how_far_it_is_is_waited_for),
         TEST(any_node_ends_it_when_the_one_that_was_asked_is_gone),
         TEST(a_part_that_comes_too_late_is_in_no_receipt),
+        TEST(a_part_that_cannot_be_read_counts_as_none),
+        TEST(a_drill_that_cannot_be_read_counts_as_none),
+        TEST(more_nodes_than_a_drill_can_ask_are_told),
         TEST(what_does_not_open_on_one_node_is_red_for_all),
         TEST(a_part_that_its_node_has_not_signed_counts_for_nothing),
         TEST(parts_cannot_be_left_out_doubled_or_taken_from_elsewhere),

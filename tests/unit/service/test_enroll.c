@@ -57,37 +57,12 @@ static struct hf_members *members_now(void)
     return members;
 }
 
-struct item_search {
-    const char *name;
-    struct hf_status_item found;
-    unsigned count;
-};
-
-static void take_item(void *context, const struct hf_status_item *item)
-{
-    struct item_search *search = context;
-
-    if (strcmp(item->name, search->name) == 0) {
-        search->found = *item;
-        search->count++;
-    }
-}
-
-static struct item_search item_now(const char *name)
-{
-    struct hf_op root = world_as(ROOT);
-    struct item_search search = { .name = name };
-
-    assert_ok(&root, hf_service_status(world.service, &root, take_item, &search));
-    return search;
-}
-
 static enum hf_light light_now(void)
 {
-    struct item_search search = item_now("member");
+    struct world_item search = world_item("member");
 
     assert_int_equal(search.count, 1);
-    return search.found.light;
+    return search.told.light;
 }
 
 static struct hf_status open_by(const char *file)
@@ -163,7 +138,7 @@ static void a_store_of_one_node_has_no_members(void **unused)
     assert_ok(&small_world.op, enroll());
     assert_true(world_seq() == before);
     assert_true(access(alone.file, F_OK) != 0);
-    assert_int_equal(item_now("member").count, 0);
+    assert_int_equal(world_item("member").count, 0);
 }
 
 static void nobody_adds_himself_to_a_list_that_is_there(void **unused)
@@ -290,7 +265,7 @@ static void a_configuration_without_the_slot_says_so(void **unused)
     world.service->shared_store = true;
     assert_ok(&small_world.op, enroll());
     assert_int_equal(light_now(), HF_RED);
-    assert_non_null(strstr(item_now("member").found.text, "protector = \"node\""));
+    assert_non_null(strstr(world_item("member").told.text, "protector = \"node\""));
 }
 
 static void a_node_that_moves_to_another_site_is_recorded_there(void **unused)

@@ -4,46 +4,12 @@
 
 #include "world.h"
 
-struct seen_item {
-    enum hf_light light;
-    bool found;
-    char text[256];
-};
-
-struct item_search {
-    const char *name;
-    struct seen_item item;
-};
-
-static void match(void *context, const struct hf_status_item *item)
-{
-    struct item_search *search = context;
-
-    if (strcmp(item->name, search->name) == 0) {
-        search->item.found = true;
-        search->item.light = item->light;
-        memcpy(search->item.text, item->text, sizeof search->item.text);
-    }
-}
-
-static struct seen_item item_of(const char *name)
-{
-    struct item_search search = { .name = name };
-    struct hf_op op = world_as(CAROL);
-
-    assert_ok(&op, hf_service_status(world.service, &op, match, &search));
-    if (!search.item.found) {
-        fail_msg("status has no item '%s'", name);
-    }
-    return search.item;
-}
-
 static void expect_light(const char *name, enum hf_light light, const char *words)
 {
-    struct seen_item item = item_of(name);
+    struct world_item item = world_item(name);
 
-    if (item.light != light || strstr(item.text, words) == NULL) {
-        fail_msg("%s: %d: %s", name, (int)item.light, item.text);
+    if (item.count == 0 || item.told.light != light || strstr(item.told.text, words) == NULL) {
+        fail_msg("%s: %u of it, %d: %s", name, item.count, (int)item.told.light, item.told.text);
     }
 }
 
@@ -124,7 +90,7 @@ static void an_unlocked_node_asks_policy_before_anything_else(void **unused)
     struct hf_protector_settings settings = node_key(&file);
     struct hf_op mallory = world_as(MALLORY), root = world_as(ROOT);
     struct hf_slot_info slot;
-    struct item_search search = { .name = "seal" };
+    struct world_item search = { .name = "seal" };
 
     (void)unused;
     assert_fails(&mallory, hf_service_lock(world.service, &mallory), HF_DENIED);
@@ -133,8 +99,9 @@ static void an_unlocked_node_asks_policy_before_anything_else(void **unused)
     assert_fails(&mallory,
                  hf_service_slot_add(world.service, &mallory, "mine", false, &settings, &slot),
                  HF_DENIED);
-    assert_fails(&mallory, hf_service_status(world.service, &mallory, match, &search), HF_DENIED);
-    assert_false(search.item.found);
+    assert_fails(&mallory, hf_service_status(world.service, &mallory, world_take_item, &search),
+                 HF_DENIED);
+    assert_int_equal(search.count, 0);
     assert_fails(&root, unlock_by(&root, &settings, &slot), HF_WRONG_STATE);
 }
 
@@ -160,13 +127,14 @@ static void waiting_work_is_not_done_on_a_thread_that_may_not_wait(void **unused
     struct hf_protector_settings settings = node_key(&file);
     struct hf_op root = world_as(ROOT);
     struct hf_slot_info slot;
-    struct item_search search = { .name = "seal" };
+    struct world_item search = { .name = "seal" };
 
     (void)unused;
     root.may_wait = false;
     assert_fails(&root, hf_service_lock(world.service, &root), HF_LATER);
     assert_fails(&root, unlock_by(&root, &settings, &slot), HF_LATER);
-    assert_fails(&root, hf_service_status(world.service, &root, match, &search), HF_LATER);
+    assert_fails(&root, hf_service_status(world.service, &root, world_take_item, &search),
+                 HF_LATER);
     assert_fails(&root, hf_service_slot_add(world.service, &root, "s", false, &settings, &slot),
                  HF_LATER);
     assert_true(hf_seal_is_unlocked(small_world.seal));
@@ -197,18 +165,18 @@ static void the_audit_item_follows_the_disk(void **unused)
     world.disk_is_full = true;
     {
         struct hf_op carol = world_as(CAROL), mallory = world_as(MALLORY);
-        struct item_search search = { .name = "audit" };
+        struct world_item search = { .name = "audit" };
 
         /* The answer itself cannot be recorded. The first finds that out, the second is told. */
-        assert_ok(&carol, hf_service_status(world.service, &carol, match, &search));
-        assert_ok(&carol, hf_service_status(world.service, &carol, match, &search));
-        assert_fails(&mallory, hf_service_status(world.service, &mallory, match, &search),
+        assert_ok(&carol, hf_service_status(world.service, &carol, world_take_item, &search));
+        assert_ok(&carol, hf_service_status(world.service, &carol, world_take_item, &search));
+        assert_fails(&mallory, hf_service_status(world.service, &mallory, world_take_item, &search),
                      HF_DENIED);
-        assert_int_equal(search.item.light, HF_RED);
-        assert_non_null(strstr(search.item.text, "make room"));
+        assert_int_equal(search.told.light, HF_RED);
+        assert_non_null(strstr(search.told.text, "make room"));
     }
     world_make_room();
-    assert_int_not_equal(item_of("audit").light, HF_RED);
+    assert_int_not_equal(world_item("audit").told.light, HF_RED);
 }
 
 static void the_slots_item_wants_two_that_have_opened(void **unused)
@@ -278,7 +246,7 @@ static void memory_and_policy_have_their_items(void **unused)
 {
     (void)unused;
     expect_light("policy", HF_GREEN, "in force");
-    assert_int_equal(item_of("memory").light,
+    assert_int_equal(world_item("memory").told.light,
                      hf_secret_backing() == HF_SECRET_UNLOCKED ? HF_AMBER : HF_GREEN);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "seal/authority.h"
 #include "seal/join.h"
 #include "world.h"
 
@@ -35,6 +36,31 @@ static struct machine machine(const char *name, const char *key)
                                                machine.fingerprint));
     assert_ok(&op, hf_join_request_print(small_world.crypto, &op, &machine.node, machine.request));
     return machine;
+}
+
+static void print_anew(struct machine *machine)
+{
+    struct hf_op op = small_world_op(0);
+
+    hf_buf_clear(machine->request);
+    assert_ok(&op,
+              hf_join_request_print(small_world.crypto, &op, &machine->node, machine->request));
+}
+
+/* It asks for a certificate, too. */
+static void wish_for(struct machine *machine, const char *hosts)
+{
+    struct hf_op op = small_world_op(0);
+    struct hf_join_wish *wish = &machine->node.wish;
+    HF_AUTO(pkey) key = NULL;
+    HF_AUTO(buf) public_key = hf_buf_new();
+
+    assert_ok(&op, hf_pkey_generate(small_world.crypto, &op, HF_PKEY_P256, &key));
+    assert_ok(&op, hf_pkey_public(key, &op, public_key));
+    memcpy(wish->key, public_key->data, public_key->len);
+    wish->key_len = public_key->len;
+    strcpy(wish->hosts, hosts);
+    print_anew(machine);
 }
 
 static void machine_done(struct machine *machine)
@@ -258,10 +284,50 @@ static void a_key_of_small_order_gets_no_slot(void **unused)
 
     (void)unused;
     memset(new.node.public_key, 0, sizeof new.node.public_key);
-    hf_buf_clear(new.request);
-    assert_ok(&root, hf_join_request_print(small_world.crypto, &root, &new.node, new.request));
+    print_anew(&new);
     assert_fails(&root, approve(&root, &new, NULL, &seen), HF_INVALID);
     assert_true(world_seq() == before);
+}
+
+static void what_cannot_be_certified_changes_nothing(void **unused)
+{
+    MACHINE new = machine("node-2", "new");
+    struct hf_op root = world_as(ROOT);
+    struct seen seen;
+    uint64_t before;
+
+    (void)unused;
+    assert_ok(&root, hf_authority_make(small_world.seal, &root));
+    wish_for(&new, "localhost");
+    new.node.wish.key_len--;
+    print_anew(&new);
+    before = world_seq();
+    assert_fails(&root, approve(&root, &new, NULL, &seen), HF_INVALID);
+    assert_true(world_seq() == before);
+    assert_int_equal(list_now().count, 0);
+    new.node.wish.key_len++;
+    print_anew(&new);
+    assert_ok(&root, approve(&root, &new, NULL, &seen));
+}
+
+static void a_repeat_after_the_removal_gets_no_bundle(void **unused)
+{
+    MACHINE new = machine("node-2", "new");
+    MACHINE successor = machine("node-2", "successor");
+    struct hf_op root = world_as(ROOT);
+    struct hf_op again = world_as(ROOT);
+    struct seen seen;
+    uint32_t generation = 0;
+
+    (void)unused;
+    again.request_id = world_request(1);
+    assert_ok(&again, approve(&again, &new, NULL, &seen));
+    assert_ok(&again, approve(&again, &new, NULL, &seen));
+    assert_ok(&root, remove_node(&root, "node-2", true, &generation));
+    assert_fails(&again, approve(&again, &new, NULL, &seen), HF_WRONG_STATE);
+    assert_non_null(strstr(again.text, "it gets no bundle"));
+    assert_ok(&root, approve(&root, &successor, NULL, &seen));
+    assert_fails(&again, approve(&again, &new, NULL, &seen), HF_WRONG_STATE);
 }
 
 static void only_who_may_approves_and_removes(void **unused)
@@ -379,6 +445,9 @@ static void a_draining_node_is_not_ready_and_goes_on_opening(void **unused)
     assert_ok(&root, hf_service_node_drain(world.service, &root, me.node.name, true, see, &seen));
     assert_string_equal(seen.state, "draining");
     assert_fails(&root, hf_service_ready(world.service, &root), HF_WRONG_STATE);
+    /* Approved again, it is drained still. */
+    assert_ok(&root, approve(&root, &me, NULL, &seen));
+    assert_string_equal(seen.state, "draining");
     assert_ok(&alice,
               hf_service_hadoop_decrypt(world.service, &alice, RING, "k", &edek, &data_key));
     assert_ok(&root, hf_service_node_drain(world.service, &root, me.node.name, false, see, &seen));
@@ -449,6 +518,32 @@ static void a_keyring_can_ask_for_two_people(void **unused)
     assert_int_equal(generation, 2);
 }
 
+/* Who holds the new key could answer for all these hosts. */
+static void a_certificate_for_a_member_asks_for_two_people_too(void **unused)
+{
+    MACHINE member = machine("node-2", "new");
+    struct hf_op root = world_as(ROOT), admin = world_as(ADMIN);
+    struct hf_keyring_settings settings;
+    struct waiting waiting;
+    struct seen seen;
+
+    (void)unused;
+    assert_ok(&root, approve(&root, &member, NULL, &seen));
+    hf_keyring_settings_default(&settings);
+    settings.approve_slot_removal = true;
+    world_ring("careful", &settings);
+    /* Without a certificate nothing is given that it has not. */
+    assert_ok(&root, approve(&root, &member, NULL, &seen));
+    wish_for(&member, "kms.example.net");
+    assert_fails(&root, approve(&root, &member, NULL, &seen), HF_WRONG_STATE);
+    waiting = waiting_for("node.approve");
+    assert_int_equal(waiting.count, 1);
+    assert_ok(&admin, hf_service_approve(world.service, &admin, waiting.id));
+    assert_ok(&root, approve(&root, &member, NULL, &seen));
+    /* It was for once, and for that key and those hosts. */
+    assert_fails(&root, approve(&root, &member, NULL, &seen), HF_WRONG_STATE);
+}
+
 static void nothing_happens_where_it_may_not_wait(void **unused)
 {
     MACHINE new = machine("node-2", "new");
@@ -478,12 +573,15 @@ int main(void)
         CASE(names_and_keys_that_are_taken_are_refused),
         CASE(texts_that_are_no_request_are_refused),
         CASE(a_key_of_small_order_gets_no_slot),
+        CASE(what_cannot_be_certified_changes_nothing),
+        CASE(a_repeat_after_the_removal_gets_no_bundle),
         CASE(only_who_may_approves_and_removes),
         CASE(a_removed_machine_opens_nothing_and_never_comes_back),
         CASE(the_root_may_be_kept_when_a_node_goes),
         CASE(a_nodes_slot_is_made_and_removed_with_the_node_only),
         CASE(a_draining_node_is_not_ready_and_goes_on_opening),
         CASE(a_keyring_can_ask_for_two_people),
+        CASE(a_certificate_for_a_member_asks_for_two_people_too),
         CASE(nothing_happens_where_it_may_not_wait),
     };
 

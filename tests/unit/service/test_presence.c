@@ -480,46 +480,21 @@ static void draining_is_kept_apart_from_being_away(void **unused)
     assert_int_equal(state_of("node-2"), HF_MEMBER_REMOVED);
 }
 
-struct item_search {
-    const char *name;
-    struct hf_status_item found;
-    unsigned count;
-};
-
-static void take_item(void *context, const struct hf_status_item *item)
-{
-    struct item_search *search = context;
-
-    if (strcmp(item->name, search->name) == 0) {
-        search->found = *item;
-        search->count++;
-    }
-}
-
-static struct item_search item_now(const char *name)
-{
-    struct hf_op root = as_root();
-    struct item_search search = { .name = name };
-
-    assert_ok(&root, hf_service_status(world.service, &root, take_item, &search));
-    return search;
-}
-
 static void status_is_amber_for_each_member_that_is_away(void **unused)
 {
-    struct item_search item;
+    struct world_item item;
 
     (void)unused;
-    assert_int_equal(item_now("member node-2").count, 0);
+    assert_int_equal(world_item("member node-2").count, 0);
     run(SILENT_MS + 3000);
-    item = item_now("member node-2");
+    item = world_item("member node-2");
     assert_int_equal(item.count, 1);
-    assert_int_equal(item.found.light, HF_AMBER);
-    assert_non_null(strstr(item.found.text, "node-2 is away: no news for "));
-    assert_int_equal(item_now("member node-3").count, 1);
-    assert_int_equal(item_now("member node-1").count, 0);
+    assert_int_equal(item.told.light, HF_AMBER);
+    assert_non_null(strstr(item.told.text, "node-2 is away: no news for "));
+    assert_int_equal(world_item("member node-3").count, 1);
+    assert_int_equal(world_item("member node-1").count, 0);
     put_state("node-1", HF_MEMBER_AWAY);
-    assert_non_null(strstr(item_now("member node-1").found.text, "this node is away"));
+    assert_non_null(strstr(world_item("member node-1").told.text, "this node is away"));
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)

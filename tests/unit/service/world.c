@@ -381,6 +381,26 @@ void world_jobs(void)
     }
 }
 
+void world_take_item(void *context, const struct hf_status_item *item)
+{
+    struct world_item *search = context;
+
+    if (strcmp(item->name, search->name) == 0) {
+        search->told = *item;
+        search->count++;
+    }
+}
+
+struct world_item world_item(const char *name)
+{
+    struct hf_op root = world_as(ROOT);
+    struct world_item search = { .name = name };
+
+    root.deadline_ms = small_world.boot_ms + 30000;
+    assert_ok(&root, hf_service_status(world.service, &root, world_take_item, &search));
+    return search;
+}
+
 uint64_t world_seq(void)
 {
     struct hf_store_state state;

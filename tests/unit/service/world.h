@@ -75,6 +75,15 @@ unsigned world_lines_on_disk(const char *a, const char *b, const char *c);
 void world_jobs(void);
 /* How many notes in the store hold these texts. */
 unsigned world_notes(const char *a, const char *b);
+/* What status tells ROOT under that name: how often, and the last of it. */
+struct world_item {
+    const char *name;
+    struct hf_status_item told;
+    unsigned count;
+};
+struct world_item world_item(const char *name);
+/* The same for one who visits the items himself; context is a struct world_item with its name. */
+void world_take_item(void *context, const struct hf_status_item *item);
 /* The commit the store stands at. */
 uint64_t world_seq(void);
 
