@@ -81,7 +81,7 @@ static enum need need_of(enum hf_action action)
 
 /* How long the keyring may be served without a lease. */
 void hf_standing_limits(const struct hf_call *call, struct hf_op *op,
-                         struct hf_keyring_settings *out)
+                        struct hf_keyring_settings *out)
 {
     struct hf_keyring_info info;
 
