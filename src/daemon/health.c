@@ -102,9 +102,6 @@ static struct hf_status metrics(struct hf_op *op, struct hf_exchange *exchange,
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_unlocked", NULL,
                                     "1 while the root key is open."),
                   hf_seal_is_unlocked(node->seal) ? 1 : 0);
-    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_connections",
-                                    NULL, "Open connections."),
-                  (int64_t)hf_net_connections(node->net));
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE,
                                     "holdfast_http_buffered_bytes", NULL,
                                     "What requests that are not answered hold."),

@@ -403,6 +403,9 @@ static void describe(const struct hf_pg_engine *engine, size_t at, struct hf_hos
     if (host->quarantined || (host->role.primary && out->state != HF_HOST_PRIMARY)) {
         out->state = HF_HOST_LEFT;
     }
+    if (out->state == HF_HOST_LEFT && !host->quarantined) {
+        (void)snprintf(out->problem, sizeof out->problem, "%.150s", engine->view.why);
+    }
 }
 
 void hf_pg_hosts(struct hf_engine *base, hf_host_visitor visit, void *context)
