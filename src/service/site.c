@@ -147,7 +147,8 @@ static void put_host(void *context, const struct hf_host *host)
     static const char *const states[] = { [HF_HOST_PRIMARY] = "primary",
                                           [HF_HOST_STANDBY] = "standby",
                                           [HF_HOST_LEFT] = "not used",
-                                          [HF_HOST_AWAY] = "no answer" };
+                                          [HF_HOST_AWAY] = "no answer",
+                                          [HF_HOST_UNKNOWN] = "not known" };
     struct hf_json_writer *writer = context;
 
     hf_json_open_object(writer, NULL);

@@ -176,8 +176,9 @@ struct hf_store_settings {
 enum hf_host_state {
     HF_HOST_PRIMARY,
     HF_HOST_STANDBY,
-    HF_HOST_LEFT, /* on a timeline that another has left, or of another cluster: not used */
-    HF_HOST_AWAY, /* does not answer */
+    HF_HOST_LEFT,    /* on a timeline that another has left, or of another cluster: not used */
+    HF_HOST_AWAY,    /* does not answer */
+    HF_HOST_UNKNOWN, /* nobody has asked it: the store was not reached since it was opened */
 };
 
 /* A database host, as this node sees it. */
@@ -402,6 +403,9 @@ HF_STATUS hf_sites_open(struct hf_op *op, const struct hf_store_settings *settin
 void hf_sites_free(struct hf_sites *sites);
 HF_DEFINE_CLEANUP(sites)
 void hf_sites_each(struct hf_sites *sites, hf_host_visitor visit, void *context);
+/* The hosts that the settings name, as HF_HOST_UNKNOWN: no connection is made. */
+void hf_sites_named(struct hf_env *env, const struct hf_store_settings *settings,
+                    hf_host_visitor visit, void *context);
 
 /* The standby of a site that would take over. */
 struct hf_site_stand {
