@@ -274,7 +274,7 @@ def accept_that_fails(node):
     """The copy cannot be made: nothing is given up, and the node serves on from what it has."""
     blocked = node.dir / "mirror" / "store.db.new" / "in-the-way"
     blocked.mkdir(parents=True)
-    node.run("store", "accept-history", "--force", code=6)
+    node.run("store", "accept-history", "--force", code=5)
     assert "the history is not accepted: " in node.error and "the node is open again" in node.error, node.error
     assert items(node, "mirror")["mirror"]["light"] == "red"
     assert Kms(node).metadata("lost-key")
