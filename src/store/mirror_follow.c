@@ -476,10 +476,8 @@ struct hf_status hf_mirror_check_writes(struct hf_mirror *mirror, struct hf_op *
 /* --- another history --- */
 
 /* What only this copy has must not be lost with it: it stays beside the new one. */
-static struct hf_status keep_copy(struct hf_mirror *mirror, struct hf_op *op)
+static struct hf_status keep_copy(struct hf_mirror *mirror, struct hf_op *op, const char *file)
 {
-    HF_AUTO_STRING file = hf_format("%s/given-up-%" PRIu64 "-%" PRIu64 ".db", mirror->directory,
-                                    atomic_load(&mirror->seq), hf_env_realtime_ms(op->env));
     uint64_t seq = 0;
 
     HF_TRY(hf_engine_snapshot(mirror->copy, op, file, &seq));
@@ -491,18 +489,24 @@ static struct hf_status keep_copy(struct hf_mirror *mirror, struct hf_op *op)
 static struct hf_status accept(struct hf_mirror *mirror, struct hf_op *op)
 {
     uint64_t seq = atomic_load(&mirror->seq);
+    HF_AUTO_STRING kept = hf_format("%s/given-up-%" PRIu64 "-%" PRIu64 ".db", mirror->directory,
+                                    seq, hf_env_realtime_ms(op->env));
     struct hf_engine *behind = NULL;
     struct hf_status status;
 
     HF_TRY(hf_mirror_reach(mirror, op, &behind));
     HF_TRY(hf_engine_accept(behind, op));
     if (mirror->copy != NULL) {
-        HF_TRY(keep_copy(mirror, op));
+        HF_TRY(keep_copy(mirror, op, kept));
     }
     atomic_store(&mirror->seq, 0);
     status = hf_mirror_make_copy(mirror, op, "the history of the store is accepted as it is");
     if (status.code != HF_OK) {
         atomic_store(&mirror->seq, seq);
+        /* While the copy itself is still there, another of it only takes room. */
+        if (mirror->copy != NULL) {
+            hf_sqlite_remove_copy(kept);
+        }
         return status;
     }
     /* It is done: what hinders the new copy from following is told by its state. */
