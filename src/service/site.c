@@ -228,26 +228,37 @@ struct hf_status hf_history_mark(const struct hf_call *call, struct hf_op *op)
     return hf_control_run(&control, op);
 }
 
+static bool is_refused(const struct hf_service *service)
+{
+    struct hf_mirror_info info;
+
+    return hf_mirror_info(hf_seal_engine(service->seal), &info) &&
+           info.problem == HF_MIRROR_REFUSED;
+}
+
 /*
- * The first commit on the new timeline raises the epoch, and records what was done. A copy that is
- * ahead of it refuses to follow, so this node cannot make it.
+ * The first commit on the new timeline raises the epoch, and records what was done. A node that
+ * knows of commits that are lost does not follow, so it cannot make it.
  */
 static void mark(struct plan *plan, const struct hf_call *call, struct hf_op *op)
 {
-    if (plan->copy_seq > plan->stand.seq) {
+    bool is_ahead = plan->copy_seq > plan->stand.seq;
+
+    if (!is_ahead && hf_history_mark(call, op).code == HF_OK) {
+        return;
+    }
+    if (is_ahead || is_refused(plan->service)) {
         (void)snprintf(plan->after, sizeof plan->after,
-                       "this node's copy has commits that site %s does not have, so it does not "
+                       "this node knows of commits that site %s does not have, so it does not "
                        "follow it: look at 'holdfast store accept-history --dry-run' and say "
                        "'holdfast store accept-history' here and on each node that is ahead",
                        plan->site);
-        return;
-    }
-    if (hf_history_mark(call, op).code != HF_OK) {
+    } else {
         (void)snprintf(plan->after, sizeof plan->after,
                        "the site has the primary, and nothing can be written yet: %.200s",
                        op->text);
-        hf_op_clear(op);
     }
+    hf_op_clear(op);
 }
 
 static struct hf_status promote(struct plan *plan, struct hf_op *op, struct hf_call *call)
