@@ -270,26 +270,49 @@ def promotion_with_loss():
             assert Kms(node).metadata(f"after-{node.port}")
 
 
-def accept_that_fails(node):
-    """The copy cannot be made: nothing is given up, and the node serves on from what it has."""
+@contextlib.contextmanager
+def no_room_for_the_copy(node):
     blocked = node.dir / "mirror" / "store.db.new" / "in-the-way"
     blocked.mkdir(parents=True)
-    node.run("store", "accept-history", "--force", code=5)
-    assert "the history is not accepted: " in node.error and "the node is open again" in node.error, node.error
-    assert items(node, "mirror")["mirror"]["light"] == "red"
-    assert Kms(node).metadata("lost-key")
+    yield
     shutil.rmtree(blocked.parent)
 
 
-def accept_without_slots(node):
-    """The copy is given up, and then no slot opens the node: that is told beside the success."""
+@contextlib.contextmanager
+def no_slot_opens(node):
     own = node.dir / "secrets" / "node-join.key"
     aside = own.with_suffix(".aside")
     own.rename(aside)
-    done = accept(node, "--force")
+    yield
+    aside.rename(own)
+
+
+def nothing_was_given_up(node):
+    assert items(node, "mirror")["mirror"]["light"] == "red"
+    assert Kms(node).metadata("lost-key")
+    assert not list((node.dir / "mirror").glob("given-up-*.db"))
+
+
+def accept_that_fails(node):
+    """The copy cannot be made: nothing is given up, and the node serves on from what it has."""
+    with no_room_for_the_copy(node):
+        node.run("store", "accept-history", "--force", code=5)
+    assert "the history is not accepted: " in node.error and "the node is open again" in node.error, node.error
+    nothing_was_given_up(node)
+
+
+def accept_without_slots(node):
+    """No slot opens the node afterwards: told beside the failure, and beside the success, which it does not undo."""
+    with no_room_for_the_copy(node), no_slot_opens(node):
+        node.run("store", "accept-history", "--force", code=5)
+    assert "the history is not accepted: " in node.error and "the node stays locked: " in node.error, node.error
+    node.stop()
+    node.start()
+    nothing_was_given_up(node)
+    with no_slot_opens(node):
+        done = accept(node, "--force")
     assert done["accepted"] and not done["unlocked"], done
     assert done["after"].startswith("the node stays locked: "), done
-    aside.rename(own)
     node.stop()
     node.start()
     said = [line for line in trail_of(node) if line["operation"] == "store.accept" and line["outcome"] == "ok"]
