@@ -1,7 +1,10 @@
 /* Giving the writes to another site, and taking a history that this node's copy is not part of. */
 #include "admin/admin_internal.h"
 
-/* Database hosts take their time to be reached, compared, and promoted. */
+/*
+ * Database hosts take their time to be reached, compared, and promoted. A copy that is made anew
+ * takes longer, and its time is not counted.
+ */
 #define DEADLINE_MS 180000U
 
 HANDLER(site_promote)

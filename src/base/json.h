@@ -77,6 +77,8 @@ void hf_json_put_hex(struct hf_json_writer *writer, const char *name, struct hf_
 void hf_json_put_u64(struct hf_json_writer *writer, const char *name, uint64_t value);
 void hf_json_put_bool(struct hf_json_writer *writer, const char *name, bool value);
 void hf_json_put_null(struct hf_json_writer *writer, const char *name);
+/* null for "". */
+void hf_json_put_text_or_null(struct hf_json_writer *writer, const char *name, const char *text);
 void hf_json_put_date(struct hf_json_writer *writer, const char *name, uint64_t realtime_ms);
 /* Only the quoted, escaped string, for callers that write JSON by hand. */
 void hf_json_add_quoted(struct hf_buf *out, struct hf_bytes text);

@@ -189,6 +189,15 @@ void hf_json_put_null(struct hf_json_writer *writer, const char *name)
     hf_buf_add_text(writer->out, "null");
 }
 
+void hf_json_put_text_or_null(struct hf_json_writer *writer, const char *name, const char *text)
+{
+    if (text[0] != '\0') {
+        hf_json_put_text(writer, name, text);
+    } else {
+        hf_json_put_null(writer, name);
+    }
+}
+
 void hf_json_put_date(struct hf_json_writer *writer, const char *name, uint64_t realtime_ms)
 {
     begin(writer, name);

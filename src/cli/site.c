@@ -8,6 +8,8 @@
 
 /* The daemon gives up before that. */
 #define CALL_MS 240000
+/* And here, where a copy of the whole store is made. */
+#define COPY_MS 2700000
 
 static void put_flag(const struct cli *cli, struct hf_json_writer *writer, const char *option,
                      const char *member)
@@ -51,6 +53,7 @@ static struct hf_status print_lost(struct cli *cli, const struct hf_json *answer
     const struct hf_json *lost = NULL;
     const struct hf_json *commits = NULL;
     uint64_t count = 0;
+    uint64_t unlisted = 0;
     bool or_more = false;
 
     HF_TRY(hf_json_object_or(&cli->op, answer, "lost", &lost));
@@ -58,6 +61,7 @@ static struct hf_status print_lost(struct cli *cli, const struct hf_json *answer
         return HF_SUCCESS;
     }
     HF_TRY(hf_json_u64_or(&cli->op, lost, "count", 0, &count));
+    HF_TRY(hf_json_u64_or(&cli->op, lost, "unlisted", 0, &unlisted));
     HF_TRY(hf_json_bool_or(&cli->op, lost, "or_more", false, &or_more));
     HF_TRY(hf_json_array_or(&cli->op, lost, "commits", &commits));
     if (count == 0 && !or_more) {
@@ -68,6 +72,9 @@ static struct hf_status print_lost(struct cli *cli, const struct hf_json *answer
                  " commits of this node's copy would be lost");
     print_member(lost, ", the newest of ", "newest", ":\n");
     cli_print_table(commits, columns, HF_COUNT(columns));
+    if (unlisted > 0) {
+        print_member(lost, "and ", "unlisted", " more, which took nothing away.\n");
+    }
     return HF_SUCCESS;
 }
 
@@ -164,7 +171,7 @@ static struct hf_status print_acceptance(struct cli *cli, const struct hf_json *
             "\nThe node follows the store as it stands. What it gave up is in its audit trail, "
             "and its copy of it lies in the mirror's directory.\n");
     }
-    return HF_SUCCESS;
+    return print_line(cli, answer, "after", "Still to be done: ");
 }
 
 static struct hf_status accept_history(struct cli *cli)
@@ -182,7 +189,7 @@ static struct hf_status accept_history(struct cli *cli)
     put_flag(cli, &writer, "dry-run", "dry_run");
     put_flag(cli, &writer, "force", "force");
     hf_json_close_object(&writer);
-    cli->timeout_ms = CALL_MS;
+    cli->timeout_ms = COPY_MS;
     status = cli_call(cli, "POST", "/api/v1/store/accept-history", hf_buf_bytes(body), &answer);
     if (status.code == HF_UNAVAILABLE && cli->server == NULL) {
         HF_AUTO_STRING reason = hf_strdup(cli->op.text);

@@ -153,23 +153,42 @@ static struct hf_store_settings settings_of(const struct hf_config *config)
     };
 }
 
+/* errno says why not. */
+static bool write_whole(int fd, struct hf_bytes text)
+{
+    size_t done = 0;
+
+    while (done < text.len) {
+        ssize_t wrote = write(fd, text.data + done, text.len - done);
+
+        if (wrote < 0 && errno != EINTR) {
+            return false;
+        }
+        done += wrote > 0 ? (size_t)wrote : 0;
+    }
+    return true;
+}
+
 /* The whole file is replaced, or it stays as it was. */
 static struct hf_status write_config(struct cli *cli, const struct change *change)
 {
     HF_AUTO_STRING aside = hf_format("%s.new", change->file);
     struct stat about;
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool done =
-        fd >= 0 && fstat(change->lock_fd, &about) == 0 &&
-        fchown(fd, about.st_uid, about.st_gid) == 0 && fchmod(fd, about.st_mode & 0777) == 0 &&
-        write(fd, change->new_text.data, change->new_text.len) == (ssize_t)change->new_text.len &&
-        fsync(fd) == 0 && rename(aside, change->file) == 0;
+    bool done = fd >= 0 && fstat(change->lock_fd, &about) == 0 &&
+                fchown(fd, about.st_uid, about.st_gid) == 0 &&
+                fchmod(fd, about.st_mode & 0777) == 0 &&
+                write_whole(fd, hf_buf_bytes(&change->new_text)) && fsync(fd) == 0 &&
+                rename(aside, change->file) == 0;
     int number = errno;
 
     if (fd >= 0) {
         (void)close(fd);
     }
     if (!done) {
+        if (fd >= 0) {
+            (void)unlink(aside);
+        }
         return hf_fail(&cli->op, HF_UNAVAILABLE,
                        "the store is moved, but %s cannot be written: %s; put the section in by "
                        "hand",

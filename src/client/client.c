@@ -13,6 +13,7 @@ struct hf_client {
     char *base; /* "https://host:port", or a name that stands for the socket */
     char *socket;
     char error[CURL_ERROR_SIZE];
+    bool in_doubt;
 };
 
 #define MAX_ANSWER ((size_t)64 << 20)
@@ -114,6 +115,7 @@ struct hf_status hf_client_call(struct hf_client *client, struct hf_op *op, cons
     HF_AUTO(buf) answer = hf_buf_new();
     CURLcode code;
     long status = 0;
+    long sent = 0;
 
     client->error[0] = '\0';
     (void)curl_easy_setopt(client->curl, CURLOPT_URL, url);
@@ -128,6 +130,8 @@ struct hf_status hf_client_call(struct hf_client *client, struct hf_op *op, cons
     (void)curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, answer);
     code = curl_easy_perform(client->curl);
     curl_slist_free_all(headers);
+    (void)curl_easy_getinfo(client->curl, CURLINFO_REQUEST_SIZE, &sent);
+    client->in_doubt = code != CURLE_OK && sent > 0;
     if (code != CURLE_OK) {
         return no_answer(client, op, code);
     }
@@ -137,4 +141,9 @@ struct hf_status hf_client_call(struct hf_client *client, struct hf_op *op, cons
     }
     hf_buf_add_bytes(out, hf_buf_bytes(answer));
     return HF_SUCCESS;
+}
+
+bool hf_client_is_in_doubt(const struct hf_client *client)
+{
+    return client->in_doubt;
 }

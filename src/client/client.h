@@ -29,3 +29,5 @@ HF_DEFINE_CLEANUP(client)
  */
 HF_STATUS hf_client_call(struct hf_client *client, struct hf_op *op, const char *method,
                          const char *path, struct hf_bytes body, struct hf_buf *out);
+/* Whether the last call was sent, and no answer was seen: it may have been done all the same. */
+bool hf_client_is_in_doubt(const struct hf_client *client);

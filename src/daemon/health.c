@@ -77,16 +77,17 @@ static void count_lease(struct hf_node *node)
                   (int64_t)view.applied);
 }
 
-/* 0 green, 1 amber, 2 red, for each item of the status. */
-static void count_item(void *context, const struct hf_status_item *item)
+/* Written anew each time: an item that is told no more must not keep its last light. */
+static void put_item(void *context, const struct hf_status_item *item)
 {
-    struct hf_node *node = context;
-    HF_AUTO(buf) labels = hf_buf_new();
+    hf_buf_add_format(context, "holdfast_status{item=\"%s\"} %d\n", item->name, (int)item->light);
+}
 
-    hf_buf_add_format(labels, "item=\"%s\"", item->name);
-    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_status",
-                                    hf_buf_text(labels), "0 green, 1 amber, 2 red."),
-                  (int64_t)item->light);
+static void put_status(struct hf_node *node, struct hf_buf *out)
+{
+    hf_buf_add_text(out, "# HELP holdfast_status 0 green, 1 amber, 2 red.\n"
+                         "# TYPE holdfast_status gauge\n");
+    hf_node_status(node, put_item, out);
 }
 
 static struct hf_status metrics(struct hf_op *op, struct hf_exchange *exchange,
@@ -98,13 +99,9 @@ static struct hf_status metrics(struct hf_op *op, struct hf_exchange *exchange,
     (void)request;
     count_memory(node);
     count_lease(node);
-    hf_node_status(node, count_item, node);
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_unlocked", NULL,
                                     "1 while the root key is open."),
                   hf_seal_is_unlocked(node->seal) ? 1 : 0);
-    hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_connections",
-                                    NULL, "Open connections."),
-                  (int64_t)hf_net_connections(node->net));
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE,
                                     "holdfast_http_buffered_bytes", NULL,
                                     "What requests that are not answered hold."),
@@ -112,6 +109,7 @@ static struct hf_status metrics(struct hf_op *op, struct hf_exchange *exchange,
     reply->status = 200;
     reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
     hf_metrics_write(node->env->metrics, &reply->body);
+    put_status(node, &reply->body);
     return HF_SUCCESS;
 }
 

@@ -1,5 +1,6 @@
 /* What the service cannot do itself for sites: opening the node again, and speaking with Patroni.
  */
+#include "base/alloc.h"
 #include "client/client.h"
 #include "daemon/node_internal.h"
 
@@ -13,8 +14,7 @@ static struct hf_status reopen(void *context, struct hf_op *op)
     HF_TRY(hf_node_unlock(node, op));
     if (!hf_seal_is_unlocked(node->seal)) {
         return hf_fail(op, HF_WRONG_STATE,
-                       "the history is accepted, and no slot opens the node without a person: "
-                       "'holdfast unlock' does");
+                       "no slot opens the node without a person: 'holdfast unlock' does");
     }
     hf_node_unlocked(node);
     return HF_SUCCESS;
@@ -39,10 +39,20 @@ static struct hf_status end_standby_cluster(void *context, struct hf_op *op,
     };
     HF_AUTO(client) client = NULL;
     HF_AUTO(buf) answer = hf_buf_new();
+    struct hf_status status;
 
     (void)context;
     HF_TRY(hf_client_new(op, &settings, &client));
-    return hf_client_call(client, op, "PATCH", "/config", hf_bytes_of_text(order), answer);
+    status = hf_client_call(client, op, "PATCH", "/config", hf_bytes_of_text(order), answer);
+    if (status.code != HF_OK && hf_client_is_in_doubt(client)) {
+        HF_AUTO_STRING reason = hf_strdup(op->text);
+
+        return hf_fail(op, HF_IN_DOUBT,
+                       "Patroni at %.100s was told to promote %.80s, and its answer was not seen: "
+                       "%.160s; 'holdfast status' shows whether it is the primary",
+                       stand->patroni, stand->name, reason);
+    }
+    return status;
 }
 
 struct hf_service_outside hf_node_outside(struct hf_node *node)

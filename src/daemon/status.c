@@ -115,7 +115,8 @@ static void tell_host(void *context, const struct hf_host *host)
     static const char *const states[] = { [HF_HOST_PRIMARY] = "the primary",
                                           [HF_HOST_STANDBY] = "a standby",
                                           [HF_HOST_LEFT] = "not used",
-                                          [HF_HOST_AWAY] = "does not answer" };
+                                          [HF_HOST_AWAY] = "does not answer",
+                                          [HF_HOST_UNKNOWN] = "not known" };
     bool is_used = host->state == HF_HOST_PRIMARY || host->state == HF_HOST_STANDBY;
     HF_AUTO_STRING name = hf_format("database %.38s", host->name);
     HF_AUTO(buf) text = hf_buf_new();

@@ -11,9 +11,6 @@
 #include "base/log.h"
 #include "service/history.h"
 
-/* Lines of the trail; what is beyond is counted. */
-#define SHOWN_MAX 1000
-
 struct acceptance {
     struct hf_service *service;
     const struct hf_accept_order *order;
@@ -24,6 +21,7 @@ struct acceptance {
     bool is_known;      /* there is one */
     char refused[HF_OP_TEXT_MAX];
     bool accepted;
+    char after[HF_OP_TEXT_MAX]; /* what is still to be done, once it is accepted */
 };
 
 static struct hf_status compare(struct acceptance *acceptance, struct hf_op *op)
@@ -101,27 +99,31 @@ static void write_acceptance(const struct acceptance *acceptance, struct hf_buf 
         hf_json_put_null(&writer, "common_seq");
     }
     hf_lost_put(acceptance->lost, &writer, "lost");
-    if (acceptance->refused[0] != '\0') {
-        hf_json_put_text(&writer, "refused", acceptance->refused);
-    } else {
-        hf_json_put_null(&writer, "refused");
-    }
+    hf_json_put_text_or_null(&writer, "refused", acceptance->refused);
     hf_json_put_bool(&writer, "accepted", acceptance->accepted);
+    hf_json_put_bool(&writer, "unlocked", hf_seal_is_unlocked(acceptance->service->seal));
+    hf_json_put_text_or_null(&writer, "after", acceptance->after);
     hf_json_close_object(&writer);
 }
 
-/* One line for each commit that vanishes, on disk before anything is given up. */
+/* A line for each commit that is listed, on disk before anything is given up. */
 static struct hf_status record(const struct acceptance *acceptance, struct hf_op *op,
                                struct hf_call *call)
 {
     const struct hf_lost *lost = acceptance->lost;
     HF_AUTO_STRING detail = hf_format(
         "commits %" PRIu64 " to %" PRIu64 " of this node's copy are given up, %zu of them "
-        "took something away; the store stands at commit %" PRIu64,
-        acceptance->common + 1, acceptance->copy_seq, lost->taking, acceptance->store_seq);
+        "took something away, and %zu that did not are not listed; the store stands at commit "
+        "%" PRIu64,
+        acceptance->common + 1, acceptance->copy_seq, lost->taking, lost->unlisted,
+        acceptance->store_seq);
 
-    for (size_t i = 0; i < lost->count && i < SHOWN_MAX; i++) {
+    for (size_t i = 0; i < lost->count; i++) {
         const struct hf_lost_commit *commit = &lost->items[i];
+
+        if (!commit->is_listed) {
+            continue;
+        }
         HF_AUTO_STRING one =
             hf_format("given up: commit %" PRIu64 ", %s %s%s", commit->seq, commit->operation,
                       commit->what, commit->takes_away ? ", which took something away" : "");
@@ -135,44 +137,94 @@ static struct hf_status record(const struct acceptance *acceptance, struct hf_op
 }
 
 /* While it is locked nobody serves what vanishes, and nobody relies on what he has seen. */
-static struct hf_status reopen(struct acceptance *acceptance, struct hf_op *op)
+static struct hf_status give_up(struct acceptance *acceptance, struct hf_op *op)
 {
     struct hf_service *service = acceptance->service;
     const struct hf_service_outside *outside = &service->outside;
-    struct hf_engine *engine = hf_seal_engine(service->seal);
-    HF_AUTO_STRING reason = NULL;
-    struct hf_status status;
-    struct hf_status opened;
 
     hf_seal_lock(service->seal);
     outside->locked(outside->context);
-    status = hf_seal_accept_history(service->seal, op);
-    if (status.code == HF_OK) {
-        status = hf_engine_accept(engine, op);
-    }
-    if (status.code == HF_OK) {
-        hf_service_feed_from(service, acceptance->common);
-    }
-    reason = hf_strdup(op->text);
-    opened = outside->reopen(outside->context, op);
-    if (status.code != HF_OK) {
-        return hf_fail(op, status.code, "the history is not accepted: %.200s", reason);
-    }
-    return opened;
+    HF_TRY(hf_seal_accept_history(service->seal, op));
+    /* However large the store is; the making of a copy has a limit of its own. */
+    op->deadline_ms = 0;
+    HF_TRY(hf_engine_accept(hf_seal_engine(service->seal), op));
+    acceptance->accepted = true;
+    hf_service_feed_from(service, acceptance->common);
+    return HF_SUCCESS;
 }
 
+/* Adds what is still to be done. */
+static void add_after(struct acceptance *acceptance, const char *what, const char *why)
+{
+    size_t used = strlen(acceptance->after);
+
+    (void)snprintf(acceptance->after + used, sizeof acceptance->after - used, "%s%s: %.200s",
+                   used > 0 ? "; " : "", what, why);
+}
+
+/* The node is opened again whether or not the history was accepted, by an operation of its own. */
+static struct hf_status reopen(struct acceptance *acceptance, struct hf_op *op,
+                               struct hf_status given_up)
+{
+    const struct hf_service_outside *outside = &acceptance->service->outside;
+    HF_AUTO_STRING reason = hf_strdup(op->text);
+    struct hf_status opened;
+    struct hf_op opening;
+
+    hf_op_init(&opening, op->env);
+    opening.lane = op->lane;
+    opened = outside->reopen(outside->context, &opening);
+    if (given_up.code != HF_OK) {
+        return hf_fail(op, given_up.code, "the history is not accepted: %.200s; %s%.200s", reason,
+                       opened.code == HF_OK ? "the node is open again" : "the node stays locked: ",
+                       opened.code == HF_OK ? "" : opening.text);
+    }
+    if (opened.code != HF_OK) {
+        add_after(acceptance, "the node stays locked", opening.text);
+    }
+    return HF_SUCCESS;
+}
+
+/* It is recorded in a commit of the store that was accepted, or else in the trail alone. */
+static void mark(struct acceptance *acceptance, struct hf_op *op, const struct hf_call *call)
+{
+    struct hf_seal *seal = acceptance->service->seal;
+    struct hf_mirror_info info;
+
+    if (hf_mirror_info(hf_seal_engine(seal), &info) && info.problem != HF_MIRROR_FINE) {
+        add_after(acceptance, "the new copy does not follow the store yet", info.text);
+    }
+    if (hf_seal_is_unlocked(seal)) {
+        if (hf_history_mark(call, op).code == HF_OK) {
+            return;
+        }
+        add_after(acceptance, "no commit of the store tells of it", op->text);
+        hf_op_clear(op);
+    }
+    if (hf_call_end(call, op, HF_SUCCESS).code != HF_OK) {
+        add_after(acceptance, "it is not in the audit trail", op->text);
+        hf_op_clear(op);
+    }
+}
+
+/* Once the copy is given up, nothing that fails takes that back: it is told beside the success. */
 static struct hf_status accept(struct acceptance *acceptance, struct hf_op *op,
                                struct hf_call *call)
 {
     HF_AUTO_STRING detail = NULL;
+    uint64_t deadline_ms = op->deadline_ms;
+    uint64_t began_ms = hf_env_boottime_ms(op->env);
+    struct hf_status status;
 
     HF_TRY(record(acceptance, op, call));
-    HF_TRY(reopen(acceptance, op));
-    acceptance->accepted = true;
+    status = give_up(acceptance, op);
+    /* What comes after the copy has the time that was left before it. */
+    op->deadline_ms = deadline_ms != 0 ? deadline_ms + hf_env_boottime_ms(op->env) - began_ms : 0;
+    HF_TRY(reopen(acceptance, op, status));
     detail = hf_format("node %s has given up commits %" PRIu64 " to %" PRIu64 " of its copy",
                        acceptance->service->node, acceptance->common + 1, acceptance->copy_seq);
     call->detail = detail;
-    HF_TRY(hf_history_mark(call, op));
+    mark(acceptance, op, call);
     call->detail = NULL;
     return HF_SUCCESS;
 }

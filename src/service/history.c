@@ -8,7 +8,8 @@
 #include "base/alloc.h"
 #include "base/json.h"
 
-#define SHOWN_MAX 1000
+/* Commits that take nothing away and are told one by one; what is beyond is counted. */
+#define LISTED_MAX 1000
 
 void hf_lost_free(struct hf_lost *lost)
 {
@@ -32,22 +33,37 @@ static bool only_adds(const char *operation)
                                           "keyring.rotate", "slot.change", "slot.test",
                                           "node.approve",   "approve",     "drill.run",
                                           "site.promote" };
-    /* Records that are written without a note: see docs/formats/record.md. */
-    static const char *const kinds[] = {
-        "usage", "proof", "checkpoint", "repeat", "slot", "secret"
-    };
-
     for (size_t i = 0; i < HF_COUNT(adding); i++) {
         if (strcmp(operation, adding[i]) == 0) {
             return true;
         }
     }
+    return false;
+}
+
+/* Records that the server keeps for itself, and writes without a note. */
+static bool is_bookkeeping(const char *path)
+{
+    static const char *const kinds[] = { "usage/", "proof/",  "checkpoint/", "repeat/",
+                                         "slot/",  "secret/", "job/",        "drill/" };
+
     for (size_t i = 0; i < HF_COUNT(kinds); i++) {
-        if (strcmp(operation, kinds[i]) == 0) {
+        if (strncmp(path, kinds[i], strlen(kinds[i])) == 0) {
             return true;
         }
     }
     return false;
+}
+
+/* Without a note it is judged by what it has written. */
+static bool writes_only_bookkeeping(const struct hf_logged_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (!is_bookkeeping(batch->changes[i].path)) {
+            return false;
+        }
+    }
+    return batch->count > 0;
 }
 
 /* "key/hadoop/orders" and "version/hadoop/orders/3" speak of hadoop/orders. */
@@ -82,7 +98,8 @@ static struct hf_status take_batch(void *context, const struct hf_logged_batch *
     commit = &lost->items[lost->count++];
     *commit = (struct hf_lost_commit){ .seq = batch->seq,
                                        .when_ms = batch->realtime_ms,
-                                       .what = name_of(path) };
+                                       .what = name_of(path),
+                                       .takes_away = !writes_only_bookkeeping(batch) };
     (void)snprintf(commit->operation, sizeof commit->operation, "%.*s",
                    (int)(strchrnul(path, '/') - path), path);
     lost->first_ms = lost->first_ms == 0 ? batch->realtime_ms : lost->first_ms;
@@ -110,6 +127,7 @@ static struct hf_status take_note(void *context, uint64_t seq, uint64_t realtime
     HF_TRY(hf_json_text(reading->op, json, "operation", &operation));
     (void)snprintf(lost->items[reading->at].operation, sizeof lost->items[0].operation, "%s",
                    operation);
+    lost->items[reading->at].takes_away = !only_adds(operation);
     return HF_SUCCESS;
 }
 
@@ -131,6 +149,21 @@ static struct hf_status read_batches(struct hf_service *service, struct hf_op *o
                : hf_engine_changes(engine, op, state.oldest_seq - 1, SIZE_MAX, take_batch, reading);
 }
 
+/* What takes something away is always told, however much else there is. */
+static void choose_listed(struct hf_lost *lost)
+{
+    size_t others = 0;
+
+    for (size_t i = 0; i < lost->count; i++) {
+        struct hf_lost_commit *commit = &lost->items[i];
+
+        lost->taking += commit->takes_away;
+        others += !commit->takes_away;
+        commit->is_listed = commit->takes_away || others <= LISTED_MAX;
+        lost->unlisted += !commit->is_listed;
+    }
+}
+
 struct hf_status hf_lost_read(struct hf_service *service, struct hf_op *op, uint64_t after,
                               struct hf_lost **out)
 {
@@ -142,10 +175,7 @@ struct hf_status hf_lost_read(struct hf_service *service, struct hf_op *op, uint
         HF_TRY(hf_seal_notes(service->seal, op, lost->items[0].seq - 1, lost->count, take_note,
                              &reading));
     }
-    for (size_t i = 0; i < lost->count; i++) {
-        lost->items[i].takes_away = !only_adds(lost->items[i].operation);
-        lost->taking += lost->items[i].takes_away;
-    }
+    choose_listed(lost);
     *out = HF_TAKE(lost);
     return HF_SUCCESS;
 }
@@ -156,14 +186,18 @@ void hf_lost_put(const struct hf_lost *lost, struct hf_json_writer *writer, cons
     hf_json_put_u64(writer, "count", lost->count);
     hf_json_put_bool(writer, "or_more", lost->is_cut);
     hf_json_put_u64(writer, "taking_away", lost->taking);
+    hf_json_put_u64(writer, "unlisted", lost->unlisted);
     if (lost->count > 0) {
         hf_json_put_date(writer, "oldest", lost->first_ms);
         hf_json_put_date(writer, "newest", lost->newest_ms);
     }
     hf_json_open_array(writer, "commits");
-    for (size_t i = 0; i < lost->count && i < SHOWN_MAX; i++) {
+    for (size_t i = 0; i < lost->count; i++) {
         const struct hf_lost_commit *commit = &lost->items[i];
 
+        if (!commit->is_listed) {
+            continue;
+        }
         hf_json_open_object(writer, NULL);
         hf_json_put_u64(writer, "seq", commit->seq);
         hf_json_put_date(writer, "time", commit->when_ms);

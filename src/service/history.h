@@ -14,11 +14,13 @@ struct hf_lost_commit {
     char operation[48]; /* the action that was recorded with it, or what kind of record it wrote */
     char *what;         /* "hadoop/orders", "policy/p"; of several records the first */
     bool takes_away;    /* a deletion, a state, a right: undoing it would give something back */
+    bool is_listed;     /* told one by one: all that take away, and the first thousand others */
 };
 struct hf_lost {
     struct hf_lost_commit *items;
     size_t count;
     size_t taking;     /* how many of them take something away */
+    size_t unlisted;   /* how many are not told one by one */
     uint64_t first_ms; /* of the oldest and newest; 0: there is none */
     uint64_t newest_ms;
     bool is_cut; /* the log begins later: there were more, of which nothing is known */
@@ -28,7 +30,7 @@ HF_DEFINE_CLEANUP(lost)
 /* All commits of the copy after that one. */
 HF_STATUS hf_lost_read(struct hf_service *service, struct hf_op *op, uint64_t after,
                        struct hf_lost **out);
-/* As an object of this name: count, newest, how many take away, and each of the first thousand. */
+/* As an object of this name: count, newest, how many take away, and each that is listed. */
 void hf_lost_put(const struct hf_lost *lost, struct hf_json_writer *writer, const char *name);
 
 /*

@@ -18,6 +18,8 @@ struct plan {
     struct hf_site_stand stand;
     struct hf_lost *lost;
     bool is_other;         /* the standby has a commit that this node's copy does not have */
+    bool is_stranger;      /* or holds another store altogether */
+    bool is_verified;      /* a commit of the standby was found in this node's copy */
     uint64_t copy_seq;     /* of this node's copy */
     uint64_t known_seq;    /* the highest that is known here to have been confirmed */
     char old_primary[128]; /* that still answers; "": none */
@@ -46,34 +48,44 @@ static void note_primary(void *context, const struct hf_host *host)
     }
 }
 
+/* The newest commit that both should have is the same one. */
+static struct hf_status verify(struct plan *plan, struct hf_op *op)
+{
+    const struct hf_site_stand *stand = &plan->stand;
+    struct hf_status status;
+    bool has = false;
+
+    plan->is_stranger =
+        memcmp(stand->store_id, hf_seal_store_id(plan->service->seal).data, HF_STORE_ID_LEN) != 0;
+    if (plan->is_stranger || !stand->has_shared || stand->shared_seq == 0) {
+        return HF_SUCCESS;
+    }
+    status = hf_history_has(op, hf_seal_engine(plan->service->seal), stand->shared_seq,
+                            &stand->shared_id, &has);
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    plan->is_verified = has;
+    plan->is_other = !has;
+    return HF_SUCCESS;
+}
+
 /* The copy of a node of the lost site may know commits that the standby never got. */
 static struct hf_status compare(struct plan *plan, struct hf_op *op)
 {
-    struct hf_engine *engine = hf_seal_engine(plan->service->seal);
     const struct hf_site_stand *stand = &plan->stand;
     struct hf_mirror_info mirror = { 0 };
-    struct hf_store_state copy;
-    struct hf_status status;
-    bool has = true;
 
-    HF_TRY(hf_engine_state(engine, op, &copy, NULL));
-    (void)hf_mirror_info(engine, &mirror);
-    plan->copy_seq = copy.seq;
-    plan->known_seq = copy.seq > mirror.behind_seq ? copy.seq : mirror.behind_seq;
+    (void)hf_mirror_info(hf_seal_engine(plan->service->seal), &mirror);
+    plan->known_seq = plan->copy_seq > mirror.behind_seq ? plan->copy_seq : mirror.behind_seq;
     if (stand->confirmed_seq > plan->known_seq) {
         plan->known_seq = stand->confirmed_seq;
     }
-    if (stand->seq > 0 && stand->seq <= copy.seq && stand->committed_ms != 0) {
-        status = hf_history_has(op, engine, stand->seq, &stand->request_id, &has);
-        if (status.code == HF_NOT_FOUND) {
-            hf_op_clear(op);
-        } else {
-            HF_TRY(status);
-        }
-    }
-    plan->is_other = !has;
-    return hf_lost_read(plan->service, op, stand->seq < copy.seq ? stand->seq : copy.seq,
-                        &plan->lost);
+    HF_TRY(verify(plan, op));
+    return hf_lost_read(plan->service, op,
+                        stand->seq < plan->copy_seq ? stand->seq : plan->copy_seq, &plan->lost);
 }
 
 static uint64_t losses(const struct plan *plan)
@@ -86,11 +98,21 @@ static void judge(struct plan *plan)
 {
     size_t room = sizeof plan->refused;
 
-    if (plan->is_other) {
+    if (plan->is_stranger) {
+        (void)snprintf(plan->refused, room,
+                       "the database of %s holds another store, and not this one",
+                       plan->stand.name);
+    } else if (plan->is_other) {
         (void)snprintf(plan->refused, room,
                        "commit %" PRIu64 " of %s is not the one that this node has copied: it is "
                        "another history, and not a standby of this store",
-                       plan->stand.seq, plan->stand.name);
+                       plan->stand.shared_seq, plan->stand.name);
+    } else if (!plan->is_verified && !plan->order->force) {
+        (void)snprintf(plan->refused, room,
+                       "the logs of %s and of this node's copy have no commit in common any more, "
+                       "so that it is a standby of this store is not certain; look at both, then "
+                       "--force",
+                       plan->stand.name);
     } else if (plan->old_primary[0] != '\0' && !plan->order->force) {
         (void)snprintf(plan->refused, room,
                        "%s (site %s) still answers as the primary; stop it first, or --force: then "
@@ -106,8 +128,12 @@ static void judge(struct plan *plan)
 
 static struct hf_status look(struct plan *plan, struct hf_op *op)
 {
+    struct hf_store_state copy;
+
+    HF_TRY(hf_engine_state(hf_seal_engine(plan->service->seal), op, &copy, NULL));
+    plan->copy_seq = copy.seq;
     HF_TRY(hf_sites_open(op, plan->service->store, &plan->sites));
-    HF_TRY(hf_sites_stand(plan->sites, op, plan->site, &plan->stand));
+    HF_TRY(hf_sites_stand(plan->sites, op, plan->site, plan->copy_seq, &plan->stand));
     hf_sites_each(plan->sites, note_primary, plan);
     HF_TRY(compare(plan, op));
     judge(plan);
@@ -121,7 +147,8 @@ static void put_host(void *context, const struct hf_host *host)
     static const char *const states[] = { [HF_HOST_PRIMARY] = "primary",
                                           [HF_HOST_STANDBY] = "standby",
                                           [HF_HOST_LEFT] = "not used",
-                                          [HF_HOST_AWAY] = "no answer" };
+                                          [HF_HOST_AWAY] = "no answer",
+                                          [HF_HOST_UNKNOWN] = "not known" };
     struct hf_json_writer *writer = context;
 
     hf_json_open_object(writer, NULL);
@@ -131,15 +158,6 @@ static void put_host(void *context, const struct hf_host *host)
     hf_json_put_u64(writer, "timeline", host->timeline);
     hf_json_put_text(writer, "problem", host->problem);
     hf_json_close_object(writer);
-}
-
-static void put_text_or_null(struct hf_json_writer *writer, const char *name, const char *text)
-{
-    if (text[0] != '\0') {
-        hf_json_put_text(writer, name, text);
-    } else {
-        hf_json_put_null(writer, name);
-    }
 }
 
 static void write_plan(const struct plan *plan, struct hf_buf *out)
@@ -169,13 +187,13 @@ static void write_plan(const struct plan *plan, struct hf_buf *out)
     hf_json_put_u64(&writer, "known_seq", plan->known_seq);
     hf_json_put_u64(&writer, "losses", losses(plan));
     hf_lost_put(plan->lost, &writer, "lost");
-    put_text_or_null(&writer, "old_primary", plan->old_primary);
-    put_text_or_null(&writer, "refused", plan->refused);
+    hf_json_put_text_or_null(&writer, "old_primary", plan->old_primary);
+    hf_json_put_text_or_null(&writer, "refused", plan->refused);
     hf_json_put_bool(&writer, "promoted", plan->timeline != 0);
     if (plan->timeline != 0) {
         hf_json_put_u64(&writer, "timeline", plan->timeline);
     }
-    put_text_or_null(&writer, "after", plan->after);
+    hf_json_put_text_or_null(&writer, "after", plan->after);
     hf_json_close_object(&writer);
 }
 
@@ -210,23 +228,37 @@ struct hf_status hf_history_mark(const struct hf_call *call, struct hf_op *op)
     return hf_control_run(&control, op);
 }
 
-/* The first commit on the new timeline raises the epoch, and records what was done. */
+static bool is_refused(const struct hf_service *service)
+{
+    struct hf_mirror_info info;
+
+    return hf_mirror_info(hf_seal_engine(service->seal), &info) &&
+           info.problem == HF_MIRROR_REFUSED;
+}
+
+/*
+ * The first commit on the new timeline raises the epoch, and records what was done. A node that
+ * knows of commits that are lost does not follow, so it cannot make it.
+ */
 static void mark(struct plan *plan, const struct hf_call *call, struct hf_op *op)
 {
-    if (losses(plan) > 0) {
+    bool is_ahead = plan->copy_seq > plan->stand.seq;
+
+    if (!is_ahead && hf_history_mark(call, op).code == HF_OK) {
+        return;
+    }
+    if (is_ahead || is_refused(plan->service)) {
         (void)snprintf(plan->after, sizeof plan->after,
-                       "this node's copy has commits that site %s does not have, so it does not "
+                       "this node knows of commits that site %s does not have, so it does not "
                        "follow it: look at 'holdfast store accept-history --dry-run' and say "
                        "'holdfast store accept-history' here and on each node that is ahead",
                        plan->site);
-        return;
-    }
-    if (hf_history_mark(call, op).code != HF_OK) {
+    } else {
         (void)snprintf(plan->after, sizeof plan->after,
                        "the site has the primary, and nothing can be written yet: %.200s",
                        op->text);
-        hf_op_clear(op);
     }
+    hf_op_clear(op);
 }
 
 static struct hf_status promote(struct plan *plan, struct hf_op *op, struct hf_call *call)

@@ -590,10 +590,13 @@ static struct hf_status mirror_beats(struct hf_engine *engine, struct hf_op *op,
 /* As far as is known: nobody waits here for a store that was never reached. */
 static void mirror_hosts(struct hf_engine *engine, hf_host_visitor visit, void *context)
 {
-    struct hf_engine *behind = atomic_load(&hf_mirror_of(engine)->behind);
+    struct hf_mirror *mirror = hf_mirror_of(engine);
+    struct hf_engine *behind = atomic_load(&mirror->behind);
 
     if (behind != NULL) {
         hf_engine_hosts(behind, visit, context);
+    } else if (mirror->settings.hosts[0] != NULL) {
+        hf_sites_named(mirror->env, &mirror->settings, visit, context);
     }
 }
 

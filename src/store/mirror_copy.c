@@ -33,6 +33,7 @@ static struct hf_status open_there(struct hf_mirror *mirror, struct hf_op *op)
     struct hf_store_state state;
 
     HF_TRY(open_file(mirror, op, &mirror->copy, &state));
+    memcpy(mirror->store_id, state.store_id, sizeof mirror->store_id);
     atomic_store(&mirror->seq, state.seq);
     return HF_SUCCESS;
 }

@@ -23,6 +23,7 @@ struct hf_mirror {
 
     pthread_rwlock_t copy_lock; /* for reading while copy is used, for writing to change it */
     struct hf_engine *copy;     /* NULL: there is none that works */
+    uint8_t store_id[HF_STORE_ID_LEN]; /* of the copy; for who follows */
 
     struct hf_engine *_Atomic behind; /* NULL until it answered once; changed by who follows */
     _Atomic uint64_t seq;             /* of the copy; changed by who follows */

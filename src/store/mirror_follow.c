@@ -113,15 +113,18 @@ static struct hf_status away(struct hf_mirror *mirror, struct hf_op *op)
     return (struct hf_status){ HF_UNAVAILABLE };
 }
 
-static struct hf_status refuse(struct hf_mirror *mirror, struct hf_op *op)
+/* Another state of this store: an operator may take it. */
+#define OTHER_HISTORY                                                                              \
+    "bring the right store back, or take it as it is with 'holdfast store accept-history', which " \
+    "says first what is given up"
+/* There is nothing of this node's to be taken from it. */
+#define OTHER_STORE "look at hosts and database of the section store in holdfast.conf"
+
+static struct hf_status refuse(struct hf_mirror *mirror, struct hf_op *op, const char *advice)
 {
     HF_AUTO_STRING reason = hf_strdup(op->text);
 
-    (void)hf_fail(op, HF_WRONG_STATE,
-                  "%.150s; bring the right store back, or take it as it is with 'holdfast store "
-                  "accept-history', which says first what is given up",
-                  reason)
-        .code;
+    (void)hf_fail(op, HF_WRONG_STATE, "%.150s; %s", reason, advice).code;
     return wrong(mirror, op, HF_MIRROR_REFUSED, (struct hf_status){ HF_WRONG_STATE });
 }
 
@@ -284,7 +287,7 @@ static struct hf_status make_from_snapshot(struct hf_mirror *mirror, struct hf_o
     struct hf_status status = hf_mirror_make_copy(mirror, op, why);
 
     if (status.code == HF_WRONG_STATE) {
-        return refuse(mirror, op);
+        return refuse(mirror, op, OTHER_HISTORY);
     }
     if (status.code == HF_NO_SPACE) {
         return wrong(mirror, op, HF_MIRROR_LOCAL, status);
@@ -312,7 +315,7 @@ static struct hf_status take_news(struct hf_mirror *mirror, struct hf_op *op,
                                   "the store's change log begins after what the copy has");
     }
     if (status.code == HF_WRONG_STATE || reading.altered) {
-        return refuse(mirror, op);
+        return refuse(mirror, op, OTHER_HISTORY);
     }
     return reading.failed ? away(mirror, op) : mend(mirror, op, status);
 }
@@ -351,9 +354,6 @@ static struct hf_status compare(struct hf_mirror *mirror, struct hf_op *op,
     struct hf_store_state copied;
 
     HF_TRY(hf_engine_state(mirror->copy, op, &copied, copied_head));
-    if (memcmp(copied.store_id, stand->store_id, HF_STORE_ID_LEN) != 0) {
-        return hf_fail(op, HF_WRONG_STATE, "it is another store than the one that was copied");
-    }
     if (stand->seq < copied.seq) {
         return hf_fail(op, HF_WRONG_STATE,
                        "the store went back in time: it stands at commit %" PRIu64
@@ -382,16 +382,20 @@ static struct hf_status look(struct hf_mirror *mirror, struct hf_op *op, struct 
     struct hf_status status = ask_stand(behind, op, &stand, head);
 
     if (status.code != HF_OK) {
-        return status.code == HF_WRONG_STATE ? refuse(mirror, op) : away(mirror, op);
+        return status.code == HF_WRONG_STATE ? refuse(mirror, op, OTHER_HISTORY) : away(mirror, op);
     }
     note_stand(mirror, stand.seq);
     if (mirror->copy == NULL) {
         *out_news = true;
         return HF_SUCCESS;
     }
+    if (memcmp(mirror->store_id, stand.store_id, HF_STORE_ID_LEN) != 0) {
+        (void)hf_fail(op, HF_WRONG_STATE, "it is another store than the one that was copied").code;
+        return refuse(mirror, op, OTHER_STORE);
+    }
     status = compare(mirror, op, &stand, head, out_news);
     if (status.code == HF_WRONG_STATE) {
-        return refuse(mirror, op);
+        return refuse(mirror, op, OTHER_HISTORY);
     }
     return status.code == HF_OK ? status : mend(mirror, op, status);
 }
@@ -472,10 +476,8 @@ struct hf_status hf_mirror_check_writes(struct hf_mirror *mirror, struct hf_op *
 /* --- another history --- */
 
 /* What only this copy has must not be lost with it: it stays beside the new one. */
-static struct hf_status keep_copy(struct hf_mirror *mirror, struct hf_op *op)
+static struct hf_status keep_copy(struct hf_mirror *mirror, struct hf_op *op, const char *file)
 {
-    HF_AUTO_STRING file = hf_format("%s/given-up-%" PRIu64 "-%" PRIu64 ".db", mirror->directory,
-                                    atomic_load(&mirror->seq), hf_env_realtime_ms(op->env));
     uint64_t seq = 0;
 
     HF_TRY(hf_engine_snapshot(mirror->copy, op, file, &seq));
@@ -487,21 +489,30 @@ static struct hf_status keep_copy(struct hf_mirror *mirror, struct hf_op *op)
 static struct hf_status accept(struct hf_mirror *mirror, struct hf_op *op)
 {
     uint64_t seq = atomic_load(&mirror->seq);
+    HF_AUTO_STRING kept = hf_format("%s/given-up-%" PRIu64 "-%" PRIu64 ".db", mirror->directory,
+                                    seq, hf_env_realtime_ms(op->env));
     struct hf_engine *behind = NULL;
     struct hf_status status;
 
     HF_TRY(hf_mirror_reach(mirror, op, &behind));
     HF_TRY(hf_engine_accept(behind, op));
     if (mirror->copy != NULL) {
-        HF_TRY(keep_copy(mirror, op));
+        HF_TRY(keep_copy(mirror, op, kept));
     }
     atomic_store(&mirror->seq, 0);
     status = hf_mirror_make_copy(mirror, op, "the history of the store is accepted as it is");
     if (status.code != HF_OK) {
         atomic_store(&mirror->seq, seq);
+        /* While the copy itself is still there, another of it only takes room. */
+        if (mirror->copy != NULL) {
+            hf_sqlite_remove_copy(kept);
+        }
         return status;
     }
-    return catch_up(mirror, op, 0);
+    /* It is done: what hinders the new copy from following is told by its state. */
+    (void)catch_up(mirror, op, 0).code;
+    hf_op_clear(op);
+    return HF_SUCCESS;
 }
 
 struct hf_status hf_mirror_accept(struct hf_engine *engine, struct hf_op *op)

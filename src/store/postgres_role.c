@@ -381,6 +381,19 @@ bool hf_pg_all_tried(struct hf_pg_engine *engine)
     return all;
 }
 
+/* One that says that it is the primary and is not believed: there are two, or it is named twice. */
+static void explain_left(const struct hf_pg_engine *engine, struct hf_host *out)
+{
+    const struct hf_pg_view *view = &engine->view;
+
+    if (view->primary < 0) {
+        (void)snprintf(out->problem, sizeof out->problem, "%.159s", view->why);
+    } else {
+        (void)snprintf(out->problem, sizeof out->problem, "it is the same server as %.100s",
+                       engine->hosts[view->primary].name);
+    }
+}
+
 static void describe(const struct hf_pg_engine *engine, size_t at, struct hf_host *out)
 {
     const struct hf_pg_host *host = &engine->hosts[at];
@@ -402,6 +415,9 @@ static void describe(const struct hf_pg_engine *engine, size_t at, struct hf_hos
     out->state = engine->view.primary == (int)at ? HF_HOST_PRIMARY : HF_HOST_STANDBY;
     if (host->quarantined || (host->role.primary && out->state != HF_HOST_PRIMARY)) {
         out->state = HF_HOST_LEFT;
+    }
+    if (out->state == HF_HOST_LEFT && !host->quarantined) {
+        explain_left(engine, out);
     }
 }
 

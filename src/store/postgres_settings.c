@@ -209,6 +209,29 @@ void hf_pg_settings_done(struct hf_pg_engine *engine)
     free(engine->hosts);
 }
 
+void hf_sites_named(struct hf_env *env, const struct hf_store_settings *settings,
+                    hf_host_visitor visit, void *context)
+{
+    struct hf_pg_engine *engine = hf_alloc(sizeof *engine);
+    struct hf_status status;
+    struct hf_op op;
+
+    hf_op_init(&op, env);
+    status = hf_pg_settings_take(engine, &op, settings);
+    for (size_t i = 0; status.code == HF_OK && i < engine->host_count; i++) {
+        const struct hf_pg_host *host = &engine->hosts[i];
+        struct hf_host named = { .state = HF_HOST_UNKNOWN,
+                                 .is_near = host->is_near,
+                                 .problem = "the store was not reached since this node started" };
+
+        (void)snprintf(named.name, sizeof named.name, "%s", host->name);
+        (void)snprintf(named.site, sizeof named.site, "%s", host->site != NULL ? host->site : "");
+        visit(context, &named);
+    }
+    hf_pg_settings_done(engine);
+    free(engine);
+}
+
 const char *hf_pg_setting(const struct hf_pg_host *host, const char *keyword)
 {
     return value_of(host->options, keyword);

@@ -113,28 +113,42 @@ static struct choice await_replay(struct hf_pg_engine *engine, const char *site)
 
 /* --- where it stands --- */
 
-static struct hf_status read_stand(struct hf_pg_link *link, struct hf_op *op,
-                                   const struct hf_pg_limit *limit, struct hf_site_stand *out)
+static struct hf_status take_stand(struct hf_op *op, const PGresult *row, struct hf_site_stand *out)
 {
-    PGresult *row = NULL;
-    struct hf_status status = HF_SUCCESS;
-
-    HF_TRY(hf_pg_run(link, op, limit, hf_pg_sql_stand, NULL, &row));
     if (PQntuples(row) != 1) {
-        status = hf_fail(op, HF_NOT_FOUND, "there is no store in the database of %s", out->name);
-    } else {
-        out->seq = hf_pg_u64(row, 0, 0);
-        out->confirmed_seq = hf_pg_u64(row, 0, 1);
-        out->committed_ms = hf_pg_u64(row, 0, 2);
-        if (PQgetlength(row, 0, 3) == HF_REQUEST_ID_LEN) {
-            memcpy(out->request_id.bytes, PQgetvalue(row, 0, 3), HF_REQUEST_ID_LEN);
-        }
+        return hf_fail(op, HF_NOT_FOUND, "there is no store in the database of %s", out->name);
     }
+    if (PQgetlength(row, 0, 3) != HF_STORE_ID_LEN) {
+        return hf_fail(op, HF_CORRUPT, "the store in the database of %s has no id", out->name);
+    }
+    out->seq = hf_pg_u64(row, 0, 0);
+    out->confirmed_seq = hf_pg_u64(row, 0, 1);
+    out->committed_ms = hf_pg_u64(row, 0, 2);
+    memcpy(out->store_id, PQgetvalue(row, 0, 3), HF_STORE_ID_LEN);
+    out->shared_seq = hf_pg_u64(row, 0, 4);
+    out->has_shared = PQgetlength(row, 0, 5) == HF_REQUEST_ID_LEN;
+    if (out->has_shared) {
+        memcpy(out->shared_id.bytes, PQgetvalue(row, 0, 5), HF_REQUEST_ID_LEN);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status read_stand(struct hf_pg_link *link, struct hf_op *op,
+                                   const struct hf_pg_limit *limit, uint64_t copy_seq,
+                                   struct hf_site_stand *out)
+{
+    struct hf_pg_params params = { 0 };
+    PGresult *row = NULL;
+    struct hf_status status;
+
+    hf_pg_param_u64(&params, copy_seq);
+    HF_TRY(hf_pg_run(link, op, limit, hf_pg_sql_stand, &params, &row));
+    status = take_stand(op, row, out);
     PQclear(row);
     return status;
 }
 
-static struct hf_status ask_stand(struct hf_pg_engine *engine, struct hf_op *op,
+static struct hf_status ask_stand(struct hf_pg_engine *engine, struct hf_op *op, uint64_t copy_seq,
                                   struct hf_site_stand *out)
 {
     struct hf_pg_limit limit = hf_pg_limit_of(engine, op);
@@ -145,7 +159,7 @@ static struct hf_status ask_stand(struct hf_pg_engine *engine, struct hf_op *op,
     status = hf_pg_connect(engine, op, &limit, out->host, 0, 0, &link);
     if (status.code == HF_OK) {
         out->timeline = link.role.timeline;
-        status = read_stand(&link, op, &limit, out);
+        status = read_stand(&link, op, &limit, copy_seq, out);
     }
     hf_pg_disconnect(&link);
     return status;
@@ -170,7 +184,7 @@ static struct hf_status check_choice(struct hf_op *op, const struct choice *choi
 }
 
 struct hf_status hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const char *site,
-                                struct hf_site_stand *out)
+                                uint64_t copy_seq, struct hf_site_stand *out)
 {
     struct choice choice = await_replay(sites->engine, site);
     const struct hf_pg_host *host;
@@ -184,7 +198,7 @@ struct hf_status hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const 
     stand.ca = hf_pg_setting(host, "sslrootcert");
     stand.certificate = hf_pg_setting(host, "sslcert");
     stand.key = hf_pg_setting(host, "sslkey");
-    HF_TRY(ask_stand(sites->engine, op, &stand));
+    HF_TRY(ask_stand(sites->engine, op, copy_seq, &stand));
     *out = stand;
     return HF_SUCCESS;
 }

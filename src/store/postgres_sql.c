@@ -156,8 +156,10 @@ const char hf_pg_sql_store_id[] = "SELECT store_id FROM state";
 const char hf_pg_sql_set_epoch[] = "UPDATE state SET seq = $1, epoch = $2, head = $3";
 
 const char hf_pg_sql_stand[] =
-    "SELECT s.seq, " WATERMARK ", coalesce(b.realtime_ms, 0), coalesce(b.request_id, ''::bytea)"
-    " FROM state s LEFT JOIN batch b ON b.seq = s.seq";
+    "SELECT s.seq, " WATERMARK ", coalesce(b.realtime_ms, 0), s.store_id, least(s.seq, $1),"
+    " coalesce(c.request_id, ''::bytea)"
+    " FROM state s LEFT JOIN batch b ON b.seq = s.seq"
+    " LEFT JOIN batch c ON c.seq = least(s.seq, $1)";
 /* Of PostgreSQL alone; it answers once the server takes writes, or after so many seconds. */
 const char hf_pg_sql_promote[] = "SELECT pg_promote(true, 30)";
 

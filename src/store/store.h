@@ -176,8 +176,9 @@ struct hf_store_settings {
 enum hf_host_state {
     HF_HOST_PRIMARY,
     HF_HOST_STANDBY,
-    HF_HOST_LEFT, /* on a timeline that another has left, or of another cluster: not used */
-    HF_HOST_AWAY, /* does not answer */
+    HF_HOST_LEFT,    /* on a timeline that another has left, or of another cluster: not used */
+    HF_HOST_AWAY,    /* does not answer */
+    HF_HOST_UNKNOWN, /* nobody has asked it: the store was not reached since it was opened */
 };
 
 /* A database host, as this node sees it. */
@@ -402,26 +403,35 @@ HF_STATUS hf_sites_open(struct hf_op *op, const struct hf_store_settings *settin
 void hf_sites_free(struct hf_sites *sites);
 HF_DEFINE_CLEANUP(sites)
 void hf_sites_each(struct hf_sites *sites, hf_host_visitor visit, void *context);
+/* The hosts that the settings name, as HF_HOST_UNKNOWN: no connection is made. */
+void hf_sites_named(struct hf_env *env, const struct hf_store_settings *settings,
+                    hf_host_visitor visit, void *context);
 
 /* The standby of a site that would take over. */
 struct hf_site_stand {
     size_t host;    /* its place in the settings */
     char name[128]; /* "db1:5432" */
     uint64_t timeline;
-    uint64_t seq;                    /* where the store stands there */
-    struct hf_request_id request_id; /* of that commit, */
-    uint64_t committed_ms;           /* and when it was made; 0: its log does not have it */
-    uint64_t confirmed_seq;          /* what nodes had confirmed, as far as that has come there */
+    uint8_t store_id[HF_STORE_ID_LEN];
+    uint64_t seq;           /* where the store stands there */
+    uint64_t committed_ms;  /* when that commit was made; 0: its log does not have it */
+    uint64_t confirmed_seq; /* what nodes had confirmed, as far as that has come there */
+
+    uint64_t shared_seq;            /* the newest commit that it and who asks should both have, */
+    bool has_shared;                /* whether its log has that one, */
+    struct hf_request_id shared_id; /* and under which request id */
+
     uint64_t waiting_bytes; /* of the log, received and not in force yet: a promotion does that */
     const char *patroni;    /* how its Patroni is reached; NULL: it is promoted through SQL */
     const char *ca, *certificate, *key; /* for that; "" where there is none */
 };
 /*
- * The one that has received most. HF_NOT_FOUND for a site that no host names, HF_WRONG_STATE when
- * the primary is there already, HF_UNAVAILABLE when no standby of it answers.
+ * The one that has received most, as seen by who has the commits up to copy_seq. HF_NOT_FOUND for a
+ * site that no host names, HF_WRONG_STATE when the primary is there already, HF_UNAVAILABLE when no
+ * standby of it answers.
  */
 HF_STATUS hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const char *site,
-                         struct hf_site_stand *out);
+                         uint64_t copy_seq, struct hf_site_stand *out);
 /* Promotes it through SQL; HF_IN_DOUBT when the answer was not seen. */
 HF_STATUS hf_sites_promote(struct hf_sites *sites, struct hf_op *op,
                            const struct hf_site_stand *stand);

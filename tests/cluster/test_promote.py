@@ -6,7 +6,10 @@ what it does; what a node whose copy is ahead gives up, and that it says so. On 
 import contextlib
 import json
 import pathlib
+import shutil
+import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -72,7 +75,7 @@ class StandbyCluster(patroni.Cluster):
 class Sites(contextlib.ExitStack):
     """Site a with the primary and a node, site b with a standby that is not waited for, and a node."""
 
-    def __init__(self, standby_cluster=False):
+    def __init__(self, standby_cluster=False, address=""):
         super().__init__()
         self.a = self.enter_context(postgres.Server(name="a"))
         self.a.start()
@@ -85,7 +88,7 @@ class Sites(contextlib.ExitStack):
         else:
             self.b = self.enter_context(postgres.Server(copy_of=self.a, name="b"))
             self.b.start()
-        address = getattr(self.b, "address", "")
+        address = getattr(self.b, "address", address)
         hosts = [f"127.0.0.1:{self.a.port} site=a", f"127.0.0.1:{self.b.port} site=b{address}"]
         options = [word for host in hosts for word in ("--store-host", host)]
         self.node_a = self.enter_context(Node(*store_options([], 0), "--store-user", ROLE, *options))
@@ -219,8 +222,10 @@ def promotion_with_loss():
         assert told["lost"]["count"] == told["copy_seq"] - common >= answered - common, told
         lost = {(commit["operation"], commit["what"]): commit for commit in told["lost"]["commits"]}
         assert ("key.create", "hadoop/lost-key") in lost and ("key.delete", "hadoop/deleted") in lost, lost
-        assert lost["key.delete", "hadoop/deleted"]["takes_away"] and told["lost"]["taking_away"] >= 1
-        assert not lost["key.create", "hadoop/lost-key"]["takes_away"]
+        # Jobs keep records of their own meanwhile; these take nothing away.
+        taking = [(commit["operation"], commit["what"]) for commit in told["lost"]["commits"] if commit["takes_away"]]
+        assert taking == [("key.delete", "hadoop/deleted")] and told["lost"]["taking_away"] == 1, told
+        assert told["lost"]["unlisted"] == 0, told
         assert f"--lose {known - common}" in told["refused"], told
         sites.node_b.run("site", "promote", "b", "--lose", known - common - 1, code=5)
         assert sites.b.sql("SELECT pg_is_in_recovery()") == "t"
@@ -240,8 +245,12 @@ def promotion_with_loss():
             assert "took something away" in told["refused"], told
             node.run("store", "accept-history", code=5)
             assert items(node, "mirror")["mirror"]["light"] == "red"
-            done = accept(node, "--force")
-            assert done["accepted"], done
+            accept_that_fails(node)
+            if node is sites.node_b:
+                accept_without_slots(node)
+            else:
+                done = accept(node, "--force")
+                assert done["accepted"] and done["unlocked"] and done["after"] is None, done
             node.run("store", "accept-history", code=5)
             assert "nothing to accept" in node.error, node.error
             after = Kms(node)
@@ -259,6 +268,130 @@ def promotion_with_loss():
             node.stop()
             node.start()
             assert Kms(node).metadata(f"after-{node.port}")
+
+
+@contextlib.contextmanager
+def no_room_for_the_copy(node):
+    blocked = node.dir / "mirror" / "store.db.new" / "in-the-way"
+    blocked.mkdir(parents=True)
+    yield
+    shutil.rmtree(blocked.parent)
+
+
+@contextlib.contextmanager
+def no_slot_opens(node):
+    own = node.dir / "secrets" / "node-join.key"
+    aside = own.with_suffix(".aside")
+    own.rename(aside)
+    yield
+    aside.rename(own)
+
+
+def nothing_was_given_up(node):
+    assert items(node, "mirror")["mirror"]["light"] == "red"
+    assert Kms(node).metadata("lost-key")
+    assert not list((node.dir / "mirror").glob("given-up-*.db"))
+
+
+def accept_that_fails(node):
+    """The copy cannot be made: nothing is given up, and the node serves on from what it has."""
+    with no_room_for_the_copy(node):
+        node.run("store", "accept-history", "--force", code=5)
+    assert "the history is not accepted: " in node.error and "the node is open again" in node.error, node.error
+    nothing_was_given_up(node)
+
+
+def accept_without_slots(node):
+    """No slot opens the node afterwards: told beside the failure, and beside the success, which it does not undo."""
+    with no_room_for_the_copy(node), no_slot_opens(node):
+        node.run("store", "accept-history", "--force", code=5)
+    assert "the history is not accepted: " in node.error and "the node stays locked: " in node.error, node.error
+    node.stop()
+    node.start()
+    nothing_was_given_up(node)
+    with no_slot_opens(node):
+        done = accept(node, "--force")
+    assert done["accepted"] and not done["unlocked"], done
+    assert done["after"].startswith("the node stays locked: "), done
+    node.stop()
+    node.start()
+    said = [line for line in trail_of(node) if line["operation"] == "store.accept" and line["outcome"] == "ok"]
+    assert any("has given up commits" in line.get("detail", "") for line in said), said
+
+
+def promotion_of_a_stranger():
+    """The standby has another store, another history, or nothing to tell by: a dry run says so, and nothing is promoted."""
+    with Sites() as sites:
+        Kms(sites.node_a).create("orders")
+        sites.may_promote()
+        sites.settle()
+        # Neither node writes any more: what is compared stays as it is.
+        sites.node_a.stop()
+        sites.nothing_lost()
+        head = sites.seq(sites.a)
+
+        def alter(text, asked):
+            sites.a.sql(text)
+            wait_for(lambda: sites.b.sql(asked) == "t", text, 20)
+
+        def refused(words, forced):
+            wait_for(lambda: words in plan(sites.node_b)["refused"], words, 20)
+            told = plan(sites.node_b, "--force")["refused"]
+            assert (told is not None and words in told) == (not forced), told
+            if not forced:
+                sites.node_b.run("site", "promote", "b", "--force", code=5)
+                assert words in sites.node_b.error, sites.node_b.error
+            assert sites.b.sql("SELECT pg_is_in_recovery()") == "t"
+
+        own = sites.a.sql("SELECT encode(store_id, 'hex') FROM state")
+        other = "00" * (len(own) // 2)
+        alter(f"UPDATE state SET store_id = decode('{other}', 'hex')", f"SELECT encode(store_id, 'hex') = '{other}' FROM state")
+        refused("holds another store", forced=False)
+        mirror = items(sites.node_b, "mirror")["mirror"]
+        assert mirror["light"] == "red" and "accept-history" not in mirror["text"], mirror
+        alter(f"UPDATE state SET store_id = decode('{own}', 'hex')", f"SELECT encode(store_id, 'hex') = '{own}' FROM state")
+        shared = plan(sites.node_b)["standby"]["seq"]
+        assert shared == head == sites.copy(sites.node_b), (shared, head)
+        kept = sites.a.sql(f"SELECT encode(request_id, 'hex') FROM batch WHERE seq = {head}")
+        alter(f"UPDATE batch SET request_id = decode('{'ee' * 16}', 'hex') WHERE seq = {head}",
+              f"SELECT encode(request_id, 'hex') = '{'ee' * 16}' FROM batch WHERE seq = {head}")
+        refused("another history", forced=False)
+        alter(f"UPDATE batch SET request_id = decode('{kept}', 'hex'), seq = -seq WHERE seq = {head}",
+              f"SELECT count(*) = 0 FROM batch WHERE seq = {head}")
+        refused("no commit in common", forced=True)
+
+
+class Deaf(threading.Thread):
+    """A Patroni that takes the order, and whose answer never comes."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.asked = b""
+
+    def run(self):
+        connection, _ = self.socket.accept()
+        while b"null}" not in self.asked:
+            self.asked += connection.recv(4096)
+        connection.close()
+        self.socket.close()
+
+
+def promotion_whose_answer_is_lost():
+    """It may have been done: in doubt. One that was never told is not."""
+    patroni_of_b = Deaf()
+    with Sites(address=f" patroni=http://127.0.0.1:{patroni_of_b.port}") as sites:
+        sites.settle()
+        sites.a.kill()
+        patroni_of_b.start()
+        sites.node_b.run("site", "promote", "b", code=6)
+        patroni_of_b.join(10)
+        assert patroni_of_b.asked.startswith(b"PATCH /config"), patroni_of_b.asked
+        assert "its answer was not seen" in sites.node_b.error, sites.node_b.error
+        assert any(line["operation"] == "site.promote" and line["outcome"] == "in_doubt" for line in trail_of(sites.node_b))
+        sites.node_b.run("site", "promote", "b", code=6)
+        assert "its answer was not seen" not in sites.node_b.error, sites.node_b.error
 
 
 def promotion_of_a_standby_cluster():
@@ -293,6 +426,8 @@ if __name__ == "__main__":
         sys.exit(77)
     promotion_without_loss()
     promotion_with_loss()
+    promotion_of_a_stranger()
+    promotion_whose_answer_is_lost()
     if patroni.missing() is None:
         promotion_of_a_standby_cluster()
     else:

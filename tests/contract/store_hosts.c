@@ -331,6 +331,76 @@ static struct hf_status node_open_in(struct node *node, const char *site)
     return hf_engine_open(&node->op, &settings, &node->engine);
 }
 
+struct told {
+    unsigned count;
+    struct hf_host host[2];
+};
+
+static void keep_host(void *context, const struct hf_host *host)
+{
+    struct told *told = context;
+
+    assert_true(told->count < 2);
+    told->host[told->count++] = *host;
+}
+
+static void a_primary_that_is_named_twice_is_one_and_the_other_line_says_so(void **state)
+{
+    HF_AUTO_STRING primary = store_database_of(STORE);
+    struct told told = { 0 };
+    struct node node;
+
+    (void)state;
+    assert_ok(&node.op, node_open(&node, primary, primary, 0, false));
+    node_has(&node, PATIENCE_MS);
+    while (told.count < 2 || told.host[1].state == HF_HOST_AWAY) {
+        assert_ok(&node.op, hf_op_check_deadline(&node.op));
+        nap();
+        told.count = 0;
+        hf_engine_hosts(node.engine, keep_host, &told);
+    }
+    assert_int_equal(told.host[0].state, HF_HOST_PRIMARY);
+    assert_int_equal(told.host[1].state, HF_HOST_LEFT);
+    assert_non_null(strstr(told.host[1].problem, "it is the same server as"));
+    hf_engine_free(node.engine);
+}
+
+static struct hf_status open_with_copy(struct node *node, const char *host, const char *directory)
+{
+    const char *const hosts[] = { host, NULL };
+    const struct hf_store_settings settings = {
+        .engine = "postgres", .hosts = hosts, .site = "east", .mirror = directory
+    };
+
+    memset(node, 0, sizeof *node);
+    hf_env_system(&node->env);
+    hf_op_init(&node->op, &node->env);
+    return hf_engine_open(&node->op, &settings, &node->engine);
+}
+
+static void hosts_of_a_store_that_was_never_reached_are_told_all_the_same(void **state)
+{
+    HF_AUTO_STRING primary = store_database_of(STORE);
+    char directory[] = "/tmp/store_hosts.XXXXXX";
+    HF_AUTO_STRING remove_all = NULL;
+    struct told told = { 0 };
+    struct node node;
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    remove_all = hf_format("rm -r '%s'", directory);
+    assert_ok(&node.op, open_with_copy(&node, primary, directory));
+    hf_engine_free(node.engine);
+    assert_ok(&node.op, open_with_copy(&node, "site='east' host=127.0.0.1 port=1", directory));
+    hf_engine_hosts(node.engine, keep_host, &told);
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.host[0].state, HF_HOST_UNKNOWN);
+    assert_string_equal(told.host[0].name, "127.0.0.1:1");
+    assert_true(told.host[0].is_near && strcmp(told.host[0].site, "east") == 0);
+    hf_engine_free(node.engine);
+    assert_int_equal(system(remove_all), 0);
+}
+
 /* A standby that does not go on shows who reads from it, and is left when it lags. */
 static void hosts_of_the_own_site_are_read_first_unless_they_lag(void **state)
 {
@@ -467,6 +537,8 @@ int main(void)
         cmocka_unit_test(a_standby_alone_is_read_and_not_written),
         cmocka_unit_test(what_nodes_have_confirmed_is_read_from_a_standby),
         cmocka_unit_test(a_read_goes_on_at_the_standby_when_the_primary_is_frozen),
+        cmocka_unit_test(a_primary_that_is_named_twice_is_one_and_the_other_line_says_so),
+        cmocka_unit_test(hosts_of_a_store_that_was_never_reached_are_told_all_the_same),
         cmocka_unit_test(hosts_of_the_own_site_are_read_first_unless_they_lag),
         cmocka_unit_test(what_a_node_wrote_itself_it_reads_though_its_site_lags),
         cmocka_unit_test(of_two_that_claim_to_be_primary_the_higher_timeline_wins),

@@ -633,6 +633,8 @@ static void another_store_is_not_followed(void **state)
     assert_ok(&one->op, hf_engine_open(&one->op, &settings, &shared->store.engine));
     assert_fails(&one->op, follow(one), HF_WRONG_STATE);
     assert_non_null(strstr(one->op.text, "another store"));
+    assert_non_null(strstr(one->op.text, "section store in holdfast.conf"));
+    assert_null(strstr(one->op.text, "accept-history"));
     hf_engine_free(shared->store.engine);
     shared->store.engine = own;
     assert_ok(&one->op, follow(one));

@@ -545,6 +545,12 @@ class OverTheUnixSocket(BothDoors, Calls):
         status = self.call("GET", "/api/v1/status")
         lights = {item["item"]: item["light"] for item in status["items"]}
         self.assertEqual((lights["seal"], lights["offline"], status["light"]), ("green", "amber", "amber"))
+        # What is told no more is counted no more.
+        light = 'holdfast_status{item="offline"} 1'
+        self.assertIn(light, NODE.admin("GET", "/health/metrics")[1].splitlines())
+        (NODE.dir / "offline").rename(NODE.dir / "elsewhere")
+        self.assertNotIn('item="offline"', NODE.admin("GET", "/health/metrics")[1])
+        (NODE.dir / "elsewhere").rename(NODE.dir / "offline")
         slots = sorted(self.call("GET", "/api/v1/slots")["slots"], key=lambda slot: slot["name"])
         self.assertEqual([(s["name"], s["protector"], s["offline"], s["needs_human"], s["verified"]) for s in slots],
                          [("node-1", "keyfile", False, False, True), ("offline", "passphrase", True, True, True)])

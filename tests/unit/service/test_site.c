@@ -1,6 +1,9 @@
 /* Sites: who may promote, where histories part, and which commits take something away. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/json.h"
 #include "service/history.h"
 #include "world.h"
 
@@ -82,6 +85,31 @@ static void the_last_commit_that_two_logs_share_is_found(void **unused)
 
 /* --- what would be lost --- */
 
+/* As the server writes for itself: without a note. The number ends the paths. */
+static void commit_paths(struct hf_op *op, uint16_t number, const char *const *paths, size_t count)
+{
+    struct hf_request_id id = world_request((uint8_t)number);
+    struct hf_change changes[2];
+    char *named[2];
+    struct hf_batch batch = { .principal = "", .changes = changes, .count = count };
+    struct hf_engine *engine = hf_seal_engine(small_world.seal);
+    struct hf_commit commit;
+
+    id.bytes[0] = (uint8_t)(number >> 8);
+    id.bytes[1] = 0xee;
+    batch.request_id = id;
+    for (size_t i = 0; i < count; i++) {
+        named[i] = hf_format("%s%u", paths[i], number);
+        changes[i] = (struct hf_change){ .path = named[i], .body = hf_bytes_of_text("body") };
+    }
+    hf_commit_init(&commit);
+    assert_ok(op, hf_engine_apply(engine, op, &batch, &commit));
+    hf_commit_done(&commit);
+    for (size_t i = 0; i < count; i++) {
+        free(named[i]);
+    }
+}
+
 static const struct hf_lost_commit *find(const struct hf_lost *lost, const char *operation,
                                          const char *what)
 {
@@ -123,6 +151,63 @@ static void each_lost_commit_says_what_it_did_and_whether_it_took_away(void **un
     assert_true(find(lost, "policy.change", "policy/denial")->takes_away);
     assert_int_equal(lost->taking, 3);
     assert_true(lost->newest_ms >= lost->first_ms && lost->first_ms > 0);
+}
+
+/* What the server keeps for itself takes nothing away; a record of a key without a note may. */
+static void commits_without_a_note_are_judged_by_all_that_they_wrote(void **unused)
+{
+    static const struct {
+        const char *paths[2];
+        bool takes_away;
+    } cases[] = {
+        { { "usage/hdfs/a/1" }, false },
+        { { "job/purge" }, false },
+        { { "drill/0102", "proof/slot/x" }, false },
+        { { "key/hdfs/a" }, true },
+        { { "job/purge", "key/hdfs/a" }, true },
+    };
+    struct hf_op op = world_as(ROOT);
+    HF_AUTO(lost) lost = NULL;
+    uint64_t before = world_seq();
+
+    (void)unused;
+    for (uint8_t i = 0; i < HF_COUNT(cases); i++) {
+        commit_paths(&op, i, cases[i].paths, cases[i].paths[1] != NULL ? 2 : 1);
+    }
+    assert_ok(&op, hf_lost_read(world.service, &op, before, &lost));
+    assert_int_equal(lost->count, HF_COUNT(cases));
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        if (lost->items[i].takes_away != cases[i].takes_away) {
+            fail_msg("%s: %d", cases[i].paths[0], lost->items[i].takes_away);
+        }
+    }
+    assert_int_equal(lost->taking, 2);
+}
+
+static void what_takes_away_is_listed_however_much_else_there_is(void **unused)
+{
+    static const char *const usage[] = { "usage/hdfs/a/1" };
+    static const char *const key[] = { "key/hdfs/last" };
+    HF_AUTO(buf) out = hf_buf_new();
+    struct hf_op op = world_as(ROOT);
+    HF_AUTO(lost) lost = NULL;
+    uint64_t before = world_seq();
+    struct hf_json_writer writer;
+
+    (void)unused;
+    for (uint16_t i = 0; i < 1003; i++) {
+        commit_paths(&op, i, usage, 1);
+    }
+    commit_paths(&op, 2000, key, 1);
+    assert_ok(&op, hf_lost_read(world.service, &op, before, &lost));
+    assert_int_equal(lost->count, 1004);
+    assert_int_equal(lost->unlisted, 3);
+    hf_json_writer_init(&writer, out);
+    hf_json_open_object(&writer, NULL);
+    hf_lost_put(lost, &writer, "lost");
+    hf_json_close_object(&writer);
+    assert_non_null(strstr(hf_buf_text(out), "\"unlisted\":3"));
+    assert_non_null(strstr(hf_buf_text(out), "\"what\":\"hdfs/last2000\""));
 }
 
 static void a_log_that_begins_later_says_that_there_was_more(void **unused)
@@ -201,6 +286,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_of(the_last_commit_that_two_logs_share_is_found),
         test_of(each_lost_commit_says_what_it_did_and_whether_it_took_away),
+        test_of(commits_without_a_note_are_judged_by_all_that_they_wrote),
+        test_of(what_takes_away_is_listed_however_much_else_there_is),
         test_of(a_log_that_begins_later_says_that_there_was_more),
         test_of(a_node_without_database_hosts_promotes_nothing),
         test_of(only_who_has_the_right_may_even_look),

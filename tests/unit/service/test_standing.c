@@ -267,6 +267,44 @@ static void an_operator_can_let_a_node_open_what_is_too_old(void **unused)
                  HF_UNAVAILABLE);
 }
 
+/* A load balancer sends nobody to a node that must refuse everybody. */
+static void a_node_is_ready_while_the_keys_of_one_keyring_may_be_opened(void **unused)
+{
+    static const struct {
+        uint64_t after_ms;
+        enum hf_code code;
+    } cases[] = {
+        { 10 * SECOND, HF_OK },                     /* the keys of both */
+        { HOUR + 60 * SECOND, HF_OK },              /* those of the second */
+        { 3 * HOUR + 60 * SECOND, HF_UNAVAILABLE }, /* none */
+    };
+    struct hf_keyring_settings longer;
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    hf_keyring_settings_default(&longer);
+    longer.max_stale_ms = 3 * HOUR;
+    longer.dark_window_ms = 3 * HOUR;
+    world_ring("longer", &longer);
+    turn_all();
+    assert_ok(&op, hf_service_ready(world.service, &op));
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_status status;
+
+        lose_lease(cases[i].after_ms);
+        op = world_as(ROOT);
+        status = hf_service_ready(world.service, &op);
+        if (status.code != cases[i].code) {
+            fail_msg("after %u s: %s: %s", (unsigned)(cases[i].after_ms / SECOND),
+                     hf_code_name(status.code), op.text);
+        }
+        cluster.us.quiet = false;
+        turn_all();
+    }
+    op = world_as(ROOT);
+    assert_ok(&op, hf_service_ready(world.service, &op));
+}
+
 /* The node is stopped after the first look at its lease, and goes on when it is over. */
 static void what_outlasted_its_lease_is_not_answered(void **unused)
 {
@@ -576,6 +614,7 @@ int main(void)
         test_of(with_a_lease_nothing_is_said_of_age),
         test_of(without_one_the_age_limits_of_the_keyring_decide),
         test_of(an_operator_can_let_a_node_open_what_is_too_old),
+        test_of(a_node_is_ready_while_the_keys_of_one_keyring_may_be_opened),
         test_of(what_outlasted_its_lease_is_not_answered),
         test_of(nor_is_an_export),
         test_of(a_cookie_that_was_taken_back_meanwhile_does_not_pass),
