@@ -334,6 +334,9 @@ def promotion_of_a_stranger():
             sites.a.sql(text)
             wait_for(lambda: sites.b.sql(asked) == "t", text, 20)
 
+        def mirror_is(light):
+            wait_for(lambda: items(sites.node_b, "mirror")["mirror"]["light"] == light, f"mirror that is {light}", 20)
+
         def refused(words, forced):
             wait_for(lambda: words in plan(sites.node_b)["refused"], words, 20)
             told = plan(sites.node_b, "--force")["refused"]
@@ -347,9 +350,11 @@ def promotion_of_a_stranger():
         other = "00" * (len(own) // 2)
         alter(f"UPDATE state SET store_id = decode('{other}', 'hex')", f"SELECT encode(store_id, 'hex') = '{other}' FROM state")
         refused("holds another store", forced=False)
-        mirror = items(sites.node_b, "mirror")["mirror"]
-        assert mirror["light"] == "red" and "accept-history" not in mirror["text"], mirror
+        mirror_is("red")
+        text = items(sites.node_b, "mirror")["mirror"]["text"]
+        assert "another store" in text and "accept-history" not in text, text
         alter(f"UPDATE state SET store_id = decode('{own}', 'hex')", f"SELECT encode(store_id, 'hex') = '{own}' FROM state")
+        mirror_is("green")
         shared = plan(sites.node_b)["standby"]["seq"]
         assert shared == head == sites.copy(sites.node_b), (shared, head)
         kept = sites.a.sql(f"SELECT encode(request_id, 'hex') FROM batch WHERE seq = {head}")
