@@ -41,6 +41,7 @@ test-long: deps
 	@tests/run --long
 
 interop: deps
+	@$(MAKE) --no-print-directory all
 	@tests/interop/run
 
 interop-chaos: deps
