@@ -135,7 +135,10 @@ def kept(load, nodes, name, logs=()):
         load.book.history.save(path)
         print(f"the history is in {path}", flush=True)
         for at, node in enumerate(nodes.members):
-            (KEEP / f"{name}-node-{at + 1}.log").write_text(node.log_text())
+            text = node.log_text()
+            (KEEP / f"{name}-node-{at + 1}.log").write_text(text)
+            # Where only the output is at hand later.
+            print(f"the log of n{at + 1} ends:", *text.splitlines()[-12:], sep="\n  ", flush=True)
         for log in logs:
             shutil.copy(log, KEEP / f"{name}-{log.name}")
         raise
