@@ -38,6 +38,7 @@ struct hf_standing {
     uint64_t stale_ms; /* since the last fresh moment; UINT64_MAX: not known */
     uint64_t lease;    /* its number; 0 without */
     uint64_t until_ms; /* of a stale one, on the boottime clock */
+    bool elsewhere;    /* refused: other nodes serve that keyring */
 };
 
 struct hf_op {

@@ -227,6 +227,12 @@ class Running(Case):
         self.assertEqual(run("key", "rewrap", "pay/k"), "moved: 0\n")
         self.assertRegex(run("keyring", "change", "pay", "--rotate-every", "90d"), r"(?m)^rotate_every_ms: 7776000000$")
         run("keyring", "change", "pay", "--rotate-every", "59m", code=2)
+        self.assertRegex(run("keyring", "show", "pay"), r"(?m)^serve_on: -$")
+        run("keyring", "change", "pay", "--serve-on", "stranger", code=2)
+        self.assertIn("stranger is no member", self.node.error)
+        run("keyring", "change", "pay", "--serve-on", "a,,b", code=2)
+        self.assertIn("'' is no name of a node", self.node.error)
+        run("keyring", "change", "pay", "--serve-on", "")
         self.assertRegex(run("keyring", "show", "pay"), r"(?m)^rotate_every_ms: 7776000000$")
         self.assertEqual({job["name"] for job in json.loads(run("--json", "job", "list"))["jobs"]},
                          {"drill", "purge", "rewrap", "root", "rotate", "settle"})
