@@ -217,7 +217,7 @@ class Running(Case):
         self.assertRegex(said, r"(?m)^destroy_wait_ms: 604800000$")
         self.assertRegex(run("keyring", "change", "pay", "--approve-export", "yes"), r"(?m)^approve_export: yes$")
         self.assertRegex(run("keyring", "show", "pay"), r"(?m)^destroy_wait_ms: 604800000$")
-        self.assertRegex(run("keyring", "list"), r"(?m)^pay +0 +main +1 +yes +yes$")
+        self.assertRegex(run("keyring", "list"), r"(?m)^pay +0 +main +1 +yes +yes +-$")
         run("key", "create", "pay/k")
         before = self.last_rewrap()
         said = run("keyring", "rotate", "pay")
