@@ -36,15 +36,12 @@ static void end_names(struct hf_buf *out, size_t left_out)
     }
 }
 
-struct hf_status hf_serve_on_need(struct hf_service *service, struct hf_op *op, const char *keyring)
+static struct hf_status refuse(struct hf_service *service, struct hf_op *op, const char *keyring)
 {
     HF_AUTO(buf) names = hf_buf_new();
     struct hf_keyring_info info;
     size_t left_out = 0;
 
-    if (hf_serve_on_is_ours(service, op, keyring)) {
-        return HF_SUCCESS;
-    }
     HF_TRY(hf_keyring_get(service->keys, op, keyring, &info));
     for (size_t i = 0; i < info.settings.serve_on.count; i++) {
         add_name(names, info.settings.serve_on.names[i], &left_out);
@@ -53,6 +50,11 @@ struct hf_status hf_serve_on_need(struct hf_service *service, struct hf_op *op, 
     return hf_fail(op, HF_UNAVAILABLE,
                    "this node does not serve the keyring %.64s; ask one that does: %s", keyring,
                    hf_buf_text(names));
+}
+
+struct hf_status hf_serve_on_need(struct hf_service *service, struct hf_op *op, const char *keyring)
+{
+    return hf_serve_on_is_ours(service, op, keyring) ? HF_SUCCESS : refuse(service, op, keyring);
 }
 
 /* What opens, makes or moves versions takes the keyring key; the rest only tells or administers. */

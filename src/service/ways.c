@@ -118,8 +118,10 @@ static void note_served(void *context, const struct hf_keyring_info *info)
     if (info->settings.serve_on.count > 0) {
         ways->served = hf_realloc_array(ways->served, ways->served_count + 1, sizeof *ways->served);
         served = &ways->served[ways->served_count++];
+        *served = (struct hf_ways_served){ .name = "" };
         memcpy(served->name, info->name, sizeof served->name);
         served->serve_on = info->settings.serve_on;
+        served->has_keys = info->keys > 0;
     }
 }
 
@@ -143,6 +145,20 @@ static void add_keyring(struct hf_ways *ways, const struct hf_slot_proof_keyring
     ways->keyrings[ways->keyring_count++] = keyring;
 }
 
+/* Nobody has opened any of it: it must not be forgotten, unless there is nothing to open. */
+static const struct hf_slot_proof_keyring *unproven(struct hf_ways *ways, const char *name)
+{
+    for (size_t i = 0; i < ways->served_count; i++) {
+        struct hf_ways_served *served = &ways->served[i];
+
+        if (strcmp(served->name, name) == 0 && served->has_keys) {
+            served->unproven.name = served->name;
+            return &served->unproven;
+        }
+    }
+    return NULL;
+}
+
 /* Of a keyring that the newest proof says nothing about, since that node does not serve it. */
 static void add_from_others(struct hf_ways *ways, const char *name)
 {
@@ -158,6 +174,7 @@ static void add_from_others(struct hf_ways *ways, const char *name)
         }
     }
     keyring = newest != NULL ? keyring_of(newest, name) : NULL;
+    keyring = keyring != NULL ? keyring : unproven(ways, name);
     if (keyring != NULL) {
         add_keyring(ways, keyring);
     }

@@ -30,6 +30,8 @@ struct hf_way {
 struct hf_ways_served {
     char name[64];
     struct hf_serve_on serve_on;
+    bool has_keys;
+    struct hf_slot_proof_keyring unproven; /* stands for it where no proof speaks of it */
 };
 
 struct hf_ways {

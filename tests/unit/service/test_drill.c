@@ -628,6 +628,32 @@ static void only_nodes_that_serve_a_keyring_are_ways_to_it(void **unused)
     assert_string_equal(skipped->keyrings[0]->name, RING);
 }
 
+/* Those that serve it have no slot that opens by itself. */
+static void a_keyring_that_no_drill_has_opened_is_not_forgotten(void **unused)
+{
+    static const char *const nodes[] = { "a" };
+    struct hf_slot_proofs *proofs = hf_alloc(sizeof *proofs);
+    HF_AUTO(ways) ways = NULL;
+    struct hf_op op = small_world_op(0);
+    struct hf_keyring_settings settings;
+
+    (void)unused;
+    (void)world_key("there", HF_ALG_AES_128);
+    hf_keyring_settings_default(&settings);
+    world_ring("empty", &settings);
+    neighbour_enlist("a", "", HF_MEMBER_APPROVED);
+    world.service->shared_store = true;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    world_serve_on("empty", nodes, HF_COUNT(nodes));
+    hf_slot_proofs_add(proofs, proof_of("c-3."));
+    hf_slot_proof_add_not_asked(proofs->items[0], RING);
+    hf_slot_proof_add_not_asked(proofs->items[0], "empty");
+    assert_ok(&op, hf_ways_new(world.service, &op, &proofs, &ways));
+    assert_int_equal(ways->keyring_count, 1);
+    assert_string_equal(ways->keyrings[0]->name, RING);
+    assert_int_equal(hf_ways_least(ways, RING), 0);
+}
+
 static void what_was_not_asked_is_kept_in_the_proof(void **unused)
 {
     HF_AUTO(slot_proof) proof = sample_proof();
@@ -676,6 +702,7 @@ int main(void)
         TEST(a_proof_is_written_as_the_format_says_and_nothing_else_is_read),
         TEST(ways_are_independent_when_they_share_no_node_and_no_slot),
         TEST(only_nodes_that_serve_a_keyring_are_ways_to_it),
+        TEST(a_keyring_that_no_drill_has_opened_is_not_forgotten),
         TEST(what_was_not_asked_is_kept_in_the_proof),
     };
 
