@@ -154,6 +154,34 @@ static void a_node_is_ready_by_what_it_serves(void **unused)
     assert_int_not_equal(hf_service_ready(world.service, &op).code, HF_OK);
 }
 
+static void note_keyring_key(void *context, const struct hf_version_info *info)
+{
+    *(uint32_t *)context = info->keyring_key;
+}
+
+static uint32_t keyring_key_of_wages(void)
+{
+    struct hf_op op = small_world_op(0);
+    uint32_t version = 0;
+
+    assert_ok(&op, hf_key_versions(world.keys, &op, PAYROLL, "wages", note_keyring_key, &version));
+    return version;
+}
+
+static void a_new_keyring_key_is_taken_over_by_the_nodes_that_serve(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    assert_ok(&op, rotate_keyring(second.service, &op));
+    world_follow();
+    world_jobs();
+    assert_int_equal(keyring_key_of_wages(), 1);
+    neighbour_turn(&second);
+    world_follow();
+    assert_int_equal(keyring_key_of_wages(), 2);
+}
+
 static void jobs_leave_keyrings_to_the_nodes_that_serve_them(void **unused)
 {
     struct hf_op op = world_as(ROOT);
@@ -256,6 +284,7 @@ int main(void)
         TEST(what_makes_or_moves_versions_is_left_to_the_nodes_that_serve),
         TEST(reading_and_administration_go_on_everywhere),
         TEST(a_node_is_ready_by_what_it_serves),
+        TEST(a_new_keyring_key_is_taken_over_by_the_nodes_that_serve),
         TEST(jobs_leave_keyrings_to_the_nodes_that_serve_them),
         TEST(only_members_are_named),
         TEST(the_last_node_that_serves_a_keyring_is_not_removed),
