@@ -114,6 +114,24 @@ static void what_makes_or_moves_versions_is_left_to_the_nodes_that_serve(void **
     }
 }
 
+static void nor_does_material_leave_elsewhere(void **unused)
+{
+    static const char *const nodes[] = { "node-2" };
+    struct hf_op op;
+    HF_AUTO(secret) material = NULL;
+    uint32_t version = 0;
+
+    (void)unused;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    op = world_as(EVE);
+    assert_fails(
+        &op,
+        hf_service_key_export(world.service, &op, RING, "sales", HF_LATEST, &material, &version),
+        HF_UNAVAILABLE);
+    assert_int_equal(
+        world_lines("\"operation\":\"key.export\",\"outcome\":\"unavailable\"", "node-2", NULL), 1);
+}
+
 static void take_nothing(void *context, const struct hf_version_info *info)
 {
     (void)info;
@@ -282,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(what_makes_or_moves_versions_is_left_to_the_nodes_that_serve),
+        TEST(nor_does_material_leave_elsewhere),
         TEST(reading_and_administration_go_on_everywhere),
         TEST(a_node_is_ready_by_what_it_serves),
         TEST(a_new_keyring_key_is_taken_over_by_the_nodes_that_serve),
