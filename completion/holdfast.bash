@@ -105,6 +105,19 @@ _holdfast_offer()
     done
 }
 
+# Lines as the next item of the list with commas that was begun.
+_holdfast_behind()
+{
+    local begun="" line
+
+    if [[ $1 == *,* ]]; then
+        begun=${1%,*},
+    fi
+    while IFS= read -r line; do
+        printf '%s\n' "$begun$line"
+    done
+}
+
 # What the option before takes; fails when it takes nothing we know.
 _holdfast_value()
 {
@@ -131,6 +144,9 @@ _holdfast_value()
         ;;
     --keyring)
         _holdfast_offer "$current" < <(_holdfast_keyrings "$@")
+        ;;
+    --serve-on)
+        _holdfast_offer "$current" < <(_holdfast_nodes "$@" | _holdfast_behind "$current")
         ;;
     *)
         return 1

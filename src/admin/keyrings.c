@@ -15,6 +15,11 @@ static void add_keyring(struct hf_json_writer *writer, const struct hf_keyring_i
     hf_json_put_u64(writer, "max_stale_ms", info->settings.max_stale_ms);
     hf_json_put_u64(writer, "max_stale_wrap_ms", info->settings.max_stale_wrap_ms);
     hf_json_put_u64(writer, "rotate_every_ms", info->settings.rotate_every_ms);
+    hf_json_open_array(writer, "serve_on");
+    for (size_t i = 0; i < info->settings.serve_on.count; i++) {
+        hf_json_put_text(writer, NULL, info->settings.serve_on.names[i]);
+    }
+    hf_json_close_array(writer);
     hf_json_put_date(writer, "created", info->created_ms);
 }
 
@@ -40,6 +45,28 @@ HANDLER(keyring_list)
     return HF_SUCCESS;
 }
 
+static struct hf_status take_serve_on(struct hf_op *op, const struct hf_json *body,
+                                      struct hf_serve_on *out)
+{
+    const struct hf_json *names = NULL;
+    struct hf_serve_on list = { 0 };
+
+    HF_TRY(hf_json_array_or(op, body, "serve_on", &names));
+    if (names == NULL) {
+        return HF_SUCCESS;
+    }
+    for (size_t i = 0; i < hf_json_count(names); i++) {
+        const char *name = hf_json_string(hf_json_at(names, i));
+
+        if (name == NULL) {
+            return hf_fail(op, HF_INVALID, "\"serve_on\" holds names of nodes, as texts");
+        }
+        HF_TRY(hf_serve_on_add(op, &list, name));
+    }
+    *out = list;
+    return HF_SUCCESS;
+}
+
 /* What the body leaves out stays as it is in settings. */
 static struct hf_status take_settings(struct hf_op *op, const struct hf_json *body,
                                       struct hf_keyring_settings *settings)
@@ -59,8 +86,9 @@ static struct hf_status take_settings(struct hf_op *op, const struct hf_json *bo
         hf_json_u64_or(op, body, "max_stale_ms", settings->max_stale_ms, &settings->max_stale_ms));
     HF_TRY(hf_json_u64_or(op, body, "max_stale_wrap_ms", settings->max_stale_wrap_ms,
                           &settings->max_stale_wrap_ms));
-    return hf_json_u64_or(op, body, "rotate_every_ms", settings->rotate_every_ms,
-                          &settings->rotate_every_ms);
+    HF_TRY(hf_json_u64_or(op, body, "rotate_every_ms", settings->rotate_every_ms,
+                          &settings->rotate_every_ms));
+    return take_serve_on(op, body, &settings->serve_on);
 }
 
 static const char *const keyring_members[] = { "name",
@@ -73,6 +101,7 @@ static const char *const keyring_members[] = { "name",
                                                "max_stale_ms",
                                                "max_stale_wrap_ms",
                                                "rotate_every_ms",
+                                               "serve_on",
                                                NULL };
 
 static struct hf_status put_keyring(struct hf_reply *reply, int status,

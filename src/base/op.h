@@ -39,6 +39,7 @@ struct hf_standing {
     uint64_t lease;    /* its number; 0 without */
     uint64_t until_ms; /* of a stale one, on the boottime clock */
     bool ahead;        /* the answer shows what is not in force on every node yet: said likewise */
+    bool elsewhere;    /* refused: other nodes serve that keyring */
 };
 
 struct hf_op {

@@ -126,7 +126,8 @@ static struct hf_status print_failures(struct cli *cli, const struct hf_json *dr
     return HF_SUCCESS;
 }
 
-/* Why a slot does not open, or what is wrong with the store, in the node's words. */
+/* Why a slot does not open, or what is wrong with the store, in the node's words; and what is
+ * neither green nor red. */
 static struct hf_status print_texts(struct cli *cli, const struct hf_json *cells)
 {
     for (size_t i = 0; i < hf_json_count(cells); i++) {
@@ -140,6 +141,13 @@ static struct hf_status print_texts(struct cli *cli, const struct hf_json *cells
         HF_TRY(hf_json_text(&cli->op, cell, "node", &node));
         if (text[0] != '\0') {
             cli_print("\nnode %s, slot %s: %s\n", node, slot, text);
+        }
+        if (hf_json_has(cell, "not_asked")) {
+            HF_AUTO(buf) keyrings = hf_buf_new();
+
+            cli_add_value(keyrings, cell, "not_asked");
+            cli_print("\nnode %s, slot %s: not asked for what other nodes serve: %s\n", node, slot,
+                      hf_buf_text(keyrings));
         }
     }
     return HF_SUCCESS;

@@ -1,5 +1,6 @@
 /* holdfast keyring. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "cli/command.h"
@@ -11,7 +12,8 @@ static struct hf_status list(struct cli *cli)
                                                  { "MAIN KEY", "main_key" },
                                                  { "KEYRING KEY", "keyring_key_version" },
                                                  { "TWO TO DESTROY", "approve_destroy" },
-                                                 { "TWO TO EXPORT", "approve_export" } };
+                                                 { "TWO TO EXPORT", "approve_export" },
+                                                 { "SERVED BY", "serve_on" } };
     HF_AUTO(json) answer = NULL;
     const struct hf_json *keyrings = NULL;
 
@@ -21,6 +23,28 @@ static struct hf_status list(struct cli *cli)
         cli_print_table(keyrings, columns, HF_COUNT(columns));
     }
     return HF_SUCCESS;
+}
+
+static void print_keyring(const struct hf_json *keyring)
+{
+    HF_AUTO(buf) nodes = hf_buf_new();
+
+    cli_print_object(keyring);
+    cli_add_value(nodes, keyring, "serve_on");
+    cli_print("serve_on: %s\n", hf_buf_text(nodes));
+}
+
+/* "a,b"; "" is the empty list: all members. */
+static void add_serve_on(struct hf_json_writer *writer, const char *names)
+{
+    hf_json_open_array(writer, "serve_on");
+    while (names[0] != '\0') {
+        size_t len = strcspn(names, ",");
+
+        hf_json_put_bytes_text(writer, NULL, hf_bytes_of(names, len));
+        names += len + (names[len] == ',');
+    }
+    hf_json_close_array(writer);
 }
 
 /* Only what was said: the rest keeps its default, or stays as it is. */
@@ -51,6 +75,9 @@ static struct hf_status add_settings(struct cli *cli, struct hf_json_writer *wri
             hf_json_put_u64(writer, times[i].member, ms);
         }
     }
+    if (cli_option(cli, "serve-on") != NULL) {
+        add_serve_on(writer, cli_option(cli, "serve-on"));
+    }
     HF_TRY(cli_duration(cli, "max-stale", 1, &ms));
     if (ms == 0) {
         (void)fputs("Note: with --max-stale 0s the keyring stops during every failover.\n", stderr);
@@ -74,7 +101,7 @@ static struct hf_status send_settings(struct cli *cli, const char *method, const
     hf_json_close_object(&writer);
     HF_TRY(cli_call(cli, method, path, hf_buf_bytes(body), &answer));
     if (answer != NULL) {
-        cli_print_object(answer);
+        print_keyring(answer);
     }
     return HF_SUCCESS;
 }
@@ -100,7 +127,7 @@ static struct hf_status show(struct cli *cli)
     HF_TRY(cli_ring_path(cli, cli->words[0], "", &path));
     HF_TRY(cli_call(cli, "GET", path, HF_BYTES_NONE, &answer));
     if (answer != NULL) {
-        cli_print_object(answer);
+        print_keyring(answer);
     }
     return HF_SUCCESS;
 }
@@ -122,7 +149,7 @@ static struct hf_status rotate(struct cli *cli)
 #define SETTINGS                                                                                   \
     "approve-destroy=|approve-export=|approve-slot-removal=|destroy-wait=|dark-window=|max-stale=" \
     "|"                                                                                            \
-    "max-stale-wrap=|rotate-every="
+    "max-stale-wrap=|rotate-every=|serve-on="
 
 const struct command cli_keyring_commands[] = {
     { "keyring", "list", "", "", "Lists keyrings.", "holdfast keyring list", list },

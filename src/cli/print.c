@@ -39,10 +39,23 @@ void cli_print_name(const char *name)
     cli_print("%s\n", hf_buf_text(line));
 }
 
+/* Texts of a list, on one line. */
+static void add_list(struct hf_buf *out, const struct hf_json *list)
+{
+    for (size_t i = 0; i < hf_json_count(list); i++) {
+        const char *text = hf_json_string(hf_json_at(list, i));
+
+        hf_buf_add_text(out, i > 0 ? ", " : "");
+        add_clean(out, text != NULL ? text : "-");
+    }
+    hf_buf_add_text(out, hf_json_count(list) == 0 ? "-" : "");
+}
+
 void cli_add_value(struct hf_buf *out, const struct hf_json *object, const char *member)
 {
     struct hf_env env;
     struct hf_op op;
+    const struct hf_json *list = NULL;
     const char *text = NULL;
     uint64_t number = 0;
     bool flag = false;
@@ -57,6 +70,8 @@ void cli_add_value(struct hf_buf *out, const struct hf_json *object, const char 
         hf_buf_add_format(out, "%llu", (unsigned long long)number);
     } else if (hf_json_bool_or(&op, object, member, false, &flag).code == HF_OK) {
         hf_buf_add_text(out, flag ? "yes" : "no");
+    } else if (hf_json_array_or(&op, object, member, &list).code == HF_OK) {
+        add_list(out, list);
     }
 }
 

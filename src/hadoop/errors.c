@@ -52,6 +52,23 @@ static void put_denied(struct hf_op *op, const struct call *call, struct hf_repl
     put_exception(reply, 403, CLASS_AUTHORIZATION, hf_buf_text(text));
 }
 
+static void put_own_fault(struct hf_op *op, const struct call *call, struct hf_reply *reply,
+                          enum hf_code code)
+{
+    HF_WARNING(op->env, "hadoop %s failed: %s: %s", call->operation, hf_code_name(code), op->text);
+    put_exception(reply, 500, CLASS_IO, hf_code_sentence(code));
+}
+
+/* What other nodes serve is no fault of this one: every client that spreads its load comes by. */
+static void put_unavailable(struct hf_op *op, const struct call *call, struct hf_reply *reply)
+{
+    if (op->standing.elsewhere) {
+        put_exception(reply, 500, CLASS_IO, op->text);
+    } else {
+        put_own_fault(op, call, reply, HF_UNAVAILABLE);
+    }
+}
+
 /*
  * The words an operator may need are in the log and the audit trail; clients get op->text only for
  * failures that speak of their own request.
@@ -81,16 +98,16 @@ struct hf_status finish(struct hf_op *op, const struct call *call, struct hf_rep
     case HF_TOO_LARGE:
         put_exception(reply, 500, CLASS_IO, op->text);
         break;
+    case HF_UNAVAILABLE:
+        put_unavailable(op, call, reply);
+        break;
     case HF_CONFLICT:
     case HF_LIMITED:
     case HF_NO_SPACE:
-    case HF_UNAVAILABLE:
     case HF_IN_DOUBT:
     case HF_CORRUPT:
     case HF_INTERNAL:
-        HF_WARNING(op->env, "hadoop %s failed: %s: %s", call->operation, hf_code_name(status.code),
-                   op->text);
-        put_exception(reply, 500, CLASS_IO, hf_code_sentence(status.code));
+        put_own_fault(op, call, reply, status.code);
         break;
     }
     return HF_SUCCESS;

@@ -105,7 +105,10 @@ static const char *path_of(const struct work *work, const struct item *item)
 
 static bool is_wanted(const struct work *work, const char *keyring)
 {
-    return work->plan->keyring == NULL || strcmp(work->plan->keyring, keyring) == 0;
+    const struct hf_apart_plan *plan = work->plan;
+
+    return (plan->keyring == NULL || strcmp(plan->keyring, keyring) == 0) &&
+           (plan->is_asked == NULL || plan->is_asked(plan->context, keyring));
 }
 
 static struct hf_status gather_version(void *context, struct hf_op *op,

@@ -24,6 +24,8 @@ struct hf_apart_plan {
     const char *slot_id;
     struct hf_protector *protector;
     const char *keyring; /* its versions only; NULL: all */
+    /* Whether versions of the keyring are opened; NULL: those of all are. */
+    bool (*is_asked)(void *context, const char *keyring);
 
     void (*visit)(void *context, const struct hf_version_proof *proof);
     /* A record of another kind that does not open. */

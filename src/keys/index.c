@@ -32,6 +32,7 @@ struct hf_index {
     struct hf_index_keyring *last; /* of the last change: records come grouped by keyring */
     uint64_t changes;
     _Atomic uint64_t seq;
+    _Atomic size_t serve_on; /* keyrings that name the nodes that serve them */
     struct hf_index_watcher watcher;
 };
 
@@ -99,6 +100,11 @@ struct hf_index_keyring *hf_index_keyring(const struct hf_index *index, const ch
     return found && index->keyrings[at]->exists ? index->keyrings[at] : NULL;
 }
 
+bool hf_index_has_serve_on(const struct hf_index *index)
+{
+    return atomic_load_explicit(&index->serve_on, memory_order_acquire) > 0;
+}
+
 struct hf_index_keyring *hf_index_keyring_at(const struct hf_index *index, size_t at)
 {
     return at < index->keyring_count ? index->keyrings[at] : NULL;
@@ -133,6 +139,8 @@ void hf_index_put_keyring(struct hf_index *index, const char *name, uint64_t rev
 {
     struct hf_index_keyring *keyring = need_keyring(index, name);
 
+    atomic_fetch_sub(&index->serve_on, keyring->record.serve_on.count > 0);
+    atomic_fetch_add(&index->serve_on, record->serve_on.count > 0);
     keyring->exists = true;
     keyring->revision = revision;
     keyring->record = *record;
@@ -534,6 +542,7 @@ void hf_index_clear(struct hf_index *index)
     free(index->keyrings);
     index->keyrings = NULL;
     index->keyring_count = 0;
+    atomic_store(&index->serve_on, 0);
     index->last = NULL;
     atomic_store(&index->seq, 0);
     index->changes++;

@@ -89,6 +89,8 @@ struct hf_index_version *hf_index_version(const struct hf_index_key *key, uint32
 struct hf_index_version *hf_index_version_at(const struct hf_index_key *key, uint32_t at);
 /* The keyring at a place, in byte order of names; NULL after the last. */
 struct hf_index_keyring *hf_index_keyring_at(const struct hf_index *index, size_t at);
+/* Whether any keyring names the nodes that serve it; asked without a lock. */
+bool hf_index_has_serve_on(const struct hf_index *index);
 /* Grows with every change of something that a cached context was made from. */
 uint64_t hf_index_changes(const struct hf_index *index);
 /* The highest seq of any key since the last clearing. May be called without a lock. */

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "keys/lane.h"
 #include "keys/name.h"
+#include "keys/serve_on.h"
 
 #define HOUR_MS   ((uint64_t)3600 * 1000)
 #define MAIN_KEY  "main"
@@ -62,6 +63,8 @@ static void record_from(const struct hf_keyring_settings *settings,
     record->max_stale_wrap_ms = settings->max_stale_wrap_ms;
     record->main_key = hf_bytes_of_text(main_key);
     record->rotate_every_ms = settings->rotate_every_ms;
+    record->serve_on = settings->serve_on;
+    hf_serve_on_sort(&record->serve_on);
 }
 
 static void info_from(const struct hf_index_keyring *keyring, struct hf_keyring_info *out)
@@ -81,6 +84,7 @@ static void info_from(const struct hf_index_keyring *keyring, struct hf_keyring_
         .max_stale_ms = record->max_stale_ms,
         .max_stale_wrap_ms = record->max_stale_wrap_ms,
         .rotate_every_ms = record->rotate_every_ms,
+        .serve_on = record->serve_on,
     };
     out->key_version = record->key_version;
     out->created_ms = record->created_ms;

@@ -53,6 +53,19 @@ void hf_keys_set_hot_limit(struct hf_keys *keys, unsigned lane, size_t limit);
 
 /* --- keyrings --- */
 
+/* The nodes that serve a keyring; none: all of them. */
+#define HF_SERVE_ON_MAX 32
+struct hf_serve_on {
+    size_t count;
+    char names[HF_SERVE_ON_MAX][HF_NODE_NAME_MAX + 1];
+};
+/* HF_INVALID for a name that none can have, one that is there already, or one too many. */
+HF_STATUS hf_serve_on_add(struct hf_op *op, struct hf_serve_on *list, const char *name);
+bool hf_serve_on_names(const struct hf_serve_on *list, const char *node);
+/* Names it, or names nobody. */
+bool hf_serve_on_serves(const struct hf_serve_on *list, const char *node);
+bool hf_serve_on_equal(const struct hf_serve_on *a, const struct hf_serve_on *b);
+
 struct hf_keyring_settings {
     const char *main_key; /* NULL: "main" */
     bool approve_destroy; /* two people for destroy */
@@ -63,6 +76,7 @@ struct hf_keyring_settings {
     uint64_t max_stale_ms;      /* default 1 h */
     uint64_t max_stale_wrap_ms; /* default 10 min */
     uint64_t rotate_every_ms;   /* keys get a new version when the primary is so old; 0: never */
+    struct hf_serve_on serve_on;
 };
 void hf_keyring_settings_default(struct hf_keyring_settings *settings);
 
@@ -79,6 +93,12 @@ HF_STATUS hf_keyring_create(struct hf_keys *keys, struct hf_op *op, struct hf_tx
                             const char *name, const struct hf_keyring_settings *settings);
 HF_STATUS hf_keyring_get(struct hf_keys *keys, struct hf_op *op, const char *name,
                          struct hf_keyring_info *out);
+/*
+ * Whether that node serves the keyring, as the setting is applied here; for every request. A
+ * keyring that is not there is served by all.
+ */
+bool hf_keyring_is_served_by(struct hf_keys *keys, const struct hf_op *op, const char *name,
+                             const char *node);
 HF_STATUS hf_keyring_change(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
                             const char *name, const struct hf_keyring_settings *settings);
 /* A new keyring key version; key versions move over by hf_key_rewrap(). */

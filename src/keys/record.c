@@ -1,10 +1,13 @@
-/* Keyring, key, version and usage records: version 1 of each, and 2 of keyrings. */
+/* Keyring, key, version and usage records: version 1 of each, and 2 and 3 of keyrings. */
 #include "keys/record.h"
+
+#include <stdlib.h>
 
 #include "keys/algorithm.h"
 
-#define FORMAT         1
-#define KEYRING_FORMAT 2 /* where keys rotate by the clock */
+#define FORMAT          1
+#define FORMAT_ROTATING 2 /* of keyrings whose keys rotate by the clock */
+#define FORMAT_SERVED   3 /* of keyrings that name the nodes that serve them */
 
 #define KEYRING_APPROVE_DESTROY      0x01
 #define KEYRING_APPROVE_EXPORT       0x02
@@ -50,9 +53,20 @@ static struct hf_status refuse(struct hf_op *op, const char *what)
                          what);
 }
 
+/* One form each: a later format is written, and read, only where the one before would not do. */
+static uint8_t keyring_format(const struct hf_keyring_record *record)
+{
+    if (record->serve_on.count > 0) {
+        return FORMAT_SERVED;
+    }
+    return record->rotate_every_ms > 0 ? FORMAT_ROTATING : FORMAT;
+}
+
 void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_buf *out)
 {
-    hf_put_u8(out, record->rotate_every_ms > 0 ? KEYRING_FORMAT : FORMAT);
+    uint8_t format = keyring_format(record);
+
+    hf_put_u8(out, format);
     hf_put_u8(out, flag(record->approve_destroy, KEYRING_APPROVE_DESTROY) |
                        flag(record->approve_export, KEYRING_APPROVE_EXPORT) |
                        flag(record->approve_slot_removal, KEYRING_APPROVE_SLOT_REMOVAL));
@@ -63,18 +77,39 @@ void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_
     hf_put_u64(out, record->max_stale_ms);
     hf_put_u64(out, record->max_stale_wrap_ms);
     hf_put_bytes(out, record->main_key);
-    if (record->rotate_every_ms > 0) {
+    if (format >= FORMAT_ROTATING) {
         hf_put_u64(out, record->rotate_every_ms);
+    }
+    if (format >= FORMAT_SERVED) {
+        hf_put_u8(out, (uint8_t)record->serve_on.count);
+        for (size_t i = 0; i < record->serve_on.count; i++) {
+            hf_put_text(out, record->serve_on.names[i]);
+        }
     }
 }
 
-/* One form each: format 2 is written, and read, only where format 1 would not do. */
+/* Names that a node can have, in order and each once. */
+static void take_serve_on(struct hf_reader *reader, struct hf_serve_on *out)
+{
+    uint8_t count = hf_take_u8(reader);
+    struct hf_op scratch;
+
+    hf_op_init(&scratch, NULL);
+    for (uint8_t i = 0; i < count && !reader->failed; i++) {
+        char *name = hf_take_text(reader);
+
+        reader->failed = name == NULL || hf_serve_on_add(&scratch, out, name).code != HF_OK ||
+                         (i > 0 && strcmp(out->names[i - 1], out->names[i]) > 0);
+        free(name);
+    }
+}
+
 static bool is_sound_keyring(const struct hf_keyring_record *record, uint8_t format, uint8_t flags)
 {
     return (flags & ~KEYRING_FLAGS) == 0 && record->main_key.len > 0 &&
            record->main_key.len <= 64 &&
            memchr(record->main_key.data, '\0', record->main_key.len) == NULL &&
-           (format == KEYRING_FORMAT) == (record->rotate_every_ms > 0);
+           format == keyring_format(record);
 }
 
 struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes content,
@@ -87,7 +122,7 @@ struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes cont
 
     hf_reader_init(&reader, content);
     format = hf_take_u8(&reader);
-    if (!reader.failed && format != FORMAT && format != KEYRING_FORMAT) {
+    if (!reader.failed && (format < FORMAT || format > FORMAT_SERVED)) {
         return refuse_format(op, "a keyring record", format);
     }
     flags = hf_take_u8(&reader);
@@ -101,7 +136,10 @@ struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes cont
     record.max_stale_ms = hf_take_u64(&reader);
     record.max_stale_wrap_ms = hf_take_u64(&reader);
     record.main_key = hf_take_bytes(&reader);
-    record.rotate_every_ms = format == KEYRING_FORMAT ? hf_take_u64(&reader) : 0;
+    record.rotate_every_ms = format >= FORMAT_ROTATING ? hf_take_u64(&reader) : 0;
+    if (format >= FORMAT_SERVED) {
+        take_serve_on(&reader, &record.serve_on);
+    }
     HF_TRY(hf_reader_end(&reader, op, "a keyring record"));
     if (!is_sound_keyring(&record, format, flags)) {
         return refuse(op, "a keyring record");

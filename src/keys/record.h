@@ -18,7 +18,8 @@ struct hf_keyring_record {
     uint64_t max_stale_ms;
     uint64_t max_stale_wrap_ms;
     struct hf_bytes main_key;
-    uint64_t rotate_every_ms; /* 0: never */
+    uint64_t rotate_every_ms;    /* 0: never */
+    struct hf_serve_on serve_on; /* in the order of the names; none: all */
 };
 void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_buf *out);
 HF_STATUS hf_keyring_record_decode(struct hf_op *op, struct hf_bytes content,

@@ -1,7 +1,8 @@
 /*
  * Born proven: on a store of several nodes a version is committed as a candidate, opened by every
- * node alive, and only then promoted by a second commit. The second request's id follows from the
- * first one's, so whoever repeats the first, on any node, goes on where it stopped.
+ * node alive that serves it, and only then promoted by a second commit. The second request's id
+ * follows from the first one's, so whoever repeats the first, on any node, goes on where it
+ * stopped.
  */
 #include <stdio.h>
 #include <string.h>
@@ -66,21 +67,38 @@ static struct hf_status second_id(struct hf_service *service, struct hf_op *op,
     return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
 }
 
+/* By all who serve the keyring, as it says now: the others are not asked. */
+static struct hf_status ask_nodes(struct hf_service *service, struct hf_op *op, uint64_t seq,
+                                  const struct hf_serve_on *serve_on, struct hf_cluster_proof *out)
+{
+    const char *names[HF_SERVE_ON_MAX];
+
+    for (size_t i = 0; i < serve_on->count; i++) {
+        names[i] = serve_on->names[i];
+    }
+    return hf_cluster_prove(service->cluster, op, seq, serve_on->count > 0 ? names : NULL,
+                            serve_on->count, out);
+}
+
 /* Members that are away are not asked, and have not opened it either: they do before their lease.
  */
-static struct hf_status prove_on_all(struct hf_service *service, struct hf_op *op, uint64_t seq,
+static struct hf_status prove_on_all(struct hf_service *service, struct hf_op *op,
+                                     const char *keyring, uint64_t seq,
                                      struct hf_cluster_proof *out)
 {
     struct hf_cluster_proof proof;
+    struct hf_keyring_info info;
     HF_AUTO(members) members = NULL;
 
-    HF_TRY(hf_cluster_prove(service->cluster, op, seq, NULL, 0, &proof));
+    HF_TRY(hf_keyring_get(service->keys, op, keyring, &info));
+    HF_TRY(ask_nodes(service, op, seq, &info.settings.serve_on, &proof));
     /* Only for the count that people are told: a list that cannot be read stops no version. */
     if (hf_members_read(service->seal, op, &members).code != HF_OK) {
         hf_op_clear(op);
     }
     for (size_t i = 0; members != NULL && i < members->count; i++) {
-        proof.of += hf_member_is_away(members->items[i]);
+        proof.of += hf_member_is_away(members->items[i]) &&
+                    hf_serve_on_serves(&info.settings.serve_on, members->items[i]->node.name);
     }
     *out = proof;
     return HF_SUCCESS;
@@ -89,7 +107,8 @@ static struct hf_status prove_on_all(struct hf_service *service, struct hf_op *o
 static struct hf_status prove(struct hf_control *second, struct hf_op *op, uint64_t seq)
 {
     struct verdict *verdict = second->context;
-    struct hf_status status = prove_on_all(second->call.service, op, seq, &verdict->proof);
+    struct hf_status status =
+        prove_on_all(second->call.service, op, second->call.keyring, seq, &verdict->proof);
 
     if (status.code != HF_OK && status.code != HF_LATER) {
         return hf_fail(op, HF_IN_DOUBT,
@@ -207,7 +226,7 @@ static struct hf_status prove_orphan(struct orphans *orphans, const struct hf_ca
     struct hf_status status;
 
     if (service->cluster != NULL) {
-        return prove_on_all(service, orphans->op, candidate->seq, out);
+        return prove_on_all(service, orphans->op, candidate->keyring, candidate->seq, out);
     }
     status = hf_key_prove(service->keys, orphans->op, candidate->keyring, candidate->key,
                           candidate->version);

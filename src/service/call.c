@@ -159,6 +159,7 @@ struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
     if (!is_leased) {
         HF_TRY(allow_without_lease(call, op));
     }
+    HF_TRY(hf_serve_on_check(call, op));
     HF_TRY(check_issued(call, op));
     return hf_agreed_begin(call, op);
 }

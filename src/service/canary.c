@@ -13,6 +13,8 @@ struct canary {
 };
 
 struct canaries {
+    struct hf_service *service;
+    const struct hf_op *op;
     struct canary *items;
     size_t count;
 };
@@ -22,6 +24,9 @@ static void add(void *context, const struct hf_keyring_info *info)
     struct canaries *canaries = context;
     struct canary *canary;
 
+    if (!hf_serve_on_is_ours(canaries->service, canaries->op, info->name)) {
+        return;
+    }
     canaries->items =
         hf_realloc_array(canaries->items, canaries->count + 1, sizeof *canaries->items);
     canary = &canaries->items[canaries->count++];
@@ -74,7 +79,7 @@ struct hf_status hf_canary_each(struct hf_service *service, struct hf_op *op,
                                               struct hf_status status, const char *text),
                                 void *context)
 {
-    struct canaries canaries = { NULL, 0 };
+    struct canaries canaries = { .service = service, .op = op };
     struct hf_status status = HF_SUCCESS;
 
     /* Names first: opening takes locks that the walk holds. */

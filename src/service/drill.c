@@ -126,11 +126,30 @@ static struct hf_status find_targets(struct hf_service *service, struct hf_op *o
 
 struct opening {
     struct hf_service *service;
+    const struct hf_op *op;
     const struct hf_drill_run *run;
     struct hf_slot_proof *proof;
     uint64_t tell_ms; /* boottime: when the others are told next how far it is */
     bool is_ended;    /* by us, in the middle of a slot */
 };
+
+/* Of the keyrings that the drill is about, those that are left to others. */
+static void note_not_asked(void *context, const struct hf_keyring_info *info)
+{
+    struct opening *opening = context;
+    const char *only = opening->run->keyring;
+
+    if ((only[0] == '\0' || strcmp(only, info->name) == 0) &&
+        !hf_serve_on_is_ours(opening->service, opening->op, info->name) &&
+        opening->proof->not_asked_count < HF_SLOT_PROOF_KEYRINGS) {
+        hf_slot_proof_add_not_asked(opening->proof, info->name);
+    }
+}
+
+static bool is_asked(void *context, const char *keyring)
+{
+    return hf_slot_proof_was_asked(((struct opening *)context)->proof, keyring);
+}
 
 static void take_version(void *context, const struct hf_version_proof *version)
 {
@@ -226,6 +245,7 @@ static struct hf_status open_slot(struct opening *opening, struct hf_op *op,
         .engine = hf_seal_engine(service->seal),
         .slot_id = target->slot.id,
         .keyring = opening->run->keyring[0] != '\0' ? opening->run->keyring : NULL,
+        .is_asked = is_asked,
         .visit = take_version,
         .damaged = take_damage,
         .go_on = go_on,
@@ -271,6 +291,7 @@ static struct hf_status prove_slot(struct opening *opening, struct hf_op *op,
     struct hf_status status;
 
     opening->proof = proof;
+    hf_keyring_each(service->keys, note_not_asked, opening);
     status = open_slot(opening, op, target, &found);
     if (opening->is_ended || status.code == HF_NO_SPACE || status.code == HF_INTERNAL) {
         return status;
@@ -440,9 +461,9 @@ static struct hf_status give_up(const struct opening *opening, struct hf_op *op,
 static struct hf_status run_part(struct hf_service *service, struct hf_op *op,
                                  const struct hf_drill_run *run)
 {
-    struct opening opening = { .service = service,
-                               .run = run,
-                               .tell_ms = hf_env_boottime_ms(op->env) + TELL_MS };
+    struct opening opening = {
+        .service = service, .op = op, .run = run, .tell_ms = hf_env_boottime_ms(op->env) + TELL_MS
+    };
     uint64_t begun_ms = hf_env_realtime_ms(op->env);
     HF_AUTO(slot_proofs) proofs = hf_alloc(sizeof *proofs);
     struct hf_status status = prove_all(&opening, op, proofs);

@@ -131,6 +131,27 @@ HF_STATUS hf_agreed_begin(const struct hf_call *call, struct hf_op *op);
  */
 HF_STATUS hf_agreed_end(const struct hf_call *call, struct hf_op *op, struct hf_status status);
 
+/* --- serve_on.c --- */
+
+/*
+ * Whether this node serves the keyring. A store that is this node's alone is served by it, whatever
+ * its keyrings say: nobody else is there.
+ */
+bool hf_serve_on_is_ours(struct hf_service *service, const struct hf_op *op, const char *keyring);
+/* HF_UNAVAILABLE names the nodes that serve the keyring, when this one does not. */
+HF_STATUS hf_serve_on_need(struct hf_service *service, struct hf_op *op, const char *keyring);
+/* The same for calls that use key material, recorded; all others pass. */
+HF_STATUS hf_serve_on_check(const struct hf_call *call, struct hf_op *op);
+/*
+ * Settings of the keyring that are to be: a list that is not the one of before names members only.
+ * HF_INVALID names the one that is none, or was removed. Waits.
+ */
+HF_STATUS hf_serve_on_check_settings(struct hf_service *service, struct hf_op *op,
+                                     const char *keyring,
+                                     const struct hf_keyring_settings *settings);
+/* HF_WRONG_STATE names the keyrings that nobody would serve without that member. Waits. */
+HF_STATUS hf_serve_on_check_removal(struct hf_service *service, struct hf_op *op, const char *node);
+
 /* --- feed.c --- */
 
 /* The history is another one from this commit on: what follows is brought into the trail, too. */

@@ -147,7 +147,8 @@ static void rewrap_in_keyring(void *context, const struct hf_keyring_info *info)
     struct hf_job *job = rewrapping->job;
 
     if (rewrapping->status.code != HF_OK || info->key_version == 1 ||
-        seen_version(job, info->name) == info->key_version) {
+        seen_version(job, info->name) == info->key_version ||
+        !hf_serve_on_is_ours(job->service, rewrapping->op, info->name)) {
         return;
     }
     rewrapping->status =

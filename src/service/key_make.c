@@ -203,7 +203,8 @@ static void rotate_in_keyring(void *context, const struct hf_keyring_info *info)
 {
     struct keyrings *keyrings = context;
 
-    if (keyrings->status.code == HF_OK) {
+    if (keyrings->status.code == HF_OK &&
+        hf_serve_on_is_ours(keyrings->rotating.job->service, keyrings->rotating.op, info->name)) {
         keyrings->status =
             hf_key_rotations_due(keyrings->rotating.job->service->keys, keyrings->rotating.op, info,
                                  rotate_due, &keyrings->rotating);

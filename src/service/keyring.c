@@ -15,6 +15,9 @@ static void ask_settings(struct hf_buf *asked, const struct hf_keyring_settings 
     hf_put_u64(asked, settings->max_stale_ms);
     hf_put_u64(asked, settings->max_stale_wrap_ms);
     hf_put_u64(asked, settings->rotate_every_ms);
+    for (size_t i = 0; i < settings->serve_on.count; i++) {
+        hf_put_text(asked, settings->serve_on.names[i]);
+    }
 }
 
 /* --- create --- */
@@ -22,8 +25,10 @@ static void ask_settings(struct hf_buf *asked, const struct hf_keyring_settings 
 static struct hf_status stage_create(struct hf_control *control, struct hf_op *op,
                                      struct hf_txn *txn)
 {
-    return hf_keyring_create(control->call.service->keys, op, txn, control->call.keyring,
-                             control->context);
+    const struct hf_call *call = &control->call;
+
+    HF_TRY(hf_serve_on_check_settings(call->service, op, call->keyring, control->context));
+    return hf_keyring_create(call->service->keys, op, txn, call->keyring, control->context);
 }
 
 struct hf_status hf_service_keyring_create(struct hf_service *service, struct hf_op *op,
@@ -58,6 +63,8 @@ static struct hf_status stage_change(struct hf_control *control, struct hf_op *o
 {
     struct change *change = control->context;
 
+    HF_TRY(hf_serve_on_check_settings(control->call.service, op, control->call.keyring,
+                                      change->settings));
     if (change->approval[0] != '\0') {
         HF_TRY(hf_approval_use(control->call.service, op, txn, change->approval));
     }

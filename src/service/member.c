@@ -422,6 +422,7 @@ static struct hf_status stage_removal(struct hf_control *control, struct hf_op *
         return hf_fail(op, HF_WRONG_STATE, "node %s was removed already", removal->name);
     }
     HF_TRY(check_no_key_file(service, op, member));
+    HF_TRY(hf_serve_on_check_removal(service, op, removal->name));
     if (removal->approval[0] != '\0') {
         HF_TRY(hf_approval_use(service, op, txn, removal->approval));
     }

@@ -11,9 +11,10 @@
 #include "base/text.h"
 
 #define FORMAT         1
+#define FORMAT_PARTIAL 2 /* where keyrings were left to other nodes */
 #define PREFIX         "proof/"
 #define VERSION_PREFIX "version/"
-#define KEYRINGS_MAX   4096
+#define KEYRINGS_MAX   HF_SLOT_PROOF_KEYRINGS
 #define FAILURES_MAX   2000
 #define FAILURE_BYTES  ((size_t)512 << 10)
 #define CAUSE_LAST     HF_CAUSE_ALTERED
@@ -30,6 +31,10 @@ void hf_slot_proof_free(struct hf_slot_proof *proof)
         free(proof->failures[i].path);
         free(proof->failures[i].failed_at);
     }
+    for (size_t i = 0; i < proof->not_asked_count; i++) {
+        free(proof->not_asked[i]);
+    }
+    free(proof->not_asked);
     free(proof->keyrings);
     free(proof->failures);
     free(proof->node);
@@ -56,7 +61,29 @@ bool hf_slot_proof_covers(const struct hf_slot_proof *proof, const char *path)
             return false;
         }
     }
+    for (size_t i = 0; i < proof->not_asked_count; i++) {
+        if (hf_version_is_of(path, proof->not_asked[i])) {
+            return false;
+        }
+    }
     return true;
+}
+
+bool hf_slot_proof_was_asked(const struct hf_slot_proof *proof, const char *keyring)
+{
+    for (size_t i = 0; i < proof->not_asked_count; i++) {
+        if (strcmp(proof->not_asked[i], keyring) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void hf_slot_proof_add_not_asked(struct hf_slot_proof *proof, const char *keyring)
+{
+    proof->not_asked =
+        hf_realloc_array(proof->not_asked, proof->not_asked_count + 1, sizeof(char *));
+    proof->not_asked[proof->not_asked_count++] = hf_strdup(keyring);
 }
 
 /* Versions come in order of path, so those of a keyring stand together. */
@@ -123,7 +150,7 @@ void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out)
 {
     size_t failures = fitting(proof, FAILURE_BYTES);
 
-    hf_put_u8(out, FORMAT);
+    hf_put_u8(out, proof->not_asked_count > 0 ? FORMAT_PARTIAL : FORMAT);
     hf_put_text(out, proof->node);
     hf_put_text(out, proof->site);
     hf_put_text(out, proof->slot);
@@ -152,6 +179,12 @@ void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out)
         hf_put_text(out, proof->failures[i].failed_at);
     }
     hf_put_u64(out, proof->unnamed + proof->failure_count - failures);
+    if (proof->not_asked_count > 0) {
+        hf_put_u32(out, (uint32_t)proof->not_asked_count);
+        for (size_t i = 0; i < proof->not_asked_count; i++) {
+            hf_put_text(out, proof->not_asked[i]);
+        }
+    }
 }
 
 static bool take_bool(struct hf_reader *reader)
@@ -210,6 +243,20 @@ static void take_failures(struct hf_reader *reader, struct hf_slot_proof *proof)
     }
 }
 
+/* Some at least: without any it is of format 1. */
+static void take_not_asked(struct hf_reader *reader, struct hf_slot_proof *proof)
+{
+    uint32_t count = hf_take_u32(reader);
+
+    reader->failed = reader->failed || count == 0 || count > KEYRINGS_MAX;
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        char *keyring = take_text(reader);
+
+        hf_slot_proof_add_not_asked(proof, keyring);
+        free(keyring);
+    }
+}
+
 struct hf_status hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                       struct hf_slot_proof **out)
 {
@@ -219,9 +266,10 @@ struct hf_status hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
 
     hf_reader_init(&reader, content);
     format = hf_take_u8(&reader);
-    if (!reader.failed && format != FORMAT) {
-        return hf_fail(op, HF_UNSUPPORTED, "a proof has format %u; this server reads format %d",
-                       format, FORMAT);
+    if (!reader.failed && format != FORMAT && format != FORMAT_PARTIAL) {
+        return hf_fail(op, HF_UNSUPPORTED,
+                       "a proof has format %u; this server reads formats %d and %d", format, FORMAT,
+                       FORMAT_PARTIAL);
     }
     proof->node = take_text(&reader);
     proof->site = take_text(&reader);
@@ -241,6 +289,9 @@ struct hf_status hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
     take_keyrings(&reader, proof);
     take_failures(&reader, proof);
     proof->unnamed = hf_take_u64(&reader);
+    if (format == FORMAT_PARTIAL) {
+        take_not_asked(&reader, proof);
+    }
     HF_TRY(hf_reader_end(&reader, op, "a proof"));
     *out = HF_TAKE(proof);
     return HF_SUCCESS;
@@ -259,6 +310,16 @@ char *hf_version_record_path(const char *keyring, const char *name, uint32_t ver
         hf_buf_add_format(path, "%010" PRIu32, version);
     }
     return hf_strdup(hf_buf_text(path));
+}
+
+bool hf_version_is_of(const char *path, const char *keyring)
+{
+    HF_AUTO(buf) prefix = hf_buf_new();
+
+    hf_buf_add_text(prefix, VERSION_PREFIX);
+    hf_percent_add(prefix, hf_bytes_of_text(keyring));
+    hf_buf_add_text(prefix, "/");
+    return strncmp(path, hf_buf_text(prefix), prefix->len) == 0;
 }
 
 static struct hf_status add_label(struct hf_op *op, const char *path, struct hf_buf *out)

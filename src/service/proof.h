@@ -6,6 +6,8 @@
 
 #include "service/internal.h"
 
+#define HF_SLOT_PROOF_KEYRINGS 4096 /* named by one proof */
+
 struct hf_failed_version {
     char *path; /* of the version's record */
     enum hf_cause cause;
@@ -39,6 +41,8 @@ struct hf_slot_proof {
     struct hf_failed_version *failures; /* versions and other records that do not open */
     size_t failure_count;
     uint64_t unnamed; /* failures that found no room in the list */
+    char **not_asked; /* keyrings that other nodes serve: nothing of them was opened */
+    size_t not_asked_count;
 };
 void hf_slot_proof_free(struct hf_slot_proof *proof);
 HF_DEFINE_CLEANUP(slot_proof)
@@ -47,6 +51,9 @@ HF_DEFINE_CLEANUP(slot_proof)
 bool hf_slot_proof_is_good(const struct hf_slot_proof *proof);
 /* Whether it says that this version opened. */
 bool hf_slot_proof_covers(const struct hf_slot_proof *proof, const char *path);
+/* Whether it was asked for versions of that keyring at all. */
+bool hf_slot_proof_was_asked(const struct hf_slot_proof *proof, const char *keyring);
+void hf_slot_proof_add_not_asked(struct hf_slot_proof *proof, const char *keyring);
 void hf_slot_proof_add_keyring(struct hf_slot_proof *proof, const char *keyring, bool failed);
 void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, enum hf_cause cause,
                                const char *failed_at);
@@ -59,6 +66,8 @@ HF_STATUS hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                struct hf_slot_proof **out);
 /* "version/<keyring>/<name>/<number>", without the number for HF_LATEST; free it. */
 char *hf_version_record_path(const char *keyring, const char *name, uint32_t version);
+/* Whether the record at path is a version of the keyring. */
+bool hf_version_is_of(const char *path, const char *keyring);
 /* "keyring/name@3" of a version's record, the path itself of any other. */
 void hf_record_label(const char *path, struct hf_buf *out);
 /* "proof/<node>/<slot>"; free it. */

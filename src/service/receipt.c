@@ -24,7 +24,7 @@ static bool is_of(const struct hf_slot_proofs *proofs, const struct hf_slot_proo
 
 enum hf_light hf_drill_light(const struct hf_drill *drill)
 {
-    const struct hf_slot_proof *newest = hf_ways_newest(drill->ways);
+    const struct hf_ways *ways = drill->ways;
     enum hf_light light = HF_GREEN;
 
     for (size_t i = 0; i < drill->proofs.count; i++) {
@@ -33,11 +33,11 @@ enum hf_light hf_drill_light(const struct hf_drill *drill)
         }
     }
     /* Who is silent has proven nothing; and a node without slots opens nothing without a person. */
-    if (newest == NULL || drill->proofs.count == 0 || drill->silent > 0) {
+    if (hf_ways_newest(ways) == NULL || drill->proofs.count == 0 || drill->silent > 0) {
         return HF_AMBER;
     }
-    for (size_t i = 0; i < newest->keyring_count && light == HF_GREEN; i++) {
-        if (hf_ways_least(drill->ways, newest->keyrings[i].name) < drill->service->min_ways) {
+    for (size_t i = 0; i < ways->keyring_count && light == HF_GREEN; i++) {
+        if (hf_ways_least(ways, ways->keyrings[i]->name) < drill->service->min_ways) {
             light = HF_AMBER;
         }
     }
@@ -69,6 +69,26 @@ static void put_date(struct hf_json_writer *writer, const char *name, uint64_t d
     }
 }
 
+/* Opened, but of all keyrings that the drill is about none is served there: that proves nothing. */
+static const char *result_of(const struct hf_slot_proof *proof)
+{
+    if (!hf_slot_proof_is_good(proof)) {
+        return "failed";
+    }
+    return proof->versions == 0 && proof->not_asked_count > 0 ? "not asked" : "opened";
+}
+
+static void put_not_asked(struct hf_json_writer *writer, const struct hf_slot_proof *proof)
+{
+    if (proof->not_asked_count > 0) {
+        hf_json_open_array(writer, "not_asked");
+        for (size_t i = 0; i < proof->not_asked_count; i++) {
+            hf_json_put_text(writer, NULL, proof->not_asked[i]);
+        }
+        hf_json_close_array(writer);
+    }
+}
+
 static void put_cell(struct hf_json_writer *writer, const struct hf_slot_proof *proof, bool is_now)
 {
     hf_json_open_object(writer, NULL);
@@ -76,7 +96,7 @@ static void put_cell(struct hf_json_writer *writer, const struct hf_slot_proof *
     hf_json_put_text(writer, "site", proof->site);
     hf_json_put_text(writer, "slot", proof->slot_name);
     hf_json_put_text(writer, "slot_id", proof->slot);
-    hf_json_put_text(writer, "result", hf_slot_proof_is_good(proof) ? "opened" : "failed");
+    hf_json_put_text(writer, "result", result_of(proof));
     hf_json_put_bool(writer, "now", is_now);
     hf_json_put_date(writer, "proven", proof->when_ms);
     hf_json_put_u64(writer, "seq", proof->seq);
@@ -86,6 +106,7 @@ static void put_cell(struct hf_json_writer *writer, const struct hf_slot_proof *
     hf_json_put_bool(writer, "whole", proof->whole);
     hf_json_put_u64(writer, "versions", proof->versions);
     hf_json_put_u64(writer, "failed", proof->failed);
+    put_not_asked(writer, proof);
     if (proof->cause != HF_CAUSE_NONE) {
         hf_json_put_text(writer, "cause", hf_cause_name(proof->cause));
     }
@@ -141,11 +162,9 @@ static struct hf_status put_cells(struct hf_json_writer *writer, const struct hf
 
 static void put_keyrings(struct hf_json_writer *writer, const struct hf_drill *drill)
 {
-    const struct hf_slot_proof *newest = hf_ways_newest(drill->ways);
-
     hf_json_open_array(writer, "keyrings");
-    for (size_t i = 0; newest != NULL && i < newest->keyring_count; i++) {
-        const struct hf_slot_proof_keyring *keyring = &newest->keyrings[i];
+    for (size_t i = 0; i < drill->ways->keyring_count; i++) {
+        const struct hf_slot_proof_keyring *keyring = drill->ways->keyrings[i];
 
         hf_json_open_object(writer, NULL);
         hf_json_put_text(writer, "keyring", keyring->name);

@@ -100,11 +100,10 @@ static const struct hf_slot_proof *worst_proof(const struct hf_slot_proofs *proo
 
 static size_t least_ways(const struct hf_ways *ways)
 {
-    const struct hf_slot_proof *newest = hf_ways_newest(ways);
     size_t least = SIZE_MAX;
 
-    for (size_t i = 0; newest != NULL && i < newest->keyring_count; i++) {
-        size_t found = hf_ways_least(ways, newest->keyrings[i].name);
+    for (size_t i = 0; i < ways->keyring_count; i++) {
+        size_t found = hf_ways_least(ways, ways->keyrings[i]->name);
 
         least = found < least ? found : least;
     }

@@ -29,6 +29,8 @@ void hf_ways_free(struct hf_ways *ways)
     }
     free(ways->things);
     free(ways->items);
+    free(ways->served);
+    free(ways->keyrings);
     hf_slot_proofs_free(ways->proofs);
     free(ways);
 }
@@ -108,6 +110,99 @@ static void map_people(void *context, const struct hf_slot_info *slot)
     }
 }
 
+static void note_served(void *context, const struct hf_keyring_info *info)
+{
+    struct hf_ways *ways = context;
+    struct hf_ways_served *served;
+
+    if (info->settings.serve_on.count > 0) {
+        ways->served = hf_realloc_array(ways->served, ways->served_count + 1, sizeof *ways->served);
+        served = &ways->served[ways->served_count++];
+        *served = (struct hf_ways_served){ .name = "" };
+        memcpy(served->name, info->name, sizeof served->name);
+        served->serve_on = info->settings.serve_on;
+        served->has_keys = info->keys > 0;
+    }
+}
+
+/* --- keyrings --- */
+
+static const struct hf_slot_proof_keyring *keyring_of(const struct hf_slot_proof *proof,
+                                                      const char *name)
+{
+    for (size_t i = 0; i < proof->keyring_count; i++) {
+        if (strcmp(proof->keyrings[i].name, name) == 0) {
+            return &proof->keyrings[i];
+        }
+    }
+    return NULL;
+}
+
+static void add_keyring(struct hf_ways *ways, const struct hf_slot_proof_keyring *keyring)
+{
+    ways->keyrings = hf_realloc_array(ways->keyrings, ways->keyring_count + 1,
+                                      sizeof(const struct hf_slot_proof_keyring *));
+    ways->keyrings[ways->keyring_count++] = keyring;
+}
+
+/* Nobody has opened any of it: it must not be forgotten, unless there is nothing to open. */
+static const struct hf_slot_proof_keyring *unproven(struct hf_ways *ways, const char *name)
+{
+    for (size_t i = 0; i < ways->served_count; i++) {
+        struct hf_ways_served *served = &ways->served[i];
+
+        if (strcmp(served->name, name) == 0 && served->has_keys) {
+            served->unproven.name = served->name;
+            return &served->unproven;
+        }
+    }
+    return NULL;
+}
+
+/* Of a keyring that the newest proof says nothing about, since that node does not serve it. */
+static void add_from_others(struct hf_ways *ways, const char *name)
+{
+    const struct hf_slot_proof *newest = NULL;
+    const struct hf_slot_proof_keyring *keyring;
+
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        if (proof->opened && hf_slot_proof_was_asked(proof, name) &&
+            (newest == NULL || proof->when_ms > newest->when_ms)) {
+            newest = proof;
+        }
+    }
+    keyring = newest != NULL ? keyring_of(newest, name) : NULL;
+    keyring = keyring != NULL ? keyring : unproven(ways, name);
+    if (keyring != NULL) {
+        add_keyring(ways, keyring);
+    }
+}
+
+static int compare_keyrings(const void *a, const void *b)
+{
+    const struct hf_slot_proof_keyring *const *one = a;
+    const struct hf_slot_proof_keyring *const *other = b;
+
+    return strcmp((*one)->name, (*other)->name);
+}
+
+static void find_keyrings(struct hf_ways *ways)
+{
+    const struct hf_slot_proof *newest = hf_ways_newest(ways);
+
+    for (size_t i = 0; newest != NULL && i < newest->keyring_count; i++) {
+        add_keyring(ways, &newest->keyrings[i]);
+    }
+    for (size_t i = 0; newest != NULL && i < newest->not_asked_count; i++) {
+        add_from_others(ways, newest->not_asked[i]);
+    }
+    if (ways->keyring_count > 0) {
+        qsort(ways->keyrings, ways->keyring_count, sizeof *ways->keyrings, compare_keyrings);
+    }
+}
+
 struct hf_status hf_ways_new(struct hf_service *service, struct hf_op *op,
                              struct hf_slot_proofs **proofs, struct hf_ways **out)
 {
@@ -125,6 +220,10 @@ struct hf_status hf_ways_new(struct hf_service *service, struct hf_op *op,
         }
     }
     HF_TRY(hf_seal_slots(service->seal, op, map_people, &mapping));
+    if (service->shared_store) {
+        hf_keyring_each(service->keys, note_served, ways);
+    }
+    find_keyrings(ways);
     *out = HF_TAKE(ways);
     return HF_SUCCESS;
 }
@@ -153,8 +252,33 @@ struct hf_status hf_ways_find(const struct hf_ways *ways, struct hf_op *op, cons
 
 /* --- what opens --- */
 
+static bool is_served(const struct hf_ways *ways, const char *node, const char *keyring,
+                      const char *path)
+{
+    for (size_t i = 0; i < ways->served_count; i++) {
+        const struct hf_ways_served *served = &ways->served[i];
+        bool is_meant = path != NULL ? hf_version_is_of(path, served->name)
+                                     : keyring != NULL && strcmp(keyring, served->name) == 0;
+
+        if (is_meant) {
+            return hf_serve_on_serves(&served->serve_on, node);
+        }
+    }
+    return true;
+}
+
+/* Whether the proof says that the version opened, or any of the keyring that did not fail. */
+static bool speaks_of(const struct hf_slot_proof *proof, const char *keyring, const char *path)
+{
+    if (path != NULL) {
+        return hf_slot_proof_covers(proof, path);
+    }
+    return keyring == NULL || hf_slot_proof_was_asked(proof, keyring);
+}
+
 /* Records are a node's, whatever slot opens the root: what opened there by itself tells. */
-static bool opens_by_itself(const struct hf_ways *ways, const char *node, const char *path)
+static bool opens_by_itself(const struct hf_ways *ways, const char *node, const char *keyring,
+                            const char *path)
 {
     bool is_known = false;
 
@@ -164,7 +288,7 @@ static bool opens_by_itself(const struct hf_ways *ways, const char *node, const 
         if (!proof->opened || strcmp(proof->node, node) != 0) {
             continue;
         }
-        if (hf_slot_proof_covers(proof, path)) {
+        if (speaks_of(proof, keyring, path)) {
             return true;
         }
         is_known = true;
@@ -172,13 +296,14 @@ static bool opens_by_itself(const struct hf_ways *ways, const char *node, const 
     return !is_known;
 }
 
-bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *path)
+bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *keyring,
+                  const char *path)
 {
-    if (path == NULL) {
-        return true;
+    if (!is_served(ways, way->node, keyring, path)) {
+        return false;
     }
-    return way->proof != NULL ? hf_slot_proof_covers(way->proof, path)
-                              : opens_by_itself(ways, way->node, path);
+    return way->proof != NULL ? speaks_of(way->proof, keyring, path)
+                              : opens_by_itself(ways, way->node, keyring, path);
 }
 
 bool hf_way_survives(const struct hf_way *way, const bool *lost)
@@ -248,7 +373,7 @@ size_t hf_ways_cut(const struct hf_ways *ways, const struct hf_cut_question *que
         const struct hf_way *way = &ways->items[i];
 
         search.in_question[i] = (question->with_people || !way->needs_people) &&
-                                hf_way_opens(ways, way, question->path);
+                                hf_way_opens(ways, way, question->keyring, question->path);
     }
     while (!can_cut(&search, losses)) {
         losses++;
@@ -264,16 +389,6 @@ size_t hf_ways_cut(const struct hf_ways *ways, const struct hf_cut_question *que
 }
 
 /* --- by keyring --- */
-
-bool hf_version_is_of(const char *path, const char *keyring)
-{
-    HF_AUTO(buf) prefix = hf_buf_new();
-
-    hf_buf_add_text(prefix, "version/");
-    hf_percent_add(prefix, hf_bytes_of_text(keyring));
-    hf_buf_add_text(prefix, "/");
-    return strncmp(path, hf_buf_text(prefix), prefix->len) == 0;
-}
 
 static size_t least_of_failures(const struct hf_ways *ways, const struct hf_slot_proof *proof,
                                 const char *keyring, size_t least)
@@ -292,7 +407,7 @@ static size_t least_of_failures(const struct hf_ways *ways, const struct hf_slot
 
 size_t hf_ways_least(const struct hf_ways *ways, const char *keyring)
 {
-    const struct hf_cut_question any = { .path = NULL };
+    const struct hf_cut_question any = { .keyring = keyring };
     size_t least = hf_ways_cut(ways, &any, NULL);
 
     for (size_t i = 0; i < ways->proofs->count; i++) {

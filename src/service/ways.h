@@ -26,8 +26,21 @@ struct hf_way {
     const struct hf_slot_proof *proof; /* NULL: a slot that needs people */
 };
 
+/* A keyring that names the nodes that serve it: on others nothing of it opens. */
+struct hf_ways_served {
+    char name[64];
+    struct hf_serve_on serve_on;
+    bool has_keys;
+    struct hf_slot_proof_keyring unproven; /* stands for it where no proof speaks of it */
+};
+
 struct hf_ways {
     struct hf_slot_proofs *proofs;
+    struct hf_ways_served *served;
+    size_t served_count;
+    /* Those with versions, by name: each as the newest proof says that was asked for it. */
+    const struct hf_slot_proof_keyring **keyrings;
+    size_t keyring_count;
     struct hf_thing *things;
     size_t thing_count;
     struct hf_way *items;
@@ -42,16 +55,21 @@ HF_STATUS hf_ways_new(struct hf_service *service, struct hf_op *op, struct hf_sl
 /* "node:a", "slot:offline", "site:b". HF_INVALID; HF_NOT_FOUND when there is no such thing. */
 HF_STATUS hf_ways_find(const struct hf_ways *ways, struct hf_op *op, const char *word,
                        size_t *out_thing);
-/* Whether the way opens the version at path; NULL: any version that is in no list of failures. */
-bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *path);
+/*
+ * Whether the way opens the version at path; NULL: any version of the keyring that is in no list of
+ * failures; keyring NULL too: of one that all nodes serve.
+ */
+bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *keyring,
+                  const char *path);
 /* Whether it needs none of the lost things. */
 bool hf_way_survives(const struct hf_way *way, const bool *lost);
 
 /* Which ways a search is about. */
 struct hf_cut_question {
-    const char *path; /* of a version; NULL: any that is in no list of failures */
-    bool with_people; /* ways that need people count too */
-    bool with_sites;  /* a whole site can be lost at once */
+    const char *path;    /* of a version; NULL: any that is in no list of failures */
+    bool with_people;    /* ways that need people count too */
+    bool with_sites;     /* a whole site can be lost at once */
+    const char *keyring; /* without path: of this one; NULL: of one that all nodes serve */
 };
 /*
  * The smallest set of things without which no such way is left, by exact search; things gets their
@@ -62,7 +80,5 @@ size_t hf_ways_cut(const struct hf_ways *ways, const struct hf_cut_question *que
                    size_t *out_things);
 /* The least number of independent unattended ways over all versions of the keyring. */
 size_t hf_ways_least(const struct hf_ways *ways, const char *keyring);
-/* Whether the record at path is a version of the keyring. */
-bool hf_version_is_of(const char *path, const char *keyring);
-/* Names and numbers of a keyring's versions, by the newest proof that opened a slot; NULL: none. */
+/* The newest proof that opened a slot; NULL: none. */
 const struct hf_slot_proof *hf_ways_newest(const struct hf_ways *ways);

@@ -51,14 +51,15 @@ static void put_thing(struct hf_json_writer *writer, const struct hf_thing *thin
 
 enum left { LEFT_NONE, LEFT_PEOPLE, LEFT_UNATTENDED };
 
-static enum left what_is_left(const struct hf_ways *ways, const bool *lost, const char *path)
+static enum left what_is_left(const struct hf_ways *ways, const bool *lost, const char *keyring,
+                              const char *path)
 {
     enum left left = LEFT_NONE;
 
     for (size_t i = 0; i < ways->count && left != LEFT_UNATTENDED; i++) {
         const struct hf_way *way = &ways->items[i];
 
-        if (hf_way_survives(way, lost) && hf_way_opens(ways, way, path)) {
+        if (hf_way_survives(way, lost) && hf_way_opens(ways, way, keyring, path)) {
             left = way->needs_people ? LEFT_PEOPLE : LEFT_UNATTENDED;
         }
     }
@@ -112,7 +113,7 @@ static void put_versions(const struct loss *loss, const char *name,
     for (size_t i = 0; i < exceptions->count; i++) {
         HF_AUTO(buf) label = hf_buf_new();
 
-        if (what_is_left(loss->ways, loss->lost, exceptions->paths[i]) == left) {
+        if (what_is_left(loss->ways, loss->lost, NULL, exceptions->paths[i]) == left) {
             hf_record_label(exceptions->paths[i], label);
             hf_json_put_text(loss->writer, NULL, hf_buf_text(label));
         }
@@ -123,12 +124,12 @@ static void put_versions(const struct loss *loss, const char *name,
 static void put_keyring(struct loss *loss, const struct hf_slot_proof_keyring *keyring)
 {
     struct exceptions exceptions = { 0 };
-    enum left rest = what_is_left(loss->ways, loss->lost, NULL);
+    enum left rest = what_is_left(loss->ways, loss->lost, keyring->name, NULL);
     uint64_t counts[3] = { 0 };
 
     find_exceptions(loss->ways, keyring->name, &exceptions);
     for (size_t i = 0; i < exceptions.count; i++) {
-        counts[what_is_left(loss->ways, loss->lost, exceptions.paths[i])]++;
+        counts[what_is_left(loss->ways, loss->lost, NULL, exceptions.paths[i])]++;
     }
     counts[rest] += keyring->versions -
                     (keyring->versions < exceptions.count ? keyring->versions : exceptions.count);
@@ -152,7 +153,6 @@ static struct hf_status answer_what_if(struct hf_service *service, struct hf_op 
     bool *lost = NULL;
     struct hf_json_writer writer;
     struct loss loss = { .writer = &writer };
-    const struct hf_slot_proof *newest;
     struct hf_status status = read_ways(service, op, &ways);
 
     if (status.code != HF_OK || ways == NULL) {
@@ -168,16 +168,15 @@ static struct hf_status answer_what_if(struct hf_service *service, struct hf_op 
     if (status.code == HF_OK) {
         loss.ways = ways;
         loss.lost = lost;
-        newest = hf_ways_newest(ways);
         start(&writer, out, ways);
         hf_json_open_array(&writer, "keyrings");
-        for (size_t i = 0; newest != NULL && i < newest->keyring_count; i++) {
-            put_keyring(&loss, &newest->keyrings[i]);
+        for (size_t i = 0; i < ways->keyring_count; i++) {
+            put_keyring(&loss, ways->keyrings[i]);
         }
         hf_json_close_array(&writer);
         hf_json_put_u64(&writer, "unreadable", loss.unreadable);
         hf_json_put_u64(&writer, "people_only", loss.people_only);
-        hf_json_put_bool(&writer, "opens", what_is_left(ways, lost, NULL) != LEFT_NONE);
+        hf_json_put_bool(&writer, "opens", what_is_left(ways, lost, NULL, NULL) != LEFT_NONE);
         hf_json_close_object(&writer);
     }
     free(lost);
@@ -199,11 +198,13 @@ struct hf_status hf_service_what_if(struct hf_service *service, struct hf_op *op
 /* --- the smallest cut --- */
 
 static void put_cut(struct hf_json_writer *writer, const struct hf_ways *ways, const char *name,
-                    const char *path, bool with_people)
+                    struct hf_cut_question question, bool with_people)
 {
-    const struct hf_cut_question question = { path, with_people, true };
     size_t *things = hf_alloc_array(ways->thing_count + 1, sizeof *things);
-    size_t count = hf_ways_cut(ways, &question, things);
+    size_t count;
+
+    question.with_people = with_people;
+    count = hf_ways_cut(ways, &question, things);
 
     hf_json_open_array(writer, name);
     for (size_t i = 0; i < count; i++) {
@@ -213,18 +214,37 @@ static void put_cut(struct hf_json_writer *writer, const struct hf_ways *ways, c
     free(things);
 }
 
-/* The version that the fewest losses end: one that failed somewhere, or any. */
-static const char *weakest(const struct hf_ways *ways, const char *prefix)
+/* Of all keyrings, one that fewer nodes serve if that makes a difference; of one, that. */
+static struct hf_cut_question weakest_keyring(const struct hf_ways *ways, const char *keyring,
+                                              size_t *out_least)
 {
-    const struct hf_cut_question any = { NULL, true, true };
-    size_t least = hf_ways_cut(ways, &any, NULL);
-    const char *found = NULL;
+    struct hf_cut_question found = { NULL, true, true, keyring };
+
+    *out_least = hf_ways_cut(ways, &found, NULL);
+    for (size_t i = 0; keyring == NULL && i < ways->keyring_count; i++) {
+        const struct hf_cut_question one = { NULL, true, true, ways->keyrings[i]->name };
+        size_t size = hf_ways_cut(ways, &one, NULL);
+
+        if (size < *out_least) {
+            *out_least = size;
+            found = one;
+        }
+    }
+    return found;
+}
+
+/* The version that the fewest losses end: one that failed somewhere, or any. */
+static struct hf_cut_question weakest(const struct hf_ways *ways, const char *keyring,
+                                      const char *prefix)
+{
+    size_t least = 0;
+    struct hf_cut_question found = weakest_keyring(ways, keyring, &least);
 
     for (size_t i = 0; i < ways->proofs->count; i++) {
         const struct hf_slot_proof *proof = ways->proofs->items[i];
 
         for (size_t j = 0; j < proof->failure_count; j++) {
-            const struct hf_cut_question one = { proof->failures[j].path, true, true };
+            const struct hf_cut_question one = { proof->failures[j].path, true, true, NULL };
             size_t size;
 
             if (strncmp(one.path, prefix, strlen(prefix)) != 0) {
@@ -233,18 +253,20 @@ static const char *weakest(const struct hf_ways *ways, const char *prefix)
             size = hf_ways_cut(ways, &one, NULL);
             if (size < least) {
                 least = size;
-                found = one.path;
+                found = one;
             }
         }
     }
     return found;
 }
 
+/* The prefix of paths that are meant, and the keyring; of all keyrings its name stays empty. */
 static struct hf_status find_prefix(struct hf_service *service, struct hf_op *op, const char *what,
-                                    char **out)
+                                    char **out, char out_keyring[64])
 {
     struct hf_target target;
 
+    out_keyring[0] = '\0';
     if (what == NULL) {
         *out = hf_strdup("version/");
         return HF_SUCCESS;
@@ -254,6 +276,7 @@ static struct hf_status find_prefix(struct hf_service *service, struct hf_op *op
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY, "there is no key '%.200s'",
                              what);
     }
+    memcpy(out_keyring, target.keyring, sizeof target.keyring);
     *out = hf_version_record_path(target.keyring, target.name, target.version);
     return HF_SUCCESS;
 }
@@ -265,25 +288,28 @@ static struct hf_status answer_min_cut(struct hf_service *service, struct hf_op 
     HF_AUTO_STRING prefix = NULL;
     HF_AUTO(buf) label = hf_buf_new();
     struct hf_json_writer writer;
+    struct hf_cut_question found;
     struct hf_status status;
-    const char *path;
+    char keyring[64];
 
-    HF_TRY(find_prefix(service, op, what, &prefix));
+    HF_TRY(find_prefix(service, op, what, &prefix, keyring));
     hf_assert(prefix != NULL);
     status = read_ways(service, op, &ways);
     if (status.code != HF_OK || ways == NULL) {
         return status;
     }
-    path = weakest(ways, prefix);
+    found = weakest(ways, keyring[0] != '\0' ? keyring : NULL, prefix);
     start(&writer, out, ways);
-    if (path != NULL) {
-        hf_record_label(path, label);
+    if (found.path != NULL) {
+        hf_record_label(found.path, label);
         hf_json_put_text(&writer, "weakest", hf_buf_text(label));
+    } else if (found.keyring != NULL && what == NULL) {
+        hf_json_put_text(&writer, "weakest", found.keyring);
     } else {
         hf_json_put_null(&writer, "weakest");
     }
-    put_cut(&writer, ways, "ends", path, true);
-    put_cut(&writer, ways, "needs_people_after", path, false);
+    put_cut(&writer, ways, "ends", found, true);
+    put_cut(&writer, ways, "needs_people_after", found, false);
     hf_json_close_object(&writer);
     return HF_SUCCESS;
 }

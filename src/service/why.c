@@ -13,6 +13,7 @@ struct chain {
     const struct hf_target *target;
     struct hf_slot_proofs *proofs;
     const struct hf_slot_proof *proof; /* the last one that opened the version */
+    struct hf_serve_on serve_on;       /* of the keyring: what others proved counts for nothing */
     void (*visit)(void *context, const struct hf_why_link *link);
     void *context;
 };
@@ -56,6 +57,7 @@ static const struct hf_slot_proof *last_proof(const struct chain *chain, const c
         const struct hf_slot_proof *proof = chain->proofs->items[i];
 
         if (proof->seq >= seq && hf_slot_proof_covers(proof, path) &&
+            hf_serve_on_serves(&chain->serve_on, proof->node) &&
             (last == NULL || proof->when_ms > last->when_ms)) {
             last = proof;
         }
@@ -192,6 +194,25 @@ static void describe_version(const struct hf_version_info *info, struct hf_statu
     }
 }
 
+/* The node that is asked has to serve it: where another one does, the drills of that one tell. */
+static struct hf_status open_version(const struct chain *chain, struct hf_op *op, uint32_t version)
+{
+    const struct hf_target *target = chain->target;
+    struct hf_service *service = chain->call.service;
+
+    HF_TRY(hf_serve_on_need(service, op, target->keyring));
+    return hf_key_prove(service->keys, op, target->keyring, target->name, version);
+}
+
+static struct hf_status open_keyring_key(const struct chain *chain, struct hf_op *op,
+                                         uint32_t version)
+{
+    struct hf_service *service = chain->call.service;
+
+    HF_TRY(hf_serve_on_need(service, op, chain->target->keyring));
+    return hf_seal_keyring_key_open(service->seal, op, chain->target->keyring, version);
+}
+
 static struct hf_why_link prove_version(struct chain *chain, struct hf_op *op,
                                         const struct hf_version_info *info)
 {
@@ -205,10 +226,7 @@ static struct hf_why_link prove_version(struct chain *chain, struct hf_op *op,
         describe_destroyed(info, &link);
         return link;
     }
-    describe_version(
-        info,
-        hf_key_prove(chain->call.service->keys, op, target->keyring, target->name, info->version),
-        op, &link);
+    describe_version(info, open_version(chain, op, info->version), op, &link);
     put_proof(chain->proof, &link);
     hf_op_clear(op);
     return link;
@@ -397,7 +415,7 @@ static struct hf_status walk_parents(struct chain *chain, struct hf_op *op, uint
         return visit_altered(chain, op, "keyring key");
     }
     HF_TRY(opened);
-    opened = hf_seal_keyring_key_open(seal, op, chain->target->keyring, keyring_key);
+    opened = open_keyring_key(chain, op, keyring_key);
     visit_keyring_key(chain, opened, op, &info);
     hf_op_clear(op);
     HF_TRY(visit_main_key(chain, op, &info, health_of(opened)));
@@ -455,6 +473,19 @@ static struct hf_status walk(struct chain *chain, struct hf_op *op)
     return walk_version(chain, op, &info);
 }
 
+/* One that is not there is told by its key, which is not there either. */
+static void find_serve_on(struct chain *chain, struct hf_op *op)
+{
+    struct hf_service *service = chain->call.service;
+    struct hf_keyring_info info;
+
+    if (service->shared_store &&
+        hf_keyring_get(service->keys, op, chain->target->keyring, &info).code == HF_OK) {
+        chain->serve_on = info.settings.serve_on;
+    }
+    hf_op_clear(op);
+}
+
 struct hf_status hf_service_why(struct hf_service *service, struct hf_op *op, const char *keyring,
                                 const char *what,
                                 void (*visit)(void *context, const struct hf_why_link *link),
@@ -477,6 +508,7 @@ struct hf_status hf_service_why(struct hf_service *service, struct hf_op *op, co
     chain.call.keyring = target.keyring;
     chain.call.key = target.name;
     HF_TRY(hf_call_allow(&chain.call, op));
+    find_serve_on(&chain, op);
     HF_TRY(hf_slot_proofs_read(service, op, &proofs));
     chain.proofs = proofs;
     return hf_call_end(&chain.call, op, walk(&chain, op));

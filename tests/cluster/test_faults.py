@@ -17,12 +17,15 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import postgres  # noqa: E402
+from clients import Book, Generator, Opener  # noqa: E402
+from history import FAIL, History  # noqa: E402
 from mix import loaded  # noqa: E402
-from nodes import Kms, Nodes  # noqa: E402
+from nodes import Kms, Nodes, RemoteException  # noqa: E402
 from postgres import wait_for  # noqa: E402
+from test_drills import drill, wait_until_quiet  # noqa: E402
 
 SEED = int(os.environ.get("HOLDFAST_SEED") or random.getrandbits(30))
-SHIM = pathlib.Path(os.environ["HOLDFAST_BUILD"]) / "tests/lib/clock-shift.so"
+SHIMS = pathlib.Path(os.environ["HOLDFAST_BUILD"]) / "tests/lib"
 HOUR = 3600
 
 
@@ -38,6 +41,24 @@ def lights(node):
 def metric(node, name):
     found = re.search(rf"^{name}(?:{{[^}}]*}})? (-?\d+)$", node.admin("GET", "/health/metrics")[1], re.M)
     return int(found[1]) if found else None
+
+
+class EachInTurn(Generator):
+    """Spreads its calls, as a client that balances its load does."""
+
+    def step(self):
+        self.at += 1
+        super().step()
+
+
+class OpensInTurn(Opener):
+    def step(self):
+        self.at += 1
+        super().step()
+
+
+def trail_of(node):
+    return "".join(path.read_text(errors="replace") for path in (node.dir / "audit").iterdir())
 
 
 class Faults(unittest.TestCase):
@@ -88,7 +109,7 @@ class Faults(unittest.TestCase):
         clock = node.base / "clock"
         clock.write_text("")
         self.assertEqual(node.stop(), 0)
-        node.prefix = ["env", f"LD_PRELOAD={SHIM}", f"HOLDFAST_CLOCK={clock}"]
+        node.prefix = ["env", f"LD_PRELOAD={SHIMS}/clock-shift.so", f"HOLDFAST_CLOCK={clock}"]
         node.start()
         try:
             with self.loaded("clock") as load:
@@ -117,6 +138,79 @@ class Faults(unittest.TestCase):
         answer = connection.getresponse()
         connection.close()
         return email.utils.parsedate_to_datetime(answer.getheader("Date")).timestamp()
+
+    # --- what its keys depend on ---
+
+    def test_a_keyring_that_not_every_node_can_open_is_served_by_those_that_can(self):
+        first, _, third = self.nodes.members
+        wait_until_quiet(self.nodes)
+        kms = Kms(first)
+        kms.create("served")
+        edek = kms.generate("served")[0]
+        drill(first)
+        first.run("keyring", "change", "hadoop", "--serve-on", "node-1,node-2")
+        self.assertEqual(third.stop(), 0)
+        third.prefix = ["env", f"LD_PRELOAD={SHIMS}/no-rsa.so"]
+        try:
+            third.start()
+            self.answers_without_mark(third)
+            self.leaves_the_keyring_to_others(third, edek)
+            self.clients_in_turn_see_nothing(edek)
+            # It is asked neither for a proof nor in a drill, and would fail both.
+            kms.roll("served")
+            wait_for(lambda: "proven on 2 of 2 nodes" in trail_of(first), "note of the proof")
+            self.assertNotIn("cannot open the candidate", third.log_text())
+            self.is_not_drilled(first)
+            first.run("keyring", "change", "hadoop", "--serve-on", "")
+            with self.assertRaises(RemoteException):
+                kms.roll("served")
+            wait_for(lambda: "node node-3 could not open it" in trail_of(first), "note of the failure")
+        finally:
+            first.run("keyring", "change", "hadoop", "--serve-on", "")
+            third.stop()
+            third.prefix = []
+            third.start()
+        kms.roll("served")
+        kms.close()
+
+    def leaves_the_keyring_to_others(self, node, edek):
+        kms = Kms(node)
+        for what, *arguments in (("generate", "served"), ("decrypt", edek), ("reencrypt", edek), ("roll", "served"),
+                                 ("create", "made-there")):
+            with self.subTest(what), self.assertRaises(RemoteException) as refused:
+                getattr(kms, what)(*arguments)
+            # Anything else, and a client with several servers would not go to the next.
+            self.assertEqual((refused.exception.status, refused.exception.java_class), (500, "java.io.IOException"))
+            self.assertIn("does not serve the keyring hadoop; ask one that does: node-1, node-2", refused.exception.message)
+        self.assertIn("served", kms.names())
+        self.assertEqual(kms.metadata("served")["versions"], 1)
+        kms.close()
+        # No line for each of them: it is no fault.
+        self.assertNotIn("does not serve", node.log_text())
+        self.assertIn("does not serve", trail_of(node))
+
+    def clients_in_turn_see_nothing(self, edek):
+        book = Book(History(), self.nodes)
+        book.keys.append("served")
+        book.keep("served", edek)
+        clients = [kind(book, f"{kind.__name__}-{at}", SEED + at, at=at) for at, kind in enumerate((EachInTurn, OpensInTurn))]
+        for client in clients:
+            client.start()
+        wait_for(lambda: any(client.failure for client in clients) or all(len(client.calls) > 60 for client in clients),
+                 "calls in turn", 60)
+        for client in clients:
+            client.stop()
+            self.assertEqual([call.why for call in client.calls if not call.good], [])
+        refused = {operation.node for operation in book.history.operations if operation.outcome == FAIL}
+        self.assertEqual(refused, {"n3"})
+
+    def is_not_drilled(self, node):
+        found = drill(node, "--keyring", "hadoop")["drill"]
+        cells = {(cell["node"], cell["result"], *cell.get("not_asked", ())) for cell in found["cells"] if cell["now"]}
+        self.assertEqual(cells, {("node-1", "opened"), ("node-2", "opened"), ("node-3", "not asked", "hadoop")})
+        self.assertEqual([(ring["keyring"], ring["ways"]) for ring in found["keyrings"]], [("hadoop", 2)])
+        node.run("what-if", "--lose", "node:node-1")
+        node.run("what-if", "--lose", "node:node-1", "--lose", "node:node-2", code=8)
 
     # --- the disk ---
 

@@ -1,6 +1,7 @@
 /* Keys from creation to tombstone, on a store in memory. */
 #include "world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/text.h"
@@ -834,6 +835,52 @@ static void a_keyring_keeps_its_settings(void **unused)
     assert_true(found);
 }
 
+static void a_keyring_keeps_the_nodes_that_serve_it(void **unused)
+{
+    struct hf_keyring_settings settings = ring_settings();
+    struct hf_keyring_info info;
+
+    (void)unused;
+    assert_true(hf_keyring_is_served_by(world.keys, &world.op, RING, "c"));
+    assert_ok(&world.op, hf_serve_on_add(&world.op, &settings.serve_on, "node-b"));
+    assert_ok(&world.op, hf_serve_on_add(&world.op, &settings.serve_on, "a"));
+    new_ring("served", &settings);
+    world_restart();
+    assert_ok(&world.op, hf_keyring_get(world.keys, &world.op, "served", &info));
+    assert_int_equal(info.settings.serve_on.count, 2);
+    assert_string_equal(info.settings.serve_on.names[0], "a");
+    assert_string_equal(info.settings.serve_on.names[1], "node-b");
+    assert_true(hf_keyring_is_served_by(world.keys, &world.op, "served", "a"));
+    assert_true(hf_keyring_is_served_by(world.keys, &world.op, "served", "node-b"));
+    assert_false(hf_keyring_is_served_by(world.keys, &world.op, "served", "node"));
+    /* One keyring's affair only, and gone with the list. */
+    assert_true(hf_keyring_is_served_by(world.keys, &world.op, RING, "node"));
+    info.settings.serve_on.count = 0;
+    assert_ok(&world.op, change_ring("served", &info.settings));
+    assert_true(hf_keyring_is_served_by(world.keys, &world.op, "served", "node"));
+}
+
+static void names_of_nodes_that_none_can_have_are_refused(void **unused)
+{
+    struct hf_serve_on list = { 0 };
+    char name[HF_NODE_NAME_MAX + 2] = "";
+
+    (void)unused;
+    memset(name, 'n', sizeof name - 1);
+    assert_fails(&world.op, hf_serve_on_add(&world.op, &list, ""), HF_INVALID);
+    assert_fails(&world.op, hf_serve_on_add(&world.op, &list, "a b"), HF_INVALID);
+    assert_fails(&world.op, hf_serve_on_add(&world.op, &list, name), HF_INVALID);
+    assert_int_equal(list.count, 0);
+    for (unsigned i = 0; i < HF_SERVE_ON_MAX; i++) {
+        (void)snprintf(name, sizeof name, "node-%u", i);
+        assert_ok(&world.op, hf_serve_on_add(&world.op, &list, name));
+        assert_fails(&world.op, hf_serve_on_add(&world.op, &list, name), HF_INVALID);
+        assert_non_null(strstr(world.op.text, "twice"));
+    }
+    assert_fails(&world.op, hf_serve_on_add(&world.op, &list, "one-more"), HF_INVALID);
+    assert_non_null(strstr(world.op.text, "32 nodes"));
+}
+
 static void keyring_settings_that_cannot_hold_are_refused(void **unused)
 {
     struct hf_keyring_settings settings = ring_settings();
@@ -940,6 +987,8 @@ int main(void)
         cmocka_unit_test(a_version_in_use_is_not_destroyed),
         cmocka_unit_test(what_is_due_is_found_for_the_job),
         cmocka_unit_test(a_keyring_keeps_its_settings),
+        cmocka_unit_test(a_keyring_keeps_the_nodes_that_serve_it),
+        cmocka_unit_test(names_of_nodes_that_none_can_have_are_refused),
         cmocka_unit_test(keyring_settings_that_cannot_hold_are_refused),
         cmocka_unit_test(a_locked_seal_refuses_everything_and_forgets_nothing_in_the_store),
         cmocka_unit_test(whoever_may_not_wait_is_told_later_before_anything_happens),

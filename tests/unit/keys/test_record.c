@@ -95,6 +95,9 @@ static const struct {
     { "keyring whose keys rotate", keyring_again,
       "020500000003000001a3185c5000000000009a7ec80000000000006ddd00000000000036ee800000"
       "0000000927c0000000046d61696e0000000100000000" },
+    { "keyring that two nodes serve", keyring_again,
+      "030500000003000001a3185c5000000000009a7ec80000000000006ddd00000000000036ee800000"
+      "0000000927c0000000046d61696e0000000000000000020000000161000000066e6f64652d32" },
 };
 
 static struct hf_buf *bytes_of(size_t row)
@@ -152,7 +155,7 @@ static void a_later_format_is_told_from_damage(void **unused)
     for (size_t i = 0; i < HF_COUNT(vectors); i++) {
         HF_AUTO(buf) bytes = bytes_of(i);
 
-        bytes->data[0] = 3;
+        bytes->data[0] = 4;
         assert_int_equal(again_code(i, hf_buf_bytes(bytes)), HF_UNSUPPORTED);
     }
 }
@@ -183,6 +186,9 @@ static const struct {
     { "a candidate that is to be destroyed", 7, 50, 1 },
     { "what stays pre-active and is no candidate", 7, 2, 4 },
     { "format 2 of a keyring where format 1 would do", 8, 57, 0 },
+    { "names of nodes out of order", 9, 67, 'o' },
+    { "a name that no node has", 9, 67, '/' },
+    { "more nodes than there are bytes", 9, 62, 3 },
 };
 
 static void what_no_record_can_hold_is_refused(void **unused)
@@ -196,6 +202,24 @@ static void what_no_record_can_hold_is_refused(void **unused)
             fail_msg("%s is taken", unsound[i].says);
         }
     }
+}
+
+/* One form: in order, each once, and format 3 only where somebody is named. */
+static void a_list_of_nodes_has_one_form(void **unused)
+{
+    HF_AUTO(buf) bytes = bytes_of(9);
+    HF_AUTO(buf) twice = hf_buf_new();
+
+    (void)unused;
+    hf_buf_add(twice, bytes->data, 62);
+    hf_put_u8(twice, 0);
+    assert_int_equal(again_code(9, hf_buf_bytes(twice)), HF_CORRUPT);
+    twice->data[62] = 2;
+    hf_put_text(twice, "a");
+    hf_put_text(twice, "a");
+    assert_int_equal(again_code(9, hf_buf_bytes(twice)), HF_CORRUPT);
+    twice->data[62] = 1;
+    assert_int_equal(again_code(9, hf_bytes_of(twice->data, twice->len - 5)), HF_OK);
 }
 
 static void a_key_that_is_not_born_has_no_primary_version(void **unused)
@@ -310,6 +334,7 @@ int main(void)
         cmocka_unit_test(what_is_cut_or_prolonged_is_refused),
         cmocka_unit_test(a_later_format_is_told_from_damage),
         cmocka_unit_test(what_no_record_can_hold_is_refused),
+        cmocka_unit_test(a_list_of_nodes_has_one_form),
         cmocka_unit_test(a_key_that_is_not_born_has_no_primary_version),
         cmocka_unit_test(the_names_of_callers_hold_no_zero_byte_and_fit),
         cmocka_unit_test(paths_of_versions_are_taken_apart),

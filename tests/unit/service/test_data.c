@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "world.h"
+#include "neighbour.h"
 
 #include "base/text.h"
 
@@ -216,6 +216,35 @@ static void an_allowed_use_is_one_line_with_version_and_count(void **unused)
             fail_msg("%s: not one line of its own", uses[i].says);
         }
     }
+}
+
+static void where_other_nodes_serve_the_keyring_no_use_is_answered(void **unused)
+{
+    static const char *const nodes[] = { "node-2" };
+
+    (void)unused;
+    neighbour_enlist("node-2", "", HF_MEMBER_APPROVED);
+    world.service->shared_store = true;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    for (size_t i = 0; i < HF_COUNT(uses); i++) {
+        bool of_keyring = uses[i].where != NULL;
+        HF_AUTO_STRING line = line_of(i, of_keyring ? "unavailable" : "ok", ALICE);
+        struct hf_op op = world_as(ALICE);
+        unsigned lines = world_lines(line, of_keyring ? "node-2" : NULL, NULL);
+        struct hf_status status = uses[i].call(&op);
+        bool refused = status.code == HF_UNAVAILABLE && op.standing.elsewhere &&
+                       strstr(op.text, "does not serve the keyring hdfs") != NULL;
+
+        if (refused != of_keyring ||
+            world_lines(line, of_keyring ? "node-2" : NULL, NULL) != lines + 1) {
+            fail_msg("%s: got %s: %s", uses[i].says, hf_code_name(status.code), op.text);
+        }
+    }
+    /* Who may not is told nothing of it. */
+    a_denied_use_is_recorded_and_gives_nothing(NULL);
+    /* A store that is this node's alone has nobody else to ask. */
+    world.service->shared_store = false;
+    an_allowed_use_is_one_line_with_version_and_count(NULL);
 }
 
 static void with_a_full_audit_disk_no_use_gives_anything(void **unused)
@@ -607,6 +636,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_of(a_denied_use_is_recorded_and_gives_nothing),
         test_of(an_allowed_use_is_one_line_with_version_and_count),
+        test_of(where_other_nodes_serve_the_keyring_no_use_is_answered),
         test_of(with_a_full_audit_disk_no_use_gives_anything),
         test_of(results_stay_here_when_their_line_is_refused),
         test_of(a_use_that_must_wait_leaves_no_trace_and_comes_again),

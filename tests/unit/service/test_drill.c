@@ -4,12 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/codec.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "neighbour.h"
 #include "seal/join.h"
 #include "service/receipt.h"
 #include "tamper.h"
-#include "world.h"
 
 static char *node_file;
 static char *offline_file;
@@ -614,9 +615,9 @@ static void ways_are_independent_when_they_share_no_node_and_no_slot(void **unus
     (void)unused;
     for (size_t i = 0; i < HF_COUNT(cases); i++) {
         struct hf_slot_proofs *proofs = hf_alloc(sizeof *proofs);
-        const struct hf_cut_question any = { NULL, false, false };
-        const struct hf_cut_question failed = { V1("sales"), false, false };
-        const struct hf_cut_question with_sites = { NULL, true, true };
+        const struct hf_cut_question any = { NULL, false, false, NULL };
+        const struct hf_cut_question failed = { V1("sales"), false, false, NULL };
+        const struct hf_cut_question with_sites = { NULL, true, true, NULL };
         HF_AUTO(ways) ways = NULL;
         struct hf_op op = small_world_op(0);
         size_t found[3];
@@ -634,6 +635,121 @@ static void ways_are_independent_when_they_share_no_node_and_no_slot(void **unus
         assert_int_equal(hf_ways_least(ways, RING),
                          cases[i].any < cases[i].failed ? cases[i].any : cases[i].failed);
     }
+}
+
+static const struct hf_way *way_of(const struct hf_ways *ways, const char *node)
+{
+    for (size_t i = 0; i < ways->count; i++) {
+        if (strcmp(ways->items[i].node, node) == 0 && !ways->items[i].needs_people) {
+            return &ways->items[i];
+        }
+    }
+    fail_msg("no way on %s", node);
+    return NULL;
+}
+
+/* Three nodes with a slot each; the last one was not asked for RING where that is said. */
+static void look_at_three(bool asked, struct hf_ways **out)
+{
+    struct hf_slot_proofs *proofs = hf_alloc(sizeof *proofs);
+    struct hf_op op = small_world_op(0);
+
+    hf_slot_proofs_add(proofs, proof_of("a-1."));
+    hf_slot_proofs_add(proofs, proof_of("b-2."));
+    hf_slot_proofs_add(proofs, proof_of("c-3."));
+    hf_slot_proof_add_keyring(proofs->items[0], RING, false);
+    proofs->items[2]->when_ms = 1;
+    if (!asked) {
+        hf_slot_proof_add_not_asked(proofs->items[2], RING);
+    }
+    assert_ok(&op, hf_ways_new(world.service, &op, &proofs, out));
+}
+
+static void only_nodes_that_serve_a_keyring_are_ways_to_it(void **unused)
+{
+    static const char *const nodes[] = { "a", "b" };
+    HF_AUTO(ways) all = NULL;
+    HF_AUTO(ways) served = NULL;
+    HF_AUTO(ways) skipped = NULL;
+
+    (void)unused;
+    look_at_three(true, &all);
+    assert_int_equal(hf_ways_least(all, RING), 3);
+    neighbour_enlist("a", "", HF_MEMBER_APPROVED);
+    neighbour_enlist("b", "", HF_MEMBER_APPROVED);
+    world.service->shared_store = true;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    look_at_three(true, &served);
+    assert_int_equal(hf_ways_least(served, RING), 2);
+    assert_int_equal(hf_ways_least(served, "other"), 3);
+    assert_false(hf_way_opens(served, way_of(served, "c"), RING, NULL));
+    assert_false(hf_way_opens(served, way_of(served, "c"), NULL, V1("sales")));
+    assert_true(hf_way_opens(served, way_of(served, "b"), NULL, V1("sales")));
+    assert_true(hf_way_opens(served, way_of(served, "c"), "other", NULL));
+    /* Served by all again, but not opened there yet. */
+    world_serve_on(RING, NULL, 0);
+    look_at_three(false, &skipped);
+    assert_int_equal(hf_ways_least(skipped, RING), 2);
+    assert_false(hf_way_opens(skipped, way_of(skipped, "c"), NULL, V1("sales")));
+    /* The newest proof knows nothing of the keyring, another one does. */
+    assert_int_equal(skipped->keyring_count, 1);
+    assert_string_equal(skipped->keyrings[0]->name, RING);
+}
+
+/* Those that serve it have no slot that opens by itself. */
+static void a_keyring_that_no_drill_has_opened_is_not_forgotten(void **unused)
+{
+    static const char *const nodes[] = { "a" };
+    struct hf_slot_proofs *proofs = hf_alloc(sizeof *proofs);
+    HF_AUTO(ways) ways = NULL;
+    struct hf_op op = small_world_op(0);
+    struct hf_keyring_settings settings;
+
+    (void)unused;
+    (void)world_key("there", HF_ALG_AES_128);
+    hf_keyring_settings_default(&settings);
+    world_ring("empty", &settings);
+    neighbour_enlist("a", "", HF_MEMBER_APPROVED);
+    world.service->shared_store = true;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    world_serve_on("empty", nodes, HF_COUNT(nodes));
+    hf_slot_proofs_add(proofs, proof_of("c-3."));
+    hf_slot_proof_add_not_asked(proofs->items[0], RING);
+    hf_slot_proof_add_not_asked(proofs->items[0], "empty");
+    assert_ok(&op, hf_ways_new(world.service, &op, &proofs, &ways));
+    assert_int_equal(ways->keyring_count, 1);
+    assert_string_equal(ways->keyrings[0]->name, RING);
+    assert_int_equal(hf_ways_least(ways, RING), 0);
+}
+
+static void what_was_not_asked_is_kept_in_the_proof(void **unused)
+{
+    HF_AUTO(slot_proof) proof = sample_proof();
+    HF_AUTO(slot_proof) again = NULL;
+    HF_AUTO(buf) content = hf_buf_new();
+    HF_AUTO(buf) hex = hf_buf_new();
+    struct hf_op op = small_world_op(0);
+
+    (void)unused;
+    hf_slot_proof_add_not_asked(proof, "payroll");
+    hf_slot_proof_encode(proof, content);
+    hf_hex_add(hex, hf_buf_bytes(content));
+    assert_memory_equal(hf_buf_text(hex), "02", 2);
+    assert_memory_equal(hf_buf_text(hex) + 2, vector + 2, sizeof vector - 3);
+    assert_string_equal(hf_buf_text(hex) + sizeof vector - 1, "0000000100000007706179726f6c6c");
+    assert_ok(&op, hf_slot_proof_decode(&op, hf_buf_bytes(content), &again));
+    assert_false(hf_slot_proof_was_asked(again, "payroll"));
+    assert_true(hf_slot_proof_was_asked(again, RING));
+    for (size_t len = 0; len < content->len; len++) {
+        HF_AUTO(slot_proof) none = NULL;
+
+        assert_int_not_equal(hf_slot_proof_decode(&op, hf_bytes_of(content->data, len), &none).code,
+                             HF_OK);
+    }
+    /* Without any it is of format 1. */
+    content->len = sizeof vector / 2;
+    hf_put_u32(content, 0);
+    assert_fails(&op, hf_slot_proof_decode(&op, hf_buf_bytes(content), &again), HF_CORRUPT);
 }
 
 int main(void)
@@ -654,6 +770,9 @@ int main(void)
         TEST(each_changed_byte_of_a_receipt_is_found),
         TEST(a_proof_is_written_as_the_format_says_and_nothing_else_is_read),
         TEST(ways_are_independent_when_they_share_no_node_and_no_slot),
+        TEST(only_nodes_that_serve_a_keyring_are_ways_to_it),
+        TEST(a_keyring_that_no_drill_has_opened_is_not_forgotten),
+        TEST(what_was_not_asked_is_kept_in_the_proof),
     };
 
     return cmocka_run_group_tests(tests, world_start, world_stop);

@@ -178,6 +178,120 @@ static void a_drill_of_one_keyring_by_all_nodes_keeps_no_proof(void **unused)
     assert_int_equal(proofs->count, 0);
 }
 
+/* --- what only some serve --- */
+
+/* The cell of a node, up to its end. */
+static char *cell_of(const struct hf_buf *receipt, const char *node)
+{
+    HF_AUTO_STRING start = hf_format("{\"node\":\"%s\",\"site\":\"\",\"slot\":", node);
+    const char *cell = strstr(hf_buf_text((struct hf_buf *)receipt), start);
+
+    if (cell == NULL) {
+        fail_msg("no cell of %s in %s", node, hf_buf_text((struct hf_buf *)receipt));
+    }
+    return hf_strndup(cell, strcspn(cell, "}"));
+}
+
+static bool has(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
+}
+
+static void who_does_not_serve_a_keyring_is_not_asked_for_it(void **unused)
+{
+    static const char *const nodes[] = { "node-1", "node-2" };
+    HF_AUTO(buf) receipt = NULL;
+    HF_AUTO(receipt_signers) signers = NULL;
+    HF_AUTO_STRING here = NULL;
+    HF_AUTO_STRING there = NULL;
+    char light[16];
+
+    (void)unused;
+    world.service->shared_store = true;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    receipt = drill_all(RING);
+    here = cell_of(receipt, "node-1");
+    there = cell_of(receipt, "node-3");
+    assert_true(has(here, "\"result\":\"opened\"") && has(here, "\"versions\":1"));
+    assert_false(has(here, "not_asked"));
+    assert_true(has(there, "\"result\":\"not asked\"") && has(there, "\"versions\":0"));
+    assert_true(has(there, "\"not_asked\":[\"hdfs\"]"));
+    assert_string_equal(light_of(receipt, light), "green");
+    assert_int_equal(verify(hf_buf_bytes(receipt), third.signer, &signers).code, HF_OK);
+}
+
+static void ask_what_if(const char *lost, const char *expected)
+{
+    HF_AUTO(buf) out = hf_buf_new();
+    struct hf_op op = world_as(CAROL);
+
+    assert_ok(&op, hf_service_what_if(world.service, &op, &lost, 1, out));
+    if (!has(hf_buf_text(out), expected)) {
+        fail_msg("without %s: %s", lost, hf_buf_text(out));
+    }
+}
+
+/* The node that ended it knows nothing of the second keyring, and is asked for the first one. */
+static void what_others_serve_is_known_by_their_proofs(void **unused)
+{
+    static const char *const nodes[] = { "node-2" };
+    const struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
+    struct hf_keyring_settings settings;
+    struct hf_op op = world_as(ROOT);
+    HF_AUTO(buf) receipt = NULL;
+    HF_AUTO(buf) cut = hf_buf_new();
+    HF_AUTO_STRING there = NULL;
+    uint32_t version = 0;
+
+    (void)unused;
+    hf_keyring_settings_default(&settings);
+    world_ring("payroll", &settings);
+    assert_ok(&op,
+              hf_service_key_create(world.service, &op, "payroll", "wages", &plan, &version, NULL));
+    world.service->shared_store = true;
+    world_serve_on("payroll", nodes, HF_COUNT(nodes));
+    receipt = drill_all(NULL);
+    there = cell_of(receipt, "node-3");
+    assert_true(has(there, "\"result\":\"opened\"") && has(there, "\"versions\":1"));
+    assert_true(has(there, "\"not_asked\":[\"payroll\"]"));
+    assert_true(has(hf_buf_text(receipt), "{\"keyring\":\"payroll\",\"versions\":1,\"failed\":0,"
+                                          "\"ways\":1"));
+    world_follow();
+    ask_what_if("node:node-2", "{\"keyring\":\"payroll\",\"versions\":1,\"unreadable\":1,"
+                               "\"people_only\":0,\"all\":true");
+    ask_what_if("node:node-2", "{\"keyring\":\"hdfs\",\"versions\":1,\"unreadable\":0,");
+    ask_what_if("node:node-1", "{\"keyring\":\"payroll\",\"versions\":1,\"unreadable\":0,");
+    op = world_as(CAROL);
+    assert_ok(&op, hf_service_min_cut(world.service, &op, "payroll/wages", cut));
+    assert_true(has(hf_buf_text(cut), "\"needs_people_after\":[\"node:node-2\"]"));
+}
+
+static void note_prover(void *context, const struct hf_why_link *link)
+{
+    if (strcmp(link->level, "key version") == 0) {
+        (void)snprintf(context, sizeof link->proven_by, "%s", link->proven_by);
+    }
+}
+
+/* What the others have proven, when they served it, is of no use any more. */
+static void why_goes_by_the_proofs_of_those_who_serve_it(void **unused)
+{
+    static const char *const nodes[] = { "node-2" };
+    HF_AUTO(buf) receipt = drill_all(NULL);
+    struct hf_op op = world_as(CAROL);
+    char prover[sizeof((struct hf_why_link *)0)->proven_by] = "";
+
+    (void)unused;
+    world_follow();
+    assert_ok(&op, hf_service_why(world.service, &op, RING, "sales", note_prover, prover));
+    assert_string_equal(prover, "node-1 through slot node");
+    world.service->shared_store = true;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    op = world_as(CAROL);
+    assert_ok(&op, hf_service_why(world.service, &op, RING, "sales", note_prover, prover));
+    assert_string_equal(prover, "node-2 through slot node");
+}
+
 /* --- who does not --- */
 
 static void who_is_silent_is_waited_for_named_and_never_green(void **unused)
@@ -667,6 +781,9 @@ int main(void)
         TEST(every_member_answers_and_signs_its_part),
         TEST(every_node_hands_out_the_same_receipt_and_keeps_the_proofs_of_all),
         TEST(a_drill_of_one_keyring_by_all_nodes_keeps_no_proof),
+        TEST(who_does_not_serve_a_keyring_is_not_asked_for_it),
+        TEST(what_others_serve_is_known_by_their_proofs),
+        TEST(why_goes_by_the_proofs_of_those_who_serve_it),
         TEST(who_is_silent_is_waited_for_named_and_never_green),
         TEST(a_member_that_is_away_is_asked_too),
         TEST(who_tells_how_far_it_is_is_waited_for),

@@ -2,7 +2,7 @@
  * What a node of a cluster answers with a lease and without, when a change is answered, and how
  * versions are born. The other node is a second cluster layer over the same store.
  */
-#include "world.h"
+#include "neighbour.h"
 
 #include <string.h>
 
@@ -565,6 +565,59 @@ static void a_version_that_a_node_cannot_open_is_abandoned(void **unused)
     assert_int_equal(version, 3);
 }
 
+static void serve_on(const char *node)
+{
+    neighbour_enlist("node-1", "", HF_MEMBER_APPROVED);
+    neighbour_enlist("node-2", "", HF_MEMBER_APPROVED);
+    world_serve_on(RING, &node, 1);
+}
+
+static void a_node_that_does_not_serve_the_keyring_proves_nothing(void **unused)
+{
+    struct hf_op op;
+    uint32_t version = 0;
+
+    (void)unused;
+    world.service->shared_store = true;
+    serve_on("node-1");
+    cluster.other.opens = HF_CORRUPT;
+    op = world_as(ROOT);
+    assert_ok(&op, rotate(&op, &version));
+    assert_int_equal(version, 2);
+    assert_int_equal(world_notes("\"operation\":\"key.rotate\"", "proven on 1 of 1 nodes"), 1);
+    /* It is away, and would not be asked. */
+    neighbour_enlist("node-2", "", HF_MEMBER_AWAY);
+    op = world_as(ROOT);
+    assert_ok(&op, rotate(&op, &version));
+    assert_int_equal(world_notes("\"operation\":\"key.rotate\"", "proven on 1 of 1 nodes"), 2);
+    world_serve_on(RING, NULL, 0);
+    op = world_as(ROOT);
+    assert_fails(&op, rotate(&op, &version), HF_UNAVAILABLE);
+}
+
+/* Made where it could be made, and served by another node since then. */
+static void a_candidate_is_proven_by_those_who_serve_it_whoever_settles_it(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    (void)unused;
+    world.service->shared_store = true;
+    cluster.other.quiet = true;
+    op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
+    assert_fails(&op, rotate(&op, &version), HF_IN_DOUBT);
+    cluster.other.quiet = false;
+    serve_on("node-2");
+    cluster.us.opens = HF_CORRUPT;
+    small_world_pass(2 * 60 * SECOND);
+    turn_all();
+    world_jobs();
+    op = world_as(ROOT);
+    assert_ok(&op, hf_key_primary(world.keys, &op, RING, "old", &version));
+    assert_int_equal(version, 2);
+    assert_int_equal(world_notes("\"operation\":\"key.rotate\"", "proven on 1 of 1 nodes"), 1);
+}
+
 /* The maker stops between the two commits, and whoever asked asks again. */
 static void a_repeat_goes_on_where_the_first_time_stopped(void **unused)
 {
@@ -627,6 +680,8 @@ int main(void)
         test_of(a_keyring_that_is_never_served_stale_gives_no_such_answer),
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
         test_of(a_version_that_a_node_cannot_open_is_abandoned),
+        test_of(a_node_that_does_not_serve_the_keyring_proves_nothing),
+        test_of(a_candidate_is_proven_by_those_who_serve_it_whoever_settles_it),
         test_of(a_repeat_goes_on_where_the_first_time_stopped),
         test_of(a_version_whose_maker_died_is_settled_by_the_job),
     };

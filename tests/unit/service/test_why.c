@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "world.h"
+#include "neighbour.h"
 
 #include "base/text.h"
 
@@ -124,6 +124,30 @@ static void a_wrapped_key_shows_that_it_carries_no_tag(void **unused)
     hf_base64url_add(json, hf_bytes_of(edek.wrapped, edek.len));
     hf_buf_add_text(json, "\"}}");
     chain = why(RING, hf_buf_text(json));
+    no_slots(&chain);
+    expect_chain(&chain, expected, HF_COUNT(expected));
+}
+
+/* Nothing is opened here; who does serve it has the word. */
+static void what_other_nodes_serve_is_not_opened_here(void **unused)
+{
+    static const char *const nodes[] = { "node-2" };
+    static const struct expected expected[] = {
+        { "key version", "hdfs/sales@1", "active",
+          "does not serve the keyring hdfs; ask one that "
+          "does: node-2",
+          HF_LINK_CLOSED },
+        { "keyring key", "hdfs, version 1", "does not open", "does not serve", HF_LINK_CLOSED },
+        { "main key", "main, version 1", "system-managed", "rsa-2048", HF_LINK_CLOSED },
+        { "root key", "generation 1", "unlocked", "", HF_LINK_OPEN },
+    };
+    struct chain chain;
+
+    (void)unused;
+    neighbour_enlist("node-2", "", HF_MEMBER_APPROVED);
+    world.service->shared_store = true;
+    world_serve_on(RING, nodes, HF_COUNT(nodes));
+    chain = why(NULL, "hdfs/sales");
     no_slots(&chain);
     expect_chain(&chain, expected, HF_COUNT(expected));
 }
@@ -355,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_of(a_healthy_key_opens_down_to_the_slots),
         test_of(a_wrapped_key_shows_that_it_carries_no_tag),
+        test_of(what_other_nodes_serve_is_not_opened_here),
         test_of(states_are_shown_as_they_are),
         test_of(a_candidate_opens_and_is_closed_until_it_is_promoted),
         test_of(what_is_destroyed_is_broken_and_says_why),

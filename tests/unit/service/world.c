@@ -179,6 +179,19 @@ void world_ring(const char *name, const struct hf_keyring_settings *settings)
     assert_ok(&op, hf_service_keyring_create(world.service, &op, name, settings, NULL));
 }
 
+void world_serve_on(const char *ring, const char *const *nodes, size_t count)
+{
+    struct hf_op op = world_as(ROOT);
+    struct hf_keyring_info info;
+
+    assert_ok(&op, hf_service_keyring_get(world.service, &op, ring, &info));
+    info.settings.serve_on.count = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(&op, hf_serve_on_add(&op, &info.settings.serve_on, nodes[i]));
+    }
+    assert_ok(&op, hf_service_keyring_change(world.service, &op, ring, &info.settings));
+}
+
 void world_policy(const char *name, const char *document)
 {
     struct hf_op op = world_as(ROOT);

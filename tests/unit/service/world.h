@@ -60,6 +60,8 @@ void world_make_room(void);
 uint32_t world_key(const char *name, enum hf_algorithm algorithm);
 uint32_t world_key_planned(const char *name, const struct hf_key_plan *plan);
 void world_ring(const char *name, const struct hf_keyring_settings *settings);
+/* The nodes that serve the keyring from now on, set by ROOT as it must be; none: all. */
+void world_serve_on(const char *ring, const char *const *nodes, size_t count);
 void world_policy(const char *name, const char *document);
 struct hf_secret *world_secret(const void *data, size_t len);
 struct hf_secret *world_secret_hex(const char *hex);
