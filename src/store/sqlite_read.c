@@ -130,7 +130,7 @@ struct hf_status hf_sqlite_state(struct hf_engine *engine, struct hf_op *op,
 static struct hf_status begin_view(struct hf_sqlite_connection *connection, struct hf_op *op,
                                    uint64_t committed)
 {
-    struct hf_store_state state;
+    struct hf_store_state state = { 0 };
 
     HF_TRY(hf_sqlite_do(connection, op, HF_SQLITE_READ_BEGIN));
     HF_TRY(read_state(connection, op, &state, NULL));
