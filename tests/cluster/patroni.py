@@ -119,15 +119,19 @@ class Member:
     def thaw(self):
         postgres.signal_all(self.frozen, signal.SIGCONT)
 
-    def status(self):
-        """What Patroni says of itself, or nothing."""
+    def ask(self, path):
+        """What Patroni answers, or nothing."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest}/patroni", timeout=2) as got:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest}/{path}", timeout=2) as got:
                 return json.load(got)
         except urllib.error.HTTPError as got:
             return json.load(got)
         except OSError:
             return {}
+
+    def status(self):
+        """What it says of itself."""
+        return self.ask("patroni")
 
     def role(self):
         status = self.status()
@@ -199,7 +203,9 @@ class Cluster:
         streaming = primary.sql("SELECT count(*), count(*) FILTER (WHERE sync_state IN ('sync', "
                                 "'quorum')) FROM pg_stat_replication WHERE state = 'streaming'",
                                 "postgres")
-        return primary if streaming == "2|1" else None
+        # Only who is known to the election service as synchronous may take over: that is written after it is so.
+        listed = [member["role"] for member in primary.ask("cluster").get("members", [])]
+        return primary if streaming == "2|1" and "sync_standby" in listed else None
 
     def start(self):
         began = time.monotonic()
