@@ -442,11 +442,32 @@ static struct hf_status take_all(struct hf_op *op, cfg_t *cfg, struct hf_config 
     return HF_SUCCESS;
 }
 
+/* Among them the end of a string of C, and what END begins with. */
+static bool is_control(uint8_t byte)
+{
+    return (byte < ' ' && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f;
+}
+
+static struct hf_status check_bytes(struct hf_op *op, struct hf_bytes text)
+{
+    unsigned line = 1;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (is_control(text.data[i])) {
+            return hf_fail(op, HF_INVALID, "%s:%u: the byte 0x%02x is no text", loading->file, line,
+                           text.data[i]);
+        }
+        line += text.data[i] == '\n';
+    }
+    return HF_SUCCESS;
+}
+
 static struct hf_status parse(struct hf_op *op, cfg_t *cfg, struct hf_bytes text)
 {
     HF_AUTO(buf) whole = hf_buf_new();
-    const char *wrong = "the file ends inside of a comment or at a zero byte";
+    const char *wrong = "the file ends inside of a comment";
 
+    HF_TRY(check_bytes(op, text));
     hf_buf_add_bytes(whole, text);
     if (text.len > 0 && text.data[text.len - 1] != '\n') {
         hf_buf_add_text(whole, "\n");

@@ -81,8 +81,9 @@ class Worker:
         assert version == newest, f"{key}: {newest} was acknowledged, and node {at + 1} has wrapped with {version}"
         self.seen += 1
 
-    def run(self, count):
-        for _ in range(count):
+    def run(self, count, is_enough):
+        """So many at least, and until that says so."""
+        while self.rotations < count or not is_enough():
             key = self.random.choice(self.keys)
             began = time.monotonic()
             number, by = self.write("roll" if key in self.newest else "create", key)
@@ -104,6 +105,10 @@ class Trouble(threading.Thread):
         self.stopping = threading.Event()
         self.kills = self.freezes = 0
         self.failure = None
+
+    def has_come(self):
+        """Of each kind; or there will be none any more."""
+        return (self.kills and self.freezes) or self.failure is not None
 
     def run(self):
         try:
@@ -137,7 +142,7 @@ def main():
             trouble.start()
             with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
                 try:
-                    for done in [pool.submit(worker.run, ROTATIONS // THREADS) for worker in workers]:
+                    for done in [pool.submit(worker.run, ROTATIONS // THREADS, trouble.has_come) for worker in workers]:
                         done.result()
                 finally:
                     trouble.stopping.set()

@@ -181,7 +181,7 @@ class There:
     machine = None
 
     def run(self, *words, code=0, stdin=None):
-        made = ("init",), ("node", "join"), ("node", "accept")
+        made = ("init",), ("node", "accept")
         if words[:1] in made or words[:2] in made:
             words = (*words, "--allow-unlocked-memory")  # Nobody may lock more than a little here.
         done = self.machine.inside(lambda: super(There, self).run(*words, code=code, stdin=stdin))

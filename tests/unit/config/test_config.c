@@ -170,6 +170,8 @@ static const struct {
       "  hadoop_default_length = 130 }\n",
       ":2:", "hadoop_default_length" },
     { "a slot without a file", "slot \"x\" { }\n", ":1:", "file" },
+    { "the word that ends what we read", "node = \"a\"\n\001end = yes\nslot \"x\" {\n",
+      ":2:", "0x01" },
     { "two listeners of one name",
       "listener \"x\" { address = \"127.0.0.1:1\" doors = { \"admin\" } }\n"
       "listener \"x\" { address = \"127.0.0.1:2\" doors = { \"admin\" } }\n",
