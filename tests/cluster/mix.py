@@ -56,7 +56,7 @@ class Load:
     def start(self):
         for client in self.all():
             client.start()
-        wait_for(lambda: not self.is_alive() or all(len(client.calls) > 5 for client in self.all()), "load", 60)
+        wait_for(lambda: not self.is_alive() or all(len(client.calls) > 5 for client in self.all()), "load", 120)
 
     def stop(self):
         for client in self.all():
@@ -76,7 +76,7 @@ class Load:
         def late():
             return [client for client, goal in goals if client.good() < goal]
         try:
-            wait_for(lambda: not self.is_alive() or not late(), "answers after the fault", 60)
+            wait_for(lambda: not self.is_alive() or not late(), "answers after the fault", 180)
         except AssertionError:
             print(*(client.story() for client in late()), sep="\n", flush=True)
             raise
