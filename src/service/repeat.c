@@ -434,17 +434,21 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
 
 /*
  * How long an entry still means something. A written one is kept as long as the store could bring
- * its id back: while the store is asked at all (store_may_know).
+ * its id back: while the store is asked at all (store_may_know). One that was not is kept until the
+ * client has given up; where it could go on to another node and be answered there, for the window,
+ * or its next request of the kind would be taken for the old one.
  */
 static uint64_t keep_ms(const struct hf_repeat *repeat, bool written, uint64_t now)
 {
     uint64_t window_ms = repeat->entry->window_ms;
 
+    if (repeat->service->shared_store) {
+        return window_ms;
+    }
     if (!written) {
         return UNWRITTEN_MS;
     }
-    return repeat->service->shared_store || now - repeat->repeats->began_ms < window_ms ? window_ms
-                                                                                        : 0;
+    return now - repeat->repeats->began_ms < window_ms ? window_ms : 0;
 }
 
 /* Takes an entry that means nothing any more out of its bucket. The caller holds the lock. */

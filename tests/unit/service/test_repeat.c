@@ -247,6 +247,23 @@ static void what_several_nodes_are_asked_before_any_commit_happens_once(void **u
 
 /* --- at the same time --- */
 
+/* Where its answer was lost the client went on to another node, and now it asks for something new.
+ */
+static void an_answer_that_another_node_gave_is_not_given_again_after_the_window(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node() };
+
+    (void)unused;
+    assert_int_equal(post_to(nodes[0], false), 2);
+    assert_int_equal(post_to(nodes[1], true), 2);
+    small_world_pass(WINDOW_MS + 1);
+    assert_int_equal(post_to(nodes[0], true), 3);
+    assert_int_equal(versions_now(), 3);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        hf_service_free(nodes[i]);
+    }
+}
+
 static void *post_in_thread(void *context)
 {
     struct post *post = context;
@@ -379,6 +396,7 @@ int main(void)
         test_of(parts_do_not_run_into_each_other),
         test_of(a_repeat_at_another_node_within_the_window_gives_the_first_result),
         test_of(what_several_nodes_are_asked_before_any_commit_happens_once),
+        test_of(an_answer_that_another_node_gave_is_not_given_again_after_the_window),
         test_of(a_duplicate_waits_for_the_first_and_gets_its_id),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),
