@@ -27,6 +27,7 @@ struct entry {
     struct entry *next_flight, *previous_flight; /* among those in flight */
     uint8_t digest[HF_CHECK_VALUE_LEN];
     struct hf_request_id request_id;
+    struct hf_request_id answered; /* the last one whose answer went out in full */
     enum fate fate;
     uint64_t until_ms; /* boottime: after it a finished entry means nothing */
     uint64_t window_ms;
@@ -345,10 +346,12 @@ static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
 
 /*
  * Gets the entry in flight for this request. *out_fresh: its id has still to be chosen, and
- * *out_written is the one before, if its answer went out. The caller holds the lock.
+ * *out_written is the one before, if its answer went out. by_store: where other nodes are asked,
+ * too, it is not what became of the answer here that tells a repeat, but the age of the commit: the
+ * client may have its answer from another node. The caller holds the lock.
  */
 static struct hf_status claim(struct hf_service *service, struct hf_op *op, const uint8_t *digest,
-                              struct entry **out, bool *out_fresh,
+                              bool by_store, struct entry **out, bool *out_fresh,
                               struct hf_request_id *out_written)
 {
     struct hf_repeats *repeats = service->repeats;
@@ -364,11 +367,11 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
         *out_fresh = true;
     } else {
         bool is_good = has_waited || hf_env_boottime_ms(op->env) < entry->until_ms;
-        bool repeats_it = is_good && (has_waited || entry->fate == UNWRITTEN);
+        bool repeats_it = is_good && !by_store && (has_waited || entry->fate == UNWRITTEN);
 
         *out_fresh = !repeats_it || !hf_request_id_is_set(&entry->request_id);
-        if (is_good && entry->fate == WRITTEN) {
-            *out_written = entry->request_id;
+        if (is_good && !has_waited) {
+            *out_written = entry->answered;
         }
     }
     hf_assert(entry != NULL);
@@ -417,7 +420,8 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
     HF_TRY(hf_call_unlocked(service, op));
     HF_TRY(digest_asked(service, op, asked, count, digest));
     pthread_mutex_lock(&repeats->lock);
-    status = claim(service, op, digest, &entry, &is_fresh, &written);
+    status = claim(service, op, digest, service->shared_store && window_ms > 0, &entry, &is_fresh,
+                   &written);
     if (status.code == HF_OK) {
         entry->window_ms = window_ms;
     }
@@ -480,6 +484,9 @@ void hf_service_repeat_end(struct hf_repeat *repeat, bool written)
     now = hf_env_boottime_ms(repeat->env);
     pthread_mutex_lock(&repeats->lock);
     hf_assert(repeat->entry->fate == IN_FLIGHT);
+    if (written) {
+        repeat->entry->answered = repeat->entry->request_id;
+    }
     land(repeats, repeat->entry, written ? WRITTEN : UNWRITTEN,
          now + keep_ms(repeat, written, now));
     drop_if_over(repeats, repeat->entry, now);

@@ -264,6 +264,28 @@ static void an_answer_that_another_node_gave_is_not_given_again_after_the_window
     }
 }
 
+/* It stood still with the request for so long that the client was answered elsewhere. */
+static void nor_is_one_that_came_late(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node() };
+    struct post late = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    assert_ok(&op, begin(&op, nodes[0], &late));
+    assert_int_equal(post_to(nodes[1], true), 2);
+    small_world_pass(WINDOW_MS);
+    assert_ok(&op, hf_service_key_rotate(nodes[0], &op, RING, "k", NULL, &late.version, NULL));
+    assert_int_equal(late.version, 2);
+    hf_service_repeat_end(late.repeat, false);
+    small_world_pass(WINDOW_MS / 2);
+    assert_int_equal(post_to(nodes[0], true), 3);
+    assert_int_equal(post_to(nodes[0], true), 4);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        hf_service_free(nodes[i]);
+    }
+}
+
 static void *post_in_thread(void *context)
 {
     struct post *post = context;
@@ -397,6 +419,7 @@ int main(void)
         test_of(a_repeat_at_another_node_within_the_window_gives_the_first_result),
         test_of(what_several_nodes_are_asked_before_any_commit_happens_once),
         test_of(an_answer_that_another_node_gave_is_not_given_again_after_the_window),
+        test_of(nor_is_one_that_came_late),
         test_of(a_duplicate_waits_for_the_first_and_gets_its_id),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),
