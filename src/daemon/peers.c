@@ -113,40 +113,23 @@ static void note_candidate(void *context, const struct hf_candidate *candidate)
     hf_cluster_candidate(peers->cluster, candidate->seq);
 }
 
-struct damaged {
-    char **paths;
-    size_t count;
+/* The commits of a stretch that was applied just now. */
+struct stretch {
+    struct hf_cluster *cluster;
+    uint64_t after, up_to;
 };
-
-static void take_path(void *context, const char *path, uint64_t revision)
-{
-    struct damaged *damaged = context;
-
-    (void)revision;
-    damaged->paths = hf_realloc_array(damaged->paths, damaged->count + 1, sizeof *damaged->paths);
-    damaged->paths[damaged->count++] = hf_strdup(path);
-}
 
 /*
  * A record that does not open tells nothing, not even that it is a candidate. So the commit that
  * brought it is to be tried: trying what was never noted fails.
  */
-static void note_damage(struct hf_peers *peers, struct hf_op *op, uint64_t applied)
+static void note_damaged(void *context, const struct hf_damaged *record)
 {
-    struct damaged damaged = { 0 };
+    const struct stretch *stretch = context;
 
-    (void)hf_seal_damage(peers->node->seal, take_path, &damaged);
-    for (size_t i = 0; i < damaged.count; i++) {
-        HF_AUTO(record) record = NULL;
-
-        if (hf_engine_get(peers->node->engine, op, damaged.paths[i], &record).code != HF_OK) {
-            hf_op_clear(op);
-        } else if (record->seq > peers->applied && record->seq <= applied) {
-            hf_cluster_candidate(peers->cluster, record->seq);
-        }
-        free(damaged.paths[i]);
+    if (record->seq > stretch->after && record->seq <= stretch->up_to) {
+        hf_cluster_candidate(stretch->cluster, record->seq);
     }
-    free(damaged.paths);
 }
 
 static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
@@ -163,7 +146,9 @@ static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
     HF_TRY(hf_seal_follow(peers->node->seal, op, &applied));
     if (applied != peers->applied) {
         if (hf_seal_damage(peers->node->seal, NULL, NULL) > 0) {
-            note_damage(peers, op, applied);
+            struct stretch stretch = { peers->cluster, peers->applied, applied };
+
+            (void)hf_seal_damage(peers->node->seal, note_damaged, &stretch);
         }
         peers->applied = applied;
         peers->lull_ms = hf_env_boottime_ms(op->env) + LULL_MS;

@@ -171,18 +171,17 @@ static struct hf_status gather_keyring(void *context, struct hf_op *op,
 }
 
 /* A version that cannot be read is one that does not open. */
-static void gather_damage(void *context, const char *path, uint64_t revision)
+static void gather_damage(void *context, const struct hf_damaged *record)
 {
     struct work *work = context;
     struct hf_op scratch;
     struct hf_path_parts parts;
 
-    (void)revision;
     hf_op_init(&scratch, NULL);
-    if (hf_version_path_parse(&scratch, path, &parts).code != HF_OK) {
-        work->plan->damaged(work->plan->context, path);
+    if (hf_version_path_parse(&scratch, record->path, &parts).code != HF_OK) {
+        work->plan->damaged(work->plan->context, record->path);
     } else if (is_wanted(work, parts.keyring)) {
-        add_item(work, path)->damaged = true;
+        add_item(work, record->path)->damaged = true;
     }
 }
 

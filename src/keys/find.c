@@ -21,12 +21,11 @@ struct search {
     bool found;
 };
 
-static void match_path(void *context, const char *path, uint64_t revision)
+static void match_path(void *context, const struct hf_damaged *record)
 {
     struct search *search = context;
 
-    (void)revision;
-    search->found = search->found || strcmp(path, search->path) == 0;
+    search->found = search->found || strcmp(record->path, search->path) == 0;
 }
 
 bool hf_has_altered(struct hf_keys *keys)

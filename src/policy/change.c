@@ -142,22 +142,22 @@ static void list(struct listing *listing, const char *name, uint64_t revision)
     listing->items[listing->count++] = (struct hf_listed){ hf_strdup(name), revision };
 }
 
-static void match_list(void *context, const char *path, uint64_t revision)
+static void match_list(void *context, const struct hf_damaged *record)
 {
     struct listing *listing = context;
 
-    if (strcmp(path, HF_POLICY_PREFIX HF_POLICY_LIST) == 0) {
+    if (strcmp(record->path, HF_POLICY_PREFIX HF_POLICY_LIST) == 0) {
         listing->is_altered = true;
-        listing->revision = revision;
+        listing->revision = record->revision;
     }
 }
 
-static void list_altered(void *context, const char *path, uint64_t revision)
+static void list_altered(void *context, const struct hf_damaged *record)
 {
-    const char *name = path + strlen(HF_POLICY_PREFIX);
+    const char *name = record->path + strlen(HF_POLICY_PREFIX);
 
-    if (strncmp(path, HF_POLICY_PREFIX, strlen(HF_POLICY_PREFIX)) == 0 && is_name(name)) {
-        list(context, name, revision);
+    if (strncmp(record->path, HF_POLICY_PREFIX, strlen(HF_POLICY_PREFIX)) == 0 && is_name(name)) {
+        list(context, name, record->revision);
     }
 }
 

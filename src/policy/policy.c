@@ -100,12 +100,11 @@ static void settle(struct hf_policy *policy)
     atomic_fetch_add(&policy->generation, 1);
 }
 
-static void match_list(void *context, const char *path, uint64_t revision)
+static void match_list(void *context, const struct hf_damaged *record)
 {
     bool *is_altered = context;
 
-    (void)revision;
-    if (strcmp(path, HF_POLICY_PREFIX HF_POLICY_LIST) == 0) {
+    if (strcmp(record->path, HF_POLICY_PREFIX HF_POLICY_LIST) == 0) {
         *is_altered = true;
     }
 }

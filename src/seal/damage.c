@@ -17,7 +17,7 @@ void hf_damage_clear(struct hf_damage *damage)
 {
     pthread_mutex_lock(&damage->lock);
     for (size_t i = 0; i < damage->count; i++) {
-        free(damage->items[i].path);
+        free((char *)damage->items[i].path);
     }
     free(damage->items);
     damage->items = NULL;
@@ -43,28 +43,30 @@ static struct hf_damaged *find(const struct hf_damage *damage, const char *path)
     return NULL;
 }
 
-void hf_damage_add(struct hf_seal *seal, const char *path, uint64_t revision, const char *why)
+void hf_damage_add(struct hf_seal *seal, const struct hf_damaged *record, const char *why)
 {
     struct hf_damage *damage = &seal->damage;
     struct hf_damaged *known;
     bool is_listed = false;
 
     pthread_mutex_lock(&damage->lock);
-    known = find(damage, path);
-    if (known != NULL) {
-        known->revision = known->revision > revision ? known->revision : revision;
-    } else {
+    known = find(damage, record->path);
+    if (known != NULL && record->revision > known->revision) {
+        known->revision = record->revision;
+        known->seq = record->seq;
+    } else if (known == NULL) {
         is_listed = damage->count < HF_DAMAGE_MAX;
         damage->total++;
     }
     if (is_listed) {
         damage->items = hf_realloc_array(damage->items, damage->count + 1, sizeof *damage->items);
-        damage->items[damage->count++] = (struct hf_damaged){ hf_strdup(path), revision };
+        damage->items[damage->count++] =
+            (struct hf_damaged){ hf_strdup(record->path), record->revision, record->seq };
     }
     pthread_mutex_unlock(&damage->lock);
     if (is_listed) {
-        HF_ERROR(seal->env, "the record %.300s (revision %" PRIu64 ") does not open: %s", path,
-                 revision, why);
+        HF_ERROR(seal->env, "the record %.300s (revision %" PRIu64 ") does not open: %s",
+                 record->path, record->revision, why);
     }
 }
 
@@ -79,7 +81,7 @@ void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision)
     pthread_mutex_lock(&damage->lock);
     known = find(damage, path);
     if (known != NULL && known->revision < revision) {
-        free(known->path);
+        free((char *)known->path);
         *known = damage->items[--damage->count];
         damage->total--;
     }
@@ -87,7 +89,7 @@ void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision)
 }
 
 uint64_t hf_seal_damage(struct hf_seal *seal,
-                        void (*visit)(void *context, const char *path, uint64_t revision),
+                        void (*visit)(void *context, const struct hf_damaged *record),
                         void *context)
 {
     struct hf_damage *damage = &seal->damage;
@@ -98,7 +100,7 @@ uint64_t hf_seal_damage(struct hf_seal *seal,
     }
     pthread_mutex_lock(&damage->lock);
     for (size_t i = 0; i < damage->count; i++) {
-        visit(context, damage->items[i].path, damage->items[i].revision);
+        visit(context, &damage->items[i]);
     }
     total = damage->total;
     pthread_mutex_unlock(&damage->lock);

@@ -6,10 +6,12 @@
  * commit that is known, and where the store's head stands they are the head's.
  */
 #include <inttypes.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/log.h"
 #include "seal/seal_internal.h"
 
@@ -62,43 +64,83 @@ static struct hf_status fail_altered(struct hf_op *op, uint64_t seq)
 
 /* --- gaps: records that were overtaken, so that a later batch brings what they are now --- */
 
-static void close_gap(struct hf_feed *feed, const char *path)
+/* In a tree of the C library, by path: a node that was away for long may meet one for each key. */
+struct gap {
+    uint64_t revision;
+    uint64_t seq;
+    char path[];
+};
+
+static int compare_gaps(const void *a, const void *b)
 {
-    for (size_t i = 0; i < feed->gap_count; i++) {
-        if (strcmp(feed->gaps[i].path, path) == 0) {
-            free(feed->gaps[i].path);
-            feed->gaps[i] = feed->gaps[--feed->gap_count];
-            return;
-        }
+    return strcmp(((const struct gap *)a)->path, ((const struct gap *)b)->path);
+}
+
+static struct gap *gap_new(const char *path, uint64_t revision, uint64_t seq)
+{
+    size_t len = strlen(path) + 1;
+    struct gap *gap = hf_alloc(sizeof *gap + len);
+
+    gap->revision = revision;
+    gap->seq = seq;
+    memcpy(gap->path, path, len);
+    return gap;
+}
+
+static void note_gap(struct hf_feed *feed, uint64_t seq, const struct hf_logged_change *change)
+{
+    struct gap *gap = gap_new(change->path, change->revision, seq);
+    struct gap **known = tfind(gap, &feed->gaps, compare_gaps);
+
+    if (known != NULL) {
+        (*known)->revision = gap->revision;
+        (*known)->seq = gap->seq;
+        free(gap);
+    } else {
+        hf_assert(tsearch(gap, &feed->gaps, compare_gaps) != NULL);
     }
 }
 
-static void note_gap(struct hf_feed *feed, const struct hf_logged_change *change)
+static void close_gap(struct hf_feed *feed, const struct hf_logged_change *change)
 {
-    feed->gaps = hf_realloc_array(feed->gaps, feed->gap_count + 1, sizeof *feed->gaps);
-    feed->gaps[feed->gap_count++] = (struct hf_gap){ hf_strdup(change->path), change->revision };
+    struct gap *wanted;
+    struct gap **place;
+
+    if (feed->gaps == NULL) {
+        return;
+    }
+    wanted = gap_new(change->path, 0, 0);
+    place = tfind(wanted, &feed->gaps, compare_gaps);
+    if (place != NULL) {
+        struct gap *gap = *place;
+
+        (void)tdelete(gap, &feed->gaps, compare_gaps);
+        free(gap);
+    }
+    free(wanted);
 }
 
 void hf_feed_forget_gaps(struct hf_feed *feed)
 {
-    for (size_t i = 0; i < feed->gap_count; i++) {
-        free(feed->gaps[i].path);
-    }
-    free(feed->gaps);
+    tdestroy(feed->gaps, free);
     feed->gaps = NULL;
-    feed->gap_count = 0;
+}
+
+static void report_gap(const void *node, VISIT which, void *context)
+{
+    const struct gap *gap = *(struct gap *const *)node;
+    const struct hf_damaged record = { gap->path, gap->revision, gap->seq };
+
+    if (which == postorder || which == leaf) {
+        hf_damage_add(context, &record, "the store does not show it as it was committed");
+    }
 }
 
 /* The log is read to its end and nothing overtook them: somebody took them away. */
 static void report_gaps(struct hf_seal *seal)
 {
-    struct hf_feed *feed = &seal->feed;
-
-    for (size_t i = 0; i < feed->gap_count; i++) {
-        hf_damage_add(seal, feed->gaps[i].path, feed->gaps[i].revision,
-                      "the store does not show it as it was committed");
-    }
-    hf_feed_forget_gaps(feed);
+    twalk_r(seal->feed.gaps, report_gap, seal);
+    hf_feed_forget_gaps(&seal->feed);
 }
 
 /* --- reading --- */
@@ -117,11 +159,11 @@ static struct hf_status copy_batch(void *context, const struct hf_logged_batch *
     }
     reading->seq = batch->seq;
     for (size_t i = 0; i < batch->count; i++) {
-        close_gap(reading->feed, batch->changes[i].path);
         if (batch->changes[i].body.len > 0) {
+            close_gap(reading->feed, &batch->changes[i]);
             HF_TRY(copy_change(reading, batch->seq, &batch->changes[i]));
         } else {
-            note_gap(reading->feed, &batch->changes[i]);
+            note_gap(reading->feed, batch->seq, &batch->changes[i]);
         }
     }
     return HF_SUCCESS;
@@ -140,7 +182,9 @@ static struct hf_status apply_damaged(struct hf_seal *seal, struct hf_unlocked *
         hf_root_is_open(unlocked, hf_record_generation(hf_buf_bytes(&item->body))) ||
         hf_engine_get(seal->engine, op, item->path, &record).code != HF_OK ||
         record->revision == item->revision) {
-        hf_damage_add(seal, item->path, item->revision, op->text);
+        const struct hf_damaged damaged = { item->path, item->revision, item->seq };
+
+        hf_damage_add(seal, &damaged, op->text);
     }
     hf_op_clear(op);
     return HF_SUCCESS;
@@ -213,7 +257,7 @@ static struct hf_status read_log(struct hf_seal *seal, struct hf_unlocked *unloc
     struct reading reading = { .unlocked = unlocked, .op = op, .feed = feed, .head = head };
 
     /* The batch that closes a gap may have been committed since seq was looked up. */
-    while (feed->delivered < seq || feed->gap_count > 0) {
+    while (feed->delivered < seq || feed->gaps != NULL) {
         struct hf_status status = read_stretch(seal, op, &reading);
 
         if (status.code == HF_NOT_FOUND) {

@@ -106,7 +106,8 @@ static struct hf_status work_on_record(struct loader *loader, const char *path, 
     loader->report.last_seq = seq > loader->report.last_seq ? seq : loader->report.last_seq;
     status = open_and_feed(loader, &place, seq, body);
     if (status.code == HF_CORRUPT) {
-        hf_damage_add(loader->seal, path, revision, loader->work_op.text);
+        hf_damage_add(loader->seal, &(struct hf_damaged){ path, revision, seq },
+                      loader->work_op.text);
         hf_op_clear(&loader->work_op);
         loader->report.damaged++;
         return HF_SUCCESS;

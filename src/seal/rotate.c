@@ -254,7 +254,8 @@ static struct hf_status commit_page(struct hf_seal *seal, struct hf_unlocked *un
         struct hf_status status = stage_moved(unlocked, op, txn, record);
 
         if (status.code == HF_CORRUPT) {
-            hf_damage_add(seal, record->path, record->revision, op->text);
+            hf_damage_add(seal, &(struct hf_damaged){ record->path, record->revision, record->seq },
+                          op->text);
             hf_op_clear(op);
             *out_stuck += 1;
             continue;

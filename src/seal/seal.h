@@ -205,6 +205,11 @@ HF_STATUS hf_seal_accept_history(struct hf_seal *seal, struct hf_op *op);
 /* Refuse at unlock any store below this seq (an outside checkpoint). */
 void hf_seal_require_seq(struct hf_seal *seal, uint64_t min_seq);
 
+struct hf_damaged {
+    const char *path;
+    uint64_t revision;
+    uint64_t seq; /* of the commit that wrote it */
+};
 /*
  * How many records were found that do not open, by the unlock or since; visit sees the first
  * thousand. Without visit (NULL) it takes no lock and costs next to nothing. Anything above 0 is
@@ -213,7 +218,7 @@ void hf_seal_require_seq(struct hf_seal *seal, uint64_t min_seq);
  * keys) must look here too and refuse. visit must not call the seal.
  */
 uint64_t hf_seal_damage(struct hf_seal *seal,
-                        void (*visit)(void *context, const char *path, uint64_t revision),
+                        void (*visit)(void *context, const struct hf_damaged *record),
                         void *context);
 
 /*

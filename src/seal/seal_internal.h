@@ -422,20 +422,13 @@ struct hf_flight {
     struct hf_flight *previous;
 };
 
-/* A record that was overtaken when its commit was read. */
-struct hf_gap {
-    char *path;
-    uint64_t revision;
-};
-
 struct hf_feed {
     pthread_mutex_t lock;        /* guards the rest; held while consumers are called */
     pthread_cond_t moved;        /* delivered or the flights have changed */
     _Atomic uint64_t delivered;  /* consumers know every commit up to here; read by anybody */
     uint8_t link[HF_DIGEST_LEN]; /* the chain after that commit */
-    struct hf_gap *gaps;         /* before it: no later commit has brought them yet */
-    size_t gap_count;
-    struct hf_flight flights; /* the list's head */
+    void *gaps;                  /* follow.c: of the commits before; NULL: there are none */
+    struct hf_flight flights;    /* the list's head */
     struct hf_consumer *consumers;
     size_t count;
 };
@@ -458,7 +451,7 @@ HF_STATUS hf_feed_apply(struct hf_feed *feed, struct hf_op *op, const struct hf_
 void hf_feed_begin(struct hf_feed *feed);
 void hf_feed_end(struct hf_feed *feed);
 void hf_feed_clear(struct hf_feed *feed);
-/* lock is held. */
+/* follow.c; lock is held. */
 void hf_feed_forget_gaps(struct hf_feed *feed);
 /* Everything up to this head is known: after an unlock. */
 void hf_feed_start(struct hf_feed *feed, const struct hf_head *head);
@@ -502,10 +495,6 @@ HF_STATUS hf_follow_head(struct hf_seal *seal, struct hf_unlocked *unlocked, str
 
 /* --- damage: records that do not open --- */
 
-struct hf_damaged {
-    char *path;
-    uint64_t revision;
-};
 struct hf_damage {
     pthread_mutex_t lock; /* guards the rest */
     struct hf_damaged *items;
@@ -515,7 +504,7 @@ struct hf_damage {
 #define HF_DAMAGE_MAX 1000
 void hf_damage_init(struct hf_damage *damage);
 void hf_damage_done(struct hf_damage *damage);
-void hf_damage_add(struct hf_seal *seal, const char *path, uint64_t revision, const char *why);
+void hf_damage_add(struct hf_seal *seal, const struct hf_damaged *record, const char *why);
 /* The record was written anew as this revision, and the consumers know it. */
 void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision);
 void hf_damage_clear(struct hf_damage *damage);

@@ -11,32 +11,30 @@
 
 #define WAIT_MS 300
 
-enum shows {
-    SHOWS_NOTHING,
-    SHOWS_STATE,
-    SHOWS_PRIMARY, /* and makes something with it */
-    SHOWS_REFUSAL, /* a change: in force when it succeeds, but its refusal tells of the key */
-};
+/*
+ * What tells of a key, makes something with its newest version, or refuses a change because of what
+ * the key is. A change that succeeds is in force.
+ */
+static bool depends_on_key(const struct hf_call *call, struct hf_status status)
+{
+    enum hf_nature nature = hf_nature_of(call->action);
 
-static const enum shows shows[HF_ACTION_COUNT] = {
-    [HF_ACT_KEY_READ] = SHOWS_STATE,        [HF_ACT_KEY_GENERATE] = SHOWS_PRIMARY,
-    [HF_ACT_KEY_REENCRYPT] = SHOWS_PRIMARY, [HF_ACT_KEY_ENCRYPT] = SHOWS_PRIMARY,
-    [HF_ACT_KEY_SIGN] = SHOWS_PRIMARY,      [HF_ACT_KEY_MAC] = SHOWS_PRIMARY,
-    [HF_ACT_KEY_CREATE] = SHOWS_REFUSAL,    [HF_ACT_KEY_IMPORT] = SHOWS_REFUSAL,
-    [HF_ACT_KEY_ROTATE] = SHOWS_REFUSAL,    [HF_ACT_KEY_STATE] = SHOWS_REFUSAL,
-    [HF_ACT_KEY_DELETE] = SHOWS_REFUSAL,    [HF_ACT_KEY_RECOVER] = SHOWS_REFUSAL,
-    [HF_ACT_KEY_DESTROY] = SHOWS_REFUSAL,
-};
+    if (call->key == NULL || nature == HF_NATURE_OWN || nature == HF_NATURE_OPEN) {
+        return false;
+    }
+    return (status.code == HF_OK && !hf_nature_changes(nature)) || status.code == HF_NOT_FOUND ||
+           status.code == HF_EXISTS || status.code == HF_WRONG_STATE;
+}
 
 /* The commit that the answer hangs on, if it is not known to be in force; else 0. */
-static uint64_t find_change(const struct hf_call *call, struct hf_op *op)
+static uint64_t find_change(const struct hf_call *call, struct hf_op *op, struct hf_status status)
 {
     struct hf_service *service = call->service;
     uint64_t in_force;
     uint64_t seq;
 
-    if (service->cluster == NULL || call->key == NULL || op->standing.stale ||
-        shows[call->action] == SHOWS_NOTHING) {
+    if (service->cluster == NULL || op->standing.stale || op->standing.ahead ||
+        !depends_on_key(call, status)) {
         return 0;
     }
     in_force = hf_cluster_in_force(service->cluster);
@@ -53,16 +51,14 @@ static bool may_mark(const struct hf_call *call, struct hf_op *op)
     struct hf_keyring_settings limits;
 
     hf_standing_limits(call, op, &limits);
-    return (shows[call->action] == SHOWS_PRIMARY ? limits.max_stale_wrap_ms : limits.max_stale_ms) >
-           0;
+    return (hf_nature_of(call->action) == HF_NATURE_WRAP ? limits.max_stale_wrap_ms
+                                                         : limits.max_stale_ms) > 0;
 }
 
 static void mark(struct hf_op *op)
 {
-    if (!op->standing.ahead) {
-        op->standing.ahead = true;
-        hf_standing_count_stale(op);
-    }
+    op->standing.ahead = true;
+    hf_standing_count_stale(op);
 }
 
 static bool wait_for(struct hf_service *service, struct hf_op *op, uint64_t seq, uint64_t until_ms)
@@ -80,7 +76,7 @@ static bool wait_for(struct hf_service *service, struct hf_op *op, uint64_t seq,
 
 struct hf_status hf_agreed_begin(const struct hf_call *call, struct hf_op *op)
 {
-    if (!op->may_wait && find_change(call, op) != 0) {
+    if (!op->may_wait && find_change(call, op, HF_SUCCESS) != 0) {
         return hf_fail(op, HF_LATER,
                        "a change of the key is waited for, which this thread may not");
     }
@@ -108,29 +104,31 @@ static struct hf_status agree(const struct hf_call *call, struct hf_op *op, uint
     return HF_SUCCESS;
 }
 
-static bool tells(const struct hf_call *call, struct hf_status status)
+/* What came of the call keeps its text. */
+static struct hf_status agree_after(const struct hf_call *call, struct hf_op *op, uint64_t seq,
+                                    struct hf_status status)
 {
-    return (status.code == HF_OK && shows[call->action] != SHOWS_REFUSAL) ||
-           status.code == HF_NOT_FOUND || status.code == HF_EXISTS || status.code == HF_WRONG_STATE;
+    struct hf_op other = *op;
+
+    if (agree(call, &other, seq).code != HF_OK) {
+        *op = other;
+        return (struct hf_status){ other.code };
+    }
+    op->standing = other.standing;
+    return status;
 }
 
 struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
                                struct hf_status status)
 {
-    uint64_t seq = tells(call, status) && !op->standing.ahead ? find_change(call, op) : 0;
-    struct hf_op other = *op;
+    uint64_t seq = find_change(call, op, status);
 
     if (seq == 0) {
         return status;
     }
-    /* What came of the call keeps its text. */
     if (!op->may_wait) {
         mark(op);
-    } else if (agree(call, &other, seq).code != HF_OK) {
-        *op = other;
-        return (struct hf_status){ other.code };
-    } else {
-        op->standing = other.standing;
+        return status;
     }
-    return status;
+    return agree_after(call, op, seq, status);
 }

@@ -93,6 +93,21 @@ void hf_call_count(const struct hf_call *call, struct hf_op *op, enum hf_code co
 void hf_call_event(const struct hf_call *call, const struct hf_op *op, const char *outcome,
                    struct hf_audit_event *out);
 
+/* --- nature.c --- */
+
+/* What an action is, to leases and to the nodes that serve a keyring. */
+enum hf_nature {
+    HF_NATURE_OWN,    /* this node's own affair, or tells of it */
+    HF_NATURE_LOOK,   /* tells of keyrings and keys */
+    HF_NATURE_OPEN,   /* uses the version that the caller names */
+    HF_NATURE_WRAP,   /* uses the newest one */
+    HF_NATURE_CHANGE, /* without key material */
+    HF_NATURE_MAKE,   /* changes, or gives away, with it */
+};
+enum hf_nature hf_nature_of(enum hf_action action);
+/* Whether that takes a lease: HF_NATURE_CHANGE and HF_NATURE_MAKE. */
+bool hf_nature_changes(enum hf_nature nature);
+
 /* --- standing.c --- */
 
 /*

@@ -58,69 +58,16 @@ struct hf_status hf_serve_on_need(struct hf_service *service, struct hf_op *op, 
 }
 
 /* What opens, makes or moves versions takes the keyring key; the rest only tells or administers. */
-static bool uses_material(enum hf_action action)
+static bool uses_material(enum hf_nature nature)
 {
-    switch (action) {
-    case HF_ACT_KEY_UNWRAP:
-    case HF_ACT_KEY_DECRYPT:
-    case HF_ACT_KEY_VERIFY:
-    case HF_ACT_KEY_GENERATE:
-    case HF_ACT_KEY_REENCRYPT:
-    case HF_ACT_KEY_ENCRYPT:
-    case HF_ACT_KEY_SIGN:
-    case HF_ACT_KEY_MAC:
-    case HF_ACT_KEY_CREATE:
-    case HF_ACT_KEY_IMPORT:
-    case HF_ACT_KEY_ROTATE:
-    case HF_ACT_KEY_REWRAP:
-    case HF_ACT_KEY_EXPORT:
-    case HF_ACT_KEYRING_ROTATE:
-        return true;
-    case HF_ACT_STATUS:
-    case HF_ACT_UNLOCK:
-    case HF_ACT_LOCK:
-    case HF_ACT_SLOT_LIST:
-    case HF_ACT_SLOT_TEST:
-    case HF_ACT_SLOT_CHANGE:
-    case HF_ACT_SLOT_REMOVE:
-    case HF_ACT_ROOT_ROTATE:
-    case HF_ACT_RANDOM:
-    case HF_ACT_KEYRING_READ:
-    case HF_ACT_KEYRING_CREATE:
-    case HF_ACT_KEYRING_CHANGE:
-    case HF_ACT_KEY_LIST:
-    case HF_ACT_KEY_READ:
-    case HF_ACT_KEY_STATE:
-    case HF_ACT_KEY_DELETE:
-    case HF_ACT_KEY_RECOVER:
-    case HF_ACT_KEY_DESTROY:
-    case HF_ACT_POLICY_READ:
-    case HF_ACT_POLICY_CHANGE:
-    case HF_ACT_APPROVE:
-    case HF_ACT_SESSION_END:
-    case HF_ACT_AUDIT_READ:
-    case HF_ACT_WHY:
-    case HF_ACT_DRILL_RUN:
-    case HF_ACT_DRILL_READ:
-    case HF_ACT_JOB_LIST:
-    case HF_ACT_SITE_PROMOTE:
-    case HF_ACT_STORE_ACCEPT:
-    case HF_ACT_NODE_LIST:
-    case HF_ACT_NODE_APPROVE:
-    case HF_ACT_NODE_CHANGE:
-    case HF_ACT_NODE_REMOVE:
-    case HF_ACT_SERVE_STALE:
-    case HF_ACTION_COUNT:
-        break;
-    }
-    return false;
+    return nature == HF_NATURE_OPEN || nature == HF_NATURE_WRAP || nature == HF_NATURE_MAKE;
 }
 
 struct hf_status hf_serve_on_check(const struct hf_call *call, struct hf_op *op)
 {
     struct hf_status status;
 
-    if (call->keyring == NULL || !uses_material(call->action)) {
+    if (call->keyring == NULL || !uses_material(hf_nature_of(call->action))) {
         return HF_SUCCESS;
     }
     status = hf_serve_on_need(call->service, op, call->keyring);

@@ -12,74 +12,6 @@
 #define MS_PER_S           1000
 #define SERVE_STALE_MAX_MS ((uint64_t)30 * 24 * 3600 * MS_PER_S)
 
-enum need {
-    NEED_NOTHING, /* what is this node's own affair, and what only tells */
-    NEED_OPEN,
-    NEED_WRAP,
-    NEED_CHANGE,
-};
-
-static enum need need_of(enum hf_action action)
-{
-    switch (action) {
-    case HF_ACT_KEYRING_READ:
-    case HF_ACT_KEY_LIST:
-    case HF_ACT_KEY_READ:
-    case HF_ACT_KEY_UNWRAP:
-    case HF_ACT_KEY_DECRYPT:
-    case HF_ACT_KEY_VERIFY:
-        return NEED_OPEN;
-    case HF_ACT_KEY_GENERATE:
-    case HF_ACT_KEY_REENCRYPT:
-    case HF_ACT_KEY_ENCRYPT:
-    case HF_ACT_KEY_SIGN:
-    case HF_ACT_KEY_MAC:
-        return NEED_WRAP;
-    case HF_ACT_SLOT_CHANGE:
-    case HF_ACT_SLOT_REMOVE:
-    case HF_ACT_ROOT_ROTATE:
-    case HF_ACT_KEYRING_CREATE:
-    case HF_ACT_KEYRING_CHANGE:
-    case HF_ACT_KEYRING_ROTATE:
-    case HF_ACT_KEY_CREATE:
-    case HF_ACT_KEY_IMPORT:
-    case HF_ACT_KEY_ROTATE:
-    case HF_ACT_KEY_REWRAP:
-    case HF_ACT_KEY_STATE:
-    case HF_ACT_KEY_DELETE:
-    case HF_ACT_KEY_RECOVER:
-    case HF_ACT_KEY_DESTROY:
-    case HF_ACT_KEY_EXPORT:
-    case HF_ACT_POLICY_CHANGE:
-    case HF_ACT_APPROVE:
-    case HF_ACT_SESSION_END:
-    case HF_ACT_NODE_APPROVE:
-    case HF_ACT_NODE_CHANGE:
-    case HF_ACT_NODE_REMOVE:
-        return NEED_CHANGE;
-    case HF_ACT_STATUS:
-    case HF_ACT_UNLOCK:
-    case HF_ACT_LOCK:
-    case HF_ACT_SLOT_LIST:
-    case HF_ACT_SLOT_TEST:
-    case HF_ACT_RANDOM:
-    case HF_ACT_POLICY_READ:
-    case HF_ACT_AUDIT_READ:
-    case HF_ACT_WHY:
-    case HF_ACT_DRILL_RUN:
-    case HF_ACT_DRILL_READ:
-    case HF_ACT_JOB_LIST:
-    case HF_ACT_SITE_PROMOTE:
-    case HF_ACT_STORE_ACCEPT:
-    case HF_ACT_NODE_LIST:
-    case HF_ACT_SERVE_STALE: /* asked for where there is no lease */
-    case HF_ACTION_COUNT:
-        break;
-    }
-    return NEED_NOTHING;
-}
-
-/* How long the keyring may be served without a lease. */
 void hf_standing_limits(const struct hf_call *call, struct hf_op *op,
                         struct hf_keyring_settings *out)
 {
@@ -105,13 +37,14 @@ void hf_standing_count_stale(struct hf_op *op)
                   1);
 }
 
-static struct hf_status serve_stale(const struct hf_call *call, struct hf_op *op, enum need need)
+static struct hf_status serve_stale(const struct hf_call *call, struct hf_op *op,
+                                    enum hf_nature nature)
 {
     struct hf_keyring_settings limits;
 
     hf_standing_limits(call, op, &limits);
     HF_TRY(hf_cluster_may(call->service->cluster, op,
-                          need == NEED_WRAP ? HF_CLUSTER_WRAP : HF_CLUSTER_OPEN,
+                          nature == HF_NATURE_WRAP ? HF_CLUSTER_WRAP : HF_CLUSTER_OPEN,
                           limits.max_stale_ms, limits.max_stale_wrap_ms, &op->standing));
     if (op->standing.stale) {
         hf_standing_count_stale(op);
@@ -125,7 +58,7 @@ bool hf_standing_is_leased(const struct hf_call *call, struct hf_op *op)
 
     /* Of the calls of one answer each may have marked it. */
     op->standing = (struct hf_standing){ .ahead = op->standing.ahead };
-    if (cluster == NULL || need_of(call->action) == NEED_NOTHING) {
+    if (cluster == NULL || hf_nature_of(call->action) == HF_NATURE_OWN) {
         return true;
     }
     op->standing.lease = hf_cluster_lease(cluster);
@@ -162,21 +95,22 @@ static struct hf_status wait_for_lease(struct hf_service *service, struct hf_op 
 
 struct hf_status hf_standing_get(const struct hf_call *call, struct hf_op *op)
 {
-    enum need need = need_of(call->action);
+    enum hf_nature nature = hf_nature_of(call->action);
 
-    if (need == NEED_CHANGE) {
+    if (hf_nature_changes(nature)) {
         HF_TRY(wait_for_lease(call->service, op));
         op->standing.lease = hf_cluster_lease(call->service->cluster);
         return HF_SUCCESS;
     }
-    return serve_stale(call, op, need);
+    return serve_stale(call, op, nature);
 }
 
 struct hf_status hf_standing_check(const struct hf_call *call, struct hf_op *op)
 {
     const struct hf_standing *standing = &op->standing;
 
-    bool changes = need_of(call->action) == NEED_CHANGE && call->action != HF_ACT_KEY_EXPORT;
+    bool changes =
+        hf_nature_changes(hf_nature_of(call->action)) && call->action != HF_ACT_KEY_EXPORT;
 
     /* What was changed is durable, whatever has become of the lease meanwhile. */
     if ((standing->lease == 0 && !standing->stale) || changes) {

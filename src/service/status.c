@@ -35,13 +35,12 @@ struct first_path {
     char text[151];
 };
 
-static void take_first(void *context, const char *path, uint64_t revision)
+static void take_first(void *context, const struct hf_damaged *record)
 {
     struct first_path *first = context;
 
-    (void)revision;
     if (first->text[0] == '\0') {
-        (void)snprintf(first->text, sizeof first->text, "%.150s", path);
+        (void)snprintf(first->text, sizeof first->text, "%.150s", record->path);
     }
 }
 

@@ -20,6 +20,7 @@
 enum hf_sqlite_statement {
     /* of readers */
     HF_SQLITE_STATE,
+    HF_SQLITE_SEQ,
     HF_SQLITE_GET,
     HF_SQLITE_LIST_FROM,
     HF_SQLITE_LIST_AFTER,
@@ -274,6 +275,9 @@ HF_STATUS hf_sqlite_view(struct hf_engine *engine, struct hf_op *op,
 void hf_sqlite_end_view(struct hf_engine *engine, struct hf_sqlite_connection *connection);
 /* HF_CORRUPT when the file stands before what was committed to it. */
 HF_STATUS hf_sqlite_check_seq(struct hf_op *op, uint64_t seq, uint64_t committed);
+/* The same of what the connection shows now; which: a statement that gives seq first. */
+HF_STATUS hf_sqlite_check_position(struct hf_sqlite_connection *connection, struct hf_op *op,
+                                   enum hf_sqlite_statement which, uint64_t committed);
 void hf_sqlite_readers_init(struct hf_sqlite_readers *readers);
 void hf_sqlite_readers_done(struct hf_sqlite_readers *readers);
 HF_STATUS hf_sqlite_readers_open(struct hf_sqlite_engine *engine, struct hf_op *op);

@@ -85,6 +85,21 @@ struct hf_status hf_sqlite_check_seq(struct hf_op *op, uint64_t seq, uint64_t co
     return HF_SUCCESS;
 }
 
+struct hf_status hf_sqlite_check_position(struct hf_sqlite_connection *connection, struct hf_op *op,
+                                          enum hf_sqlite_statement which, uint64_t committed)
+{
+    sqlite3_stmt *read = connection->statements[which];
+    uint64_t seq = 0;
+    bool row;
+
+    HF_TRY(hf_sqlite_step(connection, op, read, &row));
+    if (row) {
+        seq = hf_sqlite_column_u64(read, 0);
+    }
+    hf_sqlite_reset(read);
+    return hf_sqlite_check_seq(op, seq, committed);
+}
+
 static struct hf_status read_state(struct hf_sqlite_connection *connection, struct hf_op *op,
                                    struct hf_store_state *out, struct hf_buf *out_head)
 {
@@ -127,16 +142,6 @@ struct hf_status hf_sqlite_state(struct hf_engine *engine, struct hf_op *op,
     return hf_sqlite_check_seq(op, out->seq, committed);
 }
 
-static struct hf_status begin_view(struct hf_sqlite_connection *connection, struct hf_op *op,
-                                   uint64_t committed)
-{
-    struct hf_store_state state = { 0 };
-
-    HF_TRY(hf_sqlite_do(connection, op, HF_SQLITE_READ_BEGIN));
-    HF_TRY(read_state(connection, op, &state, NULL));
-    return hf_sqlite_check_seq(op, state.seq, committed);
-}
-
 struct hf_status hf_sqlite_view(struct hf_engine *engine, struct hf_op *op,
                                 struct hf_sqlite_connection **out)
 {
@@ -144,7 +149,10 @@ struct hf_status hf_sqlite_view(struct hf_engine *engine, struct hf_op *op,
     struct hf_status status;
 
     HF_TRY(hf_sqlite_borrow(engine, op, out));
-    status = begin_view(*out, op, committed);
+    status = hf_sqlite_do(*out, op, HF_SQLITE_READ_BEGIN);
+    if (status.code == HF_OK) {
+        status = hf_sqlite_check_position(*out, op, HF_SQLITE_SEQ, committed);
+    }
     if (status.code != HF_OK) {
         hf_sqlite_end_view(engine, *out);
     }

@@ -65,6 +65,7 @@ static const char tables[] = "CREATE TABLE state ("
 static const char *const statement_texts[] = {
     [HF_SQLITE_STATE] =
         "SELECT store_id, seq, epoch, head, coalesce((SELECT min(seq) FROM batch), 0) FROM state",
+    [HF_SQLITE_SEQ] = "SELECT seq FROM state",
     [HF_SQLITE_GET] = "SELECT path, revision, seq, body FROM record WHERE path = ?",
     [HF_SQLITE_LIST_FROM] =
         "SELECT path, revision, seq, body FROM record WHERE path >= ? ORDER BY path",

@@ -249,22 +249,6 @@ static enum ending judge_failed_commit(struct hf_sqlite_engine *engine, struct h
     return ENDING_IN_DOUBT;
 }
 
-/* A file that lost what was committed to it (its log was damaged, say) must not be built on. */
-static struct hf_status check_position(struct hf_sqlite_engine *engine, struct hf_op *op)
-{
-    struct hf_sqlite_connection *connection = &engine->writer.connection;
-    sqlite3_stmt *read = connection->statements[HF_SQLITE_POSITION];
-    uint64_t seq = 0;
-    bool row;
-
-    HF_TRY(hf_sqlite_step(connection, op, read, &row));
-    if (row) {
-        seq = hf_sqlite_column_u64(read, 0);
-    }
-    hf_sqlite_reset(read);
-    return hf_sqlite_check_seq(op, seq, engine->writer.durable.seq);
-}
-
 static struct hf_status run_jobs(struct hf_sqlite_engine *engine, struct hf_op *op,
                                  struct hf_sqlite_job *const *jobs, size_t count)
 {
@@ -272,7 +256,8 @@ static struct hf_status run_jobs(struct hf_sqlite_engine *engine, struct hf_op *
     struct hf_sqlite_connection *connection = &writer->connection;
 
     HF_TRY(hf_sqlite_do(connection, op, HF_SQLITE_BEGIN));
-    HF_TRY(check_position(engine, op));
+    /* A file that lost what was committed to it (its log was damaged, say) is not built on. */
+    HF_TRY(hf_sqlite_check_position(connection, op, HF_SQLITE_POSITION, writer->durable.seq));
     for (size_t i = 0; i < count; i++) {
         jobs[i]->status = jobs[i]->run(engine, jobs[i]);
         if (connection->failure != SQLITE_OK) {

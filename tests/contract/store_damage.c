@@ -61,6 +61,20 @@ static void a_foreign_file_is_refused_and_left_alone(void **state)
     }
 }
 
+/* A closed store with two commits of "a", after that SQL. */
+static void make_damaged(struct store_world *world, const char *sql)
+{
+    HF_AUTO_STRING file = NULL;
+
+    store_world_init(world, store_kind_named("sqlite"));
+    file = file_in(world, "store.db");
+    assert_ok(&world->op, store_world_open(world, true));
+    assert_ok(&world->op, store_put(world, "a", 0, "1"));
+    assert_ok(&world->op, store_put(world, "a", 1, "2"));
+    store_world_close(world);
+    run_sql(file, sql);
+}
+
 static void a_store_that_contradicts_itself_is_refused(void **state)
 {
     static const char *const damages[] = {
@@ -73,15 +87,8 @@ static void a_store_that_contradicts_itself_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < HF_COUNT(damages); i++) {
         struct store_world world;
-        HF_AUTO_STRING file = NULL;
 
-        store_world_init(&world, store_kind_named("sqlite"));
-        file = file_in(&world, "store.db");
-        assert_ok(&world.op, store_world_open(&world, true));
-        assert_ok(&world.op, store_put(&world, "a", 0, "1"));
-        assert_ok(&world.op, store_put(&world, "a", 1, "2"));
-        store_world_close(&world);
-        run_sql(file, damages[i]);
+        make_damaged(&world, damages[i]);
         if (store_world_open(&world, false).code != HF_CORRUPT) {
             fail_msg("\"%s\" goes unseen", damages[i]);
         }
@@ -134,16 +141,9 @@ static void a_record_that_is_not_as_it_was_committed_is_missed(void **state)
     (void)state;
     for (size_t i = 0; i < HF_COUNT(damages); i++) {
         struct store_world world;
-        HF_AUTO_STRING file = NULL;
         size_t count = 0;
 
-        store_world_init(&world, store_kind_named("sqlite"));
-        file = file_in(&world, "store.db");
-        assert_ok(&world.op, store_world_open(&world, true));
-        assert_ok(&world.op, store_put(&world, "a", 0, "1"));
-        assert_ok(&world.op, store_put(&world, "a", 1, "2"));
-        store_world_close(&world);
-        run_sql(file, damages[i]);
+        make_damaged(&world, damages[i]);
         assert_ok(&world.op, store_world_open(&world, false));
         assert_fails(&world.op,
                      hf_engine_changes(world.engine, &world.op, 1, SIZE_MAX, pass_batch, &count),

@@ -96,10 +96,9 @@ static void alter(struct world *world, const char *path)
     hf_record_free(record);
 }
 
-static void expect_damage(void *context, const char *path, uint64_t revision)
+static void expect_damage(void *context, const struct hf_damaged *record)
 {
-    (void)revision;
-    assert_string_equal(path, context);
+    assert_string_equal(record->path, context);
 }
 
 static void an_altered_record_of_any_kind_is_named_and_ends_nothing(void **state)

@@ -193,10 +193,9 @@ static const struct {
       HF_CORRUPT },
 };
 
-static void note_damage(void *context, const char *path, uint64_t revision)
+static void note_damage(void *context, const struct hf_damaged *record)
 {
-    (void)revision;
-    assert_true(strcmp(path, A) == 0);
+    assert_true(strcmp(record->path, A) == 0);
     ++*(size_t *)context;
 }
 

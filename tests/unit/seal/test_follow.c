@@ -178,11 +178,12 @@ static void a_log_that_was_altered_is_not_followed(void **state)
     pair_close(&pair);
 }
 
-static void expect_damaged(void *context, const char *path, uint64_t revision)
+static void expect_damaged(void *context, const struct hf_damaged *record)
 {
     (void)context;
-    assert_string_equal(path, "key/a");
-    assert_int_equal(revision, 2);
+    assert_string_equal(record->path, "key/a");
+    assert_int_equal(record->revision, 2);
+    assert_int_equal(record->seq, 3);
 }
 
 /* What a later commit brings is not missed; what none brings is. */

@@ -152,11 +152,11 @@ static void altered_records_are_told_and_the_others_open(void **state)
     assert_int_equal(hf_seal_damage(world->seal, NULL, NULL), 3);
 }
 
-static void note_path(void *context, const char *path, uint64_t revision)
+static void note_path(void *context, const struct hf_damaged *record)
 {
-    assert_int_equal(revision, 1);
+    assert_int_equal(record->revision, 1);
     ++*(unsigned *)context;
-    assert_true(strncmp(path, "key/", 4) == 0);
+    assert_true(strncmp(record->path, "key/", 4) == 0);
 }
 
 /* More than the list holds: the number is right all the same. */

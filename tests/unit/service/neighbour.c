@@ -114,6 +114,23 @@ void neighbour_turn(struct neighbour *node)
     turn(node->service, node->seal);
 }
 
+static struct hf_drill_slot own_slot;
+static char *own_file;
+
+void world_take_part(void)
+{
+    own_file = small_world_path("node.key");
+    own_slot = (struct hf_drill_slot){ "node", { .kind = "keyfile", .file = own_file } };
+    world.service->slots = &own_slot;
+    world.service->slot_count = 1;
+    world.service->signer = world.signer;
+}
+
+void world_leave(void)
+{
+    free(own_file);
+}
+
 void world_turn(void)
 {
     turn(world.service, small_world.seal);

@@ -28,6 +28,8 @@ void neighbour_follow(struct neighbour *node);
 /* Follows, does its part of a drill if one is asked, and its jobs while there is more to do. */
 void neighbour_turn(struct neighbour *node);
 
-/* The same for the world's own node. */
+/* The same for the world's own node. Its slot is opened by the world's key file, too. */
+void world_take_part(void);
+void world_leave(void);
 void world_follow(void);
 void world_turn(void);

@@ -10,8 +10,6 @@
 #define DAY     ((uint64_t)24 * 3600 * 1000)
 
 static struct neighbour second;
-static char *node_file;
-static struct hf_drill_slot own_slot;
 
 /* The keyring of the world is served by both nodes, a second one by the other node only. */
 static int setup(void **unused)
@@ -25,11 +23,7 @@ static int setup(void **unused)
                                       .exportable = true };
 
     assert_int_equal(world_open(unused), 0);
-    node_file = small_world_path("node.key");
-    own_slot = (struct hf_drill_slot){ "node", { .kind = "keyfile", .file = node_file } };
-    world.service->slots = &own_slot;
-    world.service->slot_count = 1;
-    world.service->signer = world.signer;
+    world_take_part();
     world.service->shared_store = true;
     (void)world_key("sales", HF_ALG_AES_256);
     hf_keyring_settings_default(&settings);
@@ -48,7 +42,7 @@ static int setup(void **unused)
 static int teardown(void **unused)
 {
     neighbour_stop(&second);
-    free(node_file);
+    world_leave();
     small_world_restore();
     return world_close(unused);
 }

@@ -498,6 +498,23 @@ static void an_answer_that_others_may_not_give_yet_is_marked(void **unused)
     assert_non_null(strstr(op.text, "is deleted"));
 }
 
+/* Workers are left for those who open keys. */
+static void only_so_many_answers_wait_for_the_others(void **unused)
+{
+    struct hf_op op = world_as(ALICE);
+    uint64_t now_ms;
+
+    (void)unused;
+    change_unheard();
+    world.service->max_waiting = 1;
+    world.service->waiting = 1;
+    now_ms = hf_env_boottime_ms(op.env);
+    assert_ok(&op, generate(&op));
+    assert_true(op.standing.ahead);
+    assert_int_equal(hf_env_boottime_ms(op.env), now_ms);
+    assert_int_equal(world.service->waiting, 1);
+}
+
 static void a_keyring_that_is_never_served_stale_gives_no_such_answer(void **unused)
 {
     struct hf_keyring_settings settings;
@@ -677,6 +694,7 @@ int main(void)
         test_of(a_change_whose_force_is_not_known_in_time_is_in_doubt),
         test_of(what_is_shown_is_in_force_on_all_nodes),
         test_of(an_answer_that_others_may_not_give_yet_is_marked),
+        test_of(only_so_many_answers_wait_for_the_others),
         test_of(a_keyring_that_is_never_served_stale_gives_no_such_answer),
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
         test_of(a_version_that_a_node_cannot_open_is_abandoned),
