@@ -193,7 +193,7 @@ static bool renew_copy(struct hf_node *node)
     if (!hf_mirror_info(node->engine, &info) || info.copies > 0) {
         return false;
     }
-    if (hf_mirror_renew(node->engine, &op).code != HF_OK) {
+    if (hf_mirror_renew(node->engine, &op, info.copies).code != HF_OK) {
         HF_ERROR(node->env, "%s", op.text);
         return false;
     }

@@ -243,7 +243,7 @@ static struct hf_status open_from_store(struct hf_keys *keys, struct hf_op *op,
     struct hf_version_record record;
 
     HF_TRY(hf_need_waiting(op));
-    HF_TRY(hf_seal_get(keys->seal, op, HF_KIND_VERSION, place->path, &opened));
+    HF_TRY(hf_seal_get_known(keys->seal, op, HF_KIND_VERSION, place->path, &opened));
     if (opened->tombstone || opened->plain == NULL) {
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_VERSION_DESTROYED,
                              "version %u is destroyed", place->version);

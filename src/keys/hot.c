@@ -225,7 +225,7 @@ static struct hf_status make_public(struct hf_keys *keys, struct hf_op *op,
     struct hf_version_record record;
 
     HF_TRY(hf_need_waiting(op));
-    HF_TRY(hf_seal_get(keys->seal, op, HF_KIND_VERSION, path, &opened));
+    HF_TRY(hf_seal_get_known(keys->seal, op, HF_KIND_VERSION, path, &opened));
     if (opened->plain == NULL) {
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_VERSION_DESTROYED,
                              "version %u is destroyed", entry->number);

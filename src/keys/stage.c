@@ -79,10 +79,25 @@ struct hf_status hf_stored_key_read(struct hf_keys *keys, struct hf_op *op,
     HF_TRY(check_there(keys, op, name, allowed));
     HF_TRY(hf_need_waiting(op));
     path = hf_key_path(name->keyring, name->key);
-    HF_TRY(hf_seal_get(keys->seal, op, HF_KIND_KEY, path, &stored->opened));
+    HF_TRY(hf_seal_get_known(keys->seal, op, HF_KIND_KEY, path, &stored->opened));
     HF_TRY(hf_key_record_decode(op, content_of(stored->opened), &stored->record));
     HF_TRY(check_still(op, name, allowed, stored));
     *out = HF_TAKE(stored);
+    return HF_SUCCESS;
+}
+
+static struct hf_status check_version(struct hf_keys *keys, struct hf_op *op,
+                                      const struct hf_name *name, uint32_t number)
+{
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    const struct hf_index_key *key = hf_index_key(keys->index, name->keyring, name->key);
+    bool is_there = key != NULL && hf_index_version(key, number) != NULL;
+
+    hf_lane_unlock(lane);
+    if (!is_there) {
+        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
+                             "the key %s/%s has no version %u", name->keyring, name->key, number);
+    }
     return HF_SUCCESS;
 }
 
@@ -92,15 +107,10 @@ struct hf_status hf_stored_version_read(struct hf_keys *keys, struct hf_op *op,
 {
     HF_AUTO_STRING path = hf_version_path(name->keyring, name->key, number);
     HF_AUTO(stored_version) stored = hf_alloc(sizeof *stored);
-    struct hf_status status;
 
+    HF_TRY(check_version(keys, op, name, number));
     HF_TRY(hf_need_waiting(op));
-    status = hf_seal_get(keys->seal, op, HF_KIND_VERSION, path, &stored->opened);
-    if (status.code == HF_NOT_FOUND) {
-        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
-                             "the key %s/%s has no version %u", name->keyring, name->key, number);
-    }
-    HF_TRY(status);
+    HF_TRY(hf_seal_get_known(keys->seal, op, HF_KIND_VERSION, path, &stored->opened));
     HF_TRY(hf_version_record_decode(op, content_of(stored->opened), &stored->record));
     *out = HF_TAKE(stored);
     return HF_SUCCESS;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "seal/seal_internal.h"
 
 #define PAGE_ITEMS 128
@@ -72,6 +73,43 @@ struct hf_status hf_seal_get(struct hf_seal *seal, struct hf_op *op, enum hf_kin
     opened->tombstone = (parts.flags & HF_RECORD_TOMBSTONE) != 0;
     *out = HF_TAKE(opened);
     return HF_SUCCESS;
+}
+
+static bool is_lost(struct hf_status status)
+{
+    return status.code == HF_NOT_FOUND || status.code == HF_CORRUPT;
+}
+
+/* As many copies had been made when it was not found. */
+static struct hf_status get_from_new_copy(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
+                                          const char *path, uint64_t copies, struct hf_opened **out)
+{
+    const struct hf_damaged record = { .path = path };
+    struct hf_status status;
+
+    if (hf_mirror_renew(seal->engine, op, copies).code != HF_OK) {
+        HF_ERROR(seal->env, "%s", op->text);
+        return altered(op, path);
+    }
+    hf_op_clear(op);
+    status = hf_seal_get(seal, op, kind, path, out);
+    if (is_lost(status)) {
+        hf_damage_add(seal, &record, "the store has lost it");
+    }
+    return status;
+}
+
+struct hf_status hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
+                                   const char *path, struct hf_opened **out)
+{
+    struct hf_mirror_info info;
+    bool is_copy = hf_mirror_info(seal->engine, &info);
+    struct hf_status status = hf_seal_get(seal, op, kind, path, out);
+
+    if (is_lost(status) && is_copy) {
+        status = get_from_new_copy(seal, op, kind, path, info.copies, out);
+    }
+    return status.code == HF_NOT_FOUND ? altered(op, path) : status;
 }
 
 /* A stretch of records, copied, so that the visitor may call the store again. */

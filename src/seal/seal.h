@@ -300,6 +300,13 @@ struct hf_opened {
 /* One record from the store, opened and checked. HF_NOT_FOUND; HF_CORRUPT (altered). Waits. */
 HF_STATUS hf_seal_get(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind, const char *path,
                       struct hf_opened **out);
+/*
+ * One that is known to be there. If it is missing or altered, and the store is a copy of another,
+ * the copy is made anew and read again; if that is no help the record counts as damaged.
+ * HF_CORRUPT (altered), never HF_NOT_FOUND.
+ */
+HF_STATUS hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
+                            const char *path, struct hf_opened **out);
 void hf_opened_free(struct hf_opened *opened);
 HF_DEFINE_CLEANUP(opened)
 

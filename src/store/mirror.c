@@ -27,11 +27,22 @@ void hf_mirror_release_copy(struct hf_mirror *mirror)
     hf_assert(pthread_rwlock_unlock(&mirror->copy_lock) == 0);
 }
 
+static uint64_t count_copies(struct hf_mirror *mirror)
+{
+    uint64_t copies;
+
+    pthread_mutex_lock(&mirror->lock);
+    copies = mirror->info.copies;
+    pthread_mutex_unlock(&mirror->lock);
+    return copies;
+}
+
 /*
  * After a read that failed because the copy is damaged: once more from another one. The engine may
  * be away; then the first failure is the better text.
  */
-static bool is_replaced(struct hf_mirror *mirror, struct hf_op *op, struct hf_status failed)
+static bool is_replaced(struct hf_mirror *mirror, struct hf_op *op, uint64_t copies,
+                        struct hf_status failed)
 {
     struct hf_op other;
 
@@ -40,7 +51,8 @@ static bool is_replaced(struct hf_mirror *mirror, struct hf_op *op, struct hf_st
     }
     hf_op_init(&other, op->env);
     other.deadline_ms = op->deadline_ms;
-    if (hf_mirror_replace(mirror, &other, "the copy of the store is damaged").code != HF_OK) {
+    if (hf_mirror_replace(mirror, &other, copies, "the copy of the store is damaged").code !=
+        HF_OK) {
         HF_ERROR(mirror->env, "%s", other.text);
         return false;
     }
@@ -64,9 +76,11 @@ static struct hf_status mirror_state(struct hf_engine *engine, struct hf_op *op,
                                      struct hf_store_state *out, struct hf_buf *out_head)
 {
     struct hf_mirror *mirror = hf_mirror_of(engine);
+    uint64_t copies = count_copies(mirror);
     struct hf_status status = state_of_copy(mirror, op, out, out_head);
 
-    return is_replaced(mirror, op, status) ? state_of_copy(mirror, op, out, out_head) : status;
+    return is_replaced(mirror, op, copies, status) ? state_of_copy(mirror, op, out, out_head)
+                                                   : status;
 }
 
 static struct hf_status get_from_copy(struct hf_mirror *mirror, struct hf_op *op, const char *path,
@@ -85,9 +99,10 @@ static struct hf_status mirror_get(struct hf_engine *engine, struct hf_op *op, c
                                    struct hf_record **out)
 {
     struct hf_mirror *mirror = hf_mirror_of(engine);
+    uint64_t copies = count_copies(mirror);
     struct hf_status status = get_from_copy(mirror, op, path, out);
 
-    return is_replaced(mirror, op, status) ? get_from_copy(mirror, op, path, out) : status;
+    return is_replaced(mirror, op, copies, status) ? get_from_copy(mirror, op, path, out) : status;
 }
 
 /*
@@ -98,6 +113,7 @@ struct watched {
     hf_record_visitor visit_record;
     hf_log_visitor visit_batch;
     void *context;
+    uint64_t copies; /* that had been made before */
     bool refused;
 };
 
@@ -125,7 +141,7 @@ static struct hf_status end_walk(struct hf_mirror *mirror, struct hf_op *op,
     if (status.code == HF_CORRUPT && !watched->refused) {
         struct hf_op failed = *op;
 
-        if (is_replaced(mirror, op, status)) {
+        if (is_replaced(mirror, op, watched->copies, status)) {
             return hf_fail(op, HF_UNAVAILABLE,
                            "the copy of the store was damaged and is made anew; ask again");
         }
@@ -138,7 +154,9 @@ static struct hf_status mirror_list(struct hf_engine *engine, struct hf_op *op, 
                                     const char *after, hf_record_visitor visit, void *context)
 {
     struct hf_mirror *mirror = hf_mirror_of(engine);
-    struct watched watched = { .visit_record = visit, .context = context };
+    struct watched watched = { .visit_record = visit,
+                               .context = context,
+                               .copies = count_copies(mirror) };
     struct hf_engine *copy = NULL;
     struct hf_status status;
 
@@ -152,7 +170,9 @@ static struct hf_status mirror_changes(struct hf_engine *engine, struct hf_op *o
                                        size_t max_batches, hf_log_visitor visit, void *context)
 {
     struct hf_mirror *mirror = hf_mirror_of(engine);
-    struct watched watched = { .visit_batch = visit, .context = context };
+    struct watched watched = { .visit_batch = visit,
+                               .context = context,
+                               .copies = count_copies(mirror) };
     struct hf_engine *copy = NULL;
     struct hf_status status;
 
@@ -508,12 +528,12 @@ struct hf_status hf_mirror_follow(struct hf_engine *engine, struct hf_op *op, ui
     return HF_SUCCESS;
 }
 
-struct hf_status hf_mirror_renew(struct hf_engine *engine, struct hf_op *op)
+struct hf_status hf_mirror_renew(struct hf_engine *engine, struct hf_op *op, uint64_t copies)
 {
     if (engine->ops != &hf_mirror_engine) {
         return hf_fail(op, HF_UNSUPPORTED, "this store is no copy of another");
     }
-    return hf_mirror_replace(hf_mirror_of(engine), op, "the copy of the store is damaged");
+    return hf_mirror_replace(hf_mirror_of(engine), op, copies, "the copy of the store is damaged");
 }
 
 bool hf_mirror_info(struct hf_engine *engine, struct hf_mirror_info *out)

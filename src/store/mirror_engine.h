@@ -63,7 +63,11 @@ HF_STATUS hf_mirror_reach(struct hf_mirror *mirror, struct hf_op *op, struct hf_
 /* The copy stands at seq at least; 0: wherever the engine stands now. */
 HF_STATUS hf_mirror_catch_up(struct hf_mirror *mirror, struct hf_op *op, uint64_t seq);
 struct hf_status hf_mirror_accept(struct hf_engine *engine, struct hf_op *op);
-/* Makes another copy when reading this one failed so that it must be damaged. */
-HF_STATUS hf_mirror_replace(struct hf_mirror *mirror, struct hf_op *op, const char *why);
+/*
+ * Makes another copy when reading this one failed so that it must be damaged: the one that was
+ * there when so many had been made.
+ */
+HF_STATUS hf_mirror_replace(struct hf_mirror *mirror, struct hf_op *op, uint64_t copies,
+                            const char *why);
 /* May there be a write? Tries to mend what is wrong with the copy. */
 HF_STATUS hf_mirror_check_writes(struct hf_mirror *mirror, struct hf_op *op);

@@ -449,12 +449,15 @@ struct hf_status hf_mirror_catch_up(struct hf_mirror *mirror, struct hf_op *op, 
     return status;
 }
 
-struct hf_status hf_mirror_replace(struct hf_mirror *mirror, struct hf_op *op, const char *why)
+struct hf_status hf_mirror_replace(struct hf_mirror *mirror, struct hf_op *op, uint64_t copies,
+                                   const char *why)
 {
-    struct hf_status status;
+    struct hf_status status = HF_SUCCESS;
 
     HF_TRY(enter(mirror, op));
-    status = hf_mirror_make_copy(mirror, op, why);
+    if (mirror->info.copies == copies) {
+        status = hf_mirror_make_copy(mirror, op, why);
+    }
     if (status.code == HF_OK) {
         status = catch_up(mirror, op, 0);
     }

@@ -468,8 +468,12 @@ HF_STATUS hf_mirror_new(struct hf_op *op, struct hf_engine *behind, const char *
  * is not to be followed, the codes of writes when the copy cannot be written.
  */
 HF_STATUS hf_mirror_follow(struct hf_engine *engine, struct hf_op *op, uint64_t *out_seq);
-/* Makes the copy anew from the engine: for who found that it is damaged. */
-HF_STATUS hf_mirror_renew(struct hf_engine *engine, struct hf_op *op);
+/*
+ * Makes the copy anew from the engine: for who found that the one that was there when so many had
+ * been made (hf_mirror_info()) is damaged. Nothing is done when that is another one by now.
+ * HF_UNSUPPORTED for what is no mirror.
+ */
+HF_STATUS hf_mirror_renew(struct hf_engine *engine, struct hf_op *op, uint64_t copies);
 
 enum hf_mirror_problem {
     HF_MIRROR_FINE,

@@ -511,10 +511,13 @@ static void a_copy_is_made_anew_when_it_is_asked_for(void **state)
     uint64_t copies = info_of(one).copies;
 
     assert_ok(&one->op, store_put(one, "a", 0, "a1"));
-    assert_ok(&one->op, hf_mirror_renew(one->engine, &one->op));
+    assert_ok(&one->op, hf_mirror_renew(one->engine, &one->op, copies));
     assert_int_equal(info_of(one).copies, copies + 1);
     assert_same(one, &shared->store);
-    assert_fails(&shared->store.op, hf_mirror_renew(shared->store.engine, &shared->store.op),
+    /* Who saw the one before has no new reason. */
+    assert_ok(&one->op, hf_mirror_renew(one->engine, &one->op, copies));
+    assert_int_equal(info_of(one).copies, copies + 1);
+    assert_fails(&shared->store.op, hf_mirror_renew(shared->store.engine, &shared->store.op, 0),
                  HF_UNSUPPORTED);
 }
 
@@ -588,7 +591,8 @@ static void a_store_that_went_back_or_has_another_history_is_not_followed(void *
         refused(one, cases[i].text);
         /* Nor is it copied anew, whatever happens to the copy. */
         if (cases[i].more == 0) {
-            assert_fails(&one->op, hf_mirror_renew(one->engine, &one->op), HF_WRONG_STATE);
+            assert_fails(&one->op, hf_mirror_renew(one->engine, &one->op, info_of(one).copies),
+                         HF_WRONG_STATE);
         }
         store_world_close(one);
         assert_ok(&one->op, open_node(shared, 0));

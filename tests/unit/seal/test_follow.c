@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <inttypes.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -406,6 +407,72 @@ static void a_rotation_of_the_root_passes_the_guard(void **state)
     pair_close(&pair);
 }
 
+static uint64_t copies_of(struct world *world)
+{
+    struct hf_mirror_info info;
+
+    assert_true(hf_mirror_info(world->engine, &info));
+    return info.copies;
+}
+
+static struct hf_status get_known(struct world *world, const char *path)
+{
+    HF_AUTO(opened) opened = NULL;
+
+    return hf_seal_get_known(world->seal, &world->op, HF_KIND_KEY, path, &opened);
+}
+
+/* Somebody else, or a disk, takes a record out of the mirror's copy while it serves. */
+static void lose(struct world *world, const char *path)
+{
+    HF_AUTO_STRING file = hf_format("%s/mirror/store.db", world->directory);
+    HF_AUTO_STRING sql = hf_format("DELETE FROM record WHERE path = '%s'", path);
+    sqlite3 *connection = NULL;
+
+    assert_int_equal(sqlite3_open_v2(file, &connection, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(connection, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(connection), 1);
+    assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+}
+
+/* What the copy has lost is there again; what the store has lost is told, and not sought again. */
+static void a_copy_that_has_lost_a_record_is_made_anew(void **state)
+{
+    struct world *world = *state;
+    HF_AUTO(opened) opened = NULL;
+    uint64_t copies;
+
+    put_mirror_under(world);
+    put(world, "key/a", 0, "a1");
+    put(world, "key/b", 0, "b1");
+    copies = copies_of(world);
+    lose(world, "key/a");
+    assert_fails(&world->op, hf_seal_get(world->seal, &world->op, HF_KIND_KEY, "key/a", &opened),
+                 HF_NOT_FOUND);
+    assert_ok(&world->op, get_known(world, "key/a"));
+    assert_int_equal(copies_of(world), copies + 1);
+    assert_int_equal(hf_seal_damage(world->seal, NULL, NULL), 0);
+
+    assert_fails(&world->op, get_known(world, "key/never"), HF_CORRUPT);
+    assert_int_equal(world->op.cause, HF_CAUSE_ALTERED);
+    assert_int_equal(copies_of(world), copies + 2);
+    assert_int_equal(hf_seal_damage(world->seal, NULL, NULL), 1);
+    assert_ok(&world->op, get_known(world, "key/a"));
+    hf_mirror_set_guard(world->engine, NULL);
+}
+
+static void a_store_of_its_own_that_has_lost_a_record_says_so(void **state)
+{
+    struct world *world = *state;
+
+    put(world, "key/a", 0, "a1");
+    tamper_hide(world->tamper, "key/a");
+    assert_fails(&world->op, get_known(world, "key/a"), HF_CORRUPT);
+    assert_int_equal(world->op.cause, HF_CAUSE_ALTERED);
+    tamper_reset(world->tamper);
+    assert_ok(&world->op, get_known(world, "key/a"));
+}
+
 /* --- many threads on two nodes --- */
 
 #define ROUNDS 80
@@ -540,6 +607,8 @@ int main(void)
         WORLD(a_look_that_fails_tells_nothing_twice),
         WORLD(a_mirror_copies_nothing_that_is_not_chained),
         WORLD(a_rotation_of_the_root_passes_the_guard),
+        WORLD(a_copy_that_has_lost_a_record_is_made_anew),
+        WORLD(a_store_of_its_own_that_has_lost_a_record_says_so),
         WORLD(two_nodes_are_told_the_same_in_the_same_order),
     };
 
