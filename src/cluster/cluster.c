@@ -177,6 +177,7 @@ static void fill_row(struct hf_cluster *cluster, struct hf_cluster_row *out)
     out->confirmed = cluster->confirmed;
     out->applied = cluster->applied;
     out->leased = hf_cluster_is_leased(cluster);
+    out->holds = true;
     out->report = cluster->report;
     out->report.proved = hf_cluster_proved(cluster);
     pthread_mutex_unlock(&cluster->lock);
@@ -408,7 +409,7 @@ static void take_lease(struct hf_cluster *cluster, const struct look *look)
     if (is_up_to_date(cluster, look)) {
         cluster->able_until_ms = cluster->echo.sent_ms + HF_CLUSTER_LEASE_MS;
         if (cluster->listed && cluster->lists_applied == cluster->lists) {
-            hf_cluster_grant_lease(cluster, cluster->echo.sent_ms);
+            hf_cluster_grant_lease(cluster, &cluster->echo);
             cluster->echo.awaited = false;
         }
     }
@@ -482,6 +483,7 @@ void hf_cluster_forget(struct hf_cluster *cluster)
     atomic_store(&cluster->in_force, 0);
     cluster->confirmed = 0;
     cluster->lease_until_ms = 0;
+    memset(cluster->grants, 0, sizeof cluster->grants);
     cluster->able_until_ms = 0;
     cluster->candidate_count = 0;
     cluster->listed = false;

@@ -110,14 +110,28 @@ uint64_t hf_cluster_lease(struct hf_cluster *cluster);
  * called; HF_LATER.
  */
 HF_STATUS hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op *op);
-/* The node stops: nobody waits for a lease any more. */
+/* The node stops: nobody waits for a lease, or for news, any more. */
 void hf_cluster_stop(struct hf_cluster *cluster);
+bool hf_cluster_is_stopping(struct hf_cluster *cluster);
 
 /*
  * Has the lease of that number lasted until now? Asked before anything is read for an answer
  * (hf_cluster_lease) and, with the number from then, immediately before the answer is queued.
  */
 bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number);
+/*
+ * Does a lease last still that began before that commit? While a version is a candidate, this node
+ * tells of its key without a mark only as long as this is so: then its maker has to wait for a
+ * silent node once, from the candidate's commit on, and not again after the promotion.
+ */
+bool hf_cluster_leased_before(struct hf_cluster *cluster, uint64_t seq);
+
+/* --- news --- */
+
+/* How much there has been so far: it grows with whatever is told by this layer, or applied. */
+uint64_t hf_cluster_news(struct hf_cluster *cluster);
+/* Returns when there is more than that, at that time of the boottime clock, or after a while. */
+void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_ms);
 
 /* --- for people --- */
 
@@ -176,8 +190,13 @@ void hf_cluster_serve_stale(struct hf_cluster *cluster, uint64_t for_ms);
  * Call it once the commit of seq has ended without doubt, not before. Returns when the change is in
  * force: every member has reported it applied, or no lease of before can last any more. HF_IN_DOUBT
  * at the deadline: it is durable, and not known to be in force everywhere. HF_LATER.
+ *
+ * announced_ms: when, on the boottime clock, the commit had ended of the candidate that this change
+ * promotes; 0: it promotes none. A node that knows of a candidate does not tell of its key as it
+ * was (hf_cluster_leased_before()), so the silent ones are waited for from then on.
  */
-HF_STATUS hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq);
+HF_STATUS hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq,
+                                  uint64_t announced_ms);
 
 /*
  * Up to which commit everything is known here to be in force on every node: no node that has a

@@ -35,6 +35,7 @@ struct hf_cluster_row {
     uint8_t instance[HF_CLUSTER_INSTANCE_LEN]; /* of the process */
     uint8_t boot_id[HF_BOOT_ID_LEN];
     bool leased; /* as of the writing; for people */
+    bool holds;  /* keeps to hf_cluster_leased_before() */
     uint64_t number;
     uint64_t confirmed;
     uint64_t applied;
@@ -55,6 +56,15 @@ struct hf_cluster_stamp {
     uint8_t boot_id[HF_BOOT_ID_LEN];
     uint64_t boottime_ms;
     uint64_t realtime_ms;
+};
+
+/* As many as can last at one time: one begins with each heartbeat. */
+#define HF_CLUSTER_GRANTS (HF_CLUSTER_LEASE_MS / HF_CLUSTER_BEAT_MS + 2)
+
+/* A time of lease: from a heartbeat that saw the store at seq. */
+struct hf_cluster_grant {
+    uint64_t seq;
+    uint64_t until_ms;
 };
 
 /* The synchronous heartbeat whose echo is awaited. */
@@ -99,12 +109,14 @@ struct hf_cluster {
     uint64_t left_ms;   /* the same, leaving out who left before this process began */
     uint64_t confirmed; /* the watermark */
     uint64_t applied;
-    uint64_t mark_seq;        /* what was applied here */
-    uint64_t mark_ms;         /* at that time */
-    uint64_t lease;           /* its number */
-    uint64_t leased_since_ms; /* since when there is one of that number */
-    uint64_t lease_until_ms;  /* 0: there never was one */
-    uint64_t able_until_ms;   /* until then it would have one if it were listed */
+    uint64_t mark_seq;                                 /* what was applied here */
+    uint64_t mark_ms;                                  /* at that time */
+    uint64_t lease;                                    /* its number */
+    uint64_t leased_since_ms;                          /* since when there is one of that number */
+    uint64_t lease_until_ms;                           /* 0: there never was one */
+    struct hf_cluster_grant grants[HF_CLUSTER_GRANTS]; /* the last ones */
+    size_t next_grant;
+    uint64_t able_until_ms; /* until then it would have one if it were listed */
     struct hf_cluster_stamp fresh;
     uint64_t serve_stale_until_ms;
     uint64_t *candidates; /* not tried yet, in order */
@@ -119,12 +131,8 @@ static inline uint64_t hf_cluster_now_ms(struct hf_cluster *cluster)
 
 /* Wakes whoever waits; without the lock. */
 void hf_cluster_tell(struct hf_cluster *cluster);
-/* How much news there has been so far. */
-uint64_t hf_cluster_news(struct hf_cluster *cluster);
 /* With the lock: the watermark is at least that. */
 void hf_cluster_confirm(struct hf_cluster *cluster, uint64_t seq);
-/* The common waiting: until news come, at most poll_ms or until until_ms. */
-void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_ms);
 
 /* wait.c */
 
@@ -145,8 +153,8 @@ HF_STATUS hf_cluster_stamp_read(struct hf_op *op, struct hf_bytes bytes,
 
 /* lease.c */
 
-/* With the lock: everything acknowledged before sent_ms is applied here. */
-void hf_cluster_grant_lease(struct hf_cluster *cluster, uint64_t sent_ms);
+/* With the lock: all of what was acknowledged before the heartbeat was sent is applied here. */
+void hf_cluster_grant_lease(struct hf_cluster *cluster, const struct hf_cluster_echo *echo);
 /* With the lock: is there a lease? */
 bool hf_cluster_is_leased(struct hf_cluster *cluster);
 /* With the lock: since the last fresh moment; UINT64_MAX: not known. */

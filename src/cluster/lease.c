@@ -8,10 +8,10 @@ bool hf_cluster_is_leased(struct hf_cluster *cluster)
     return hf_cluster_now_ms(cluster) < cluster->lease_until_ms;
 }
 
-void hf_cluster_grant_lease(struct hf_cluster *cluster, uint64_t sent_ms)
+void hf_cluster_grant_lease(struct hf_cluster *cluster, const struct hf_cluster_echo *echo)
 {
     uint64_t now_ms = hf_cluster_now_ms(cluster);
-    uint64_t until_ms = sent_ms + HF_CLUSTER_LEASE_MS;
+    uint64_t until_ms = echo->sent_ms + HF_CLUSTER_LEASE_MS;
 
     /* After a gap it is another lease: what was read during the gap may be old. */
     if (now_ms >= cluster->lease_until_ms && now_ms < until_ms) {
@@ -23,10 +23,26 @@ void hf_cluster_grant_lease(struct hf_cluster *cluster, uint64_t sent_ms)
     }
     cluster->fresh = (struct hf_cluster_stamp){
         .known = true,
-        .boottime_ms = sent_ms,
-        .realtime_ms = hf_env_realtime_ms(cluster->env) - (now_ms - sent_ms),
+        .boottime_ms = echo->sent_ms,
+        .realtime_ms = hf_env_realtime_ms(cluster->env) - (now_ms - echo->sent_ms),
     };
     memcpy(cluster->fresh.boot_id, cluster->boot_id, sizeof cluster->boot_id);
+    cluster->grants[cluster->next_grant] = (struct hf_cluster_grant){ echo->seq, until_ms };
+    cluster->next_grant = (cluster->next_grant + 1) % HF_CLUSTER_GRANTS;
+}
+
+bool hf_cluster_leased_before(struct hf_cluster *cluster, uint64_t seq)
+{
+    bool lasts = false;
+    uint64_t now_ms;
+
+    pthread_mutex_lock(&cluster->lock);
+    now_ms = hf_cluster_now_ms(cluster);
+    for (size_t i = 0; i < HF_CLUSTER_GRANTS; i++) {
+        lasts = lasts || (cluster->grants[i].seq < seq && now_ms < cluster->grants[i].until_ms);
+    }
+    pthread_mutex_unlock(&cluster->lock);
+    return lasts;
 }
 
 uint64_t hf_cluster_lease(struct hf_cluster *cluster)
@@ -59,6 +75,11 @@ void hf_cluster_stop(struct hf_cluster *cluster)
 {
     atomic_store(&cluster->stopping, true);
     hf_cluster_tell(cluster);
+}
+
+bool hf_cluster_is_stopping(struct hf_cluster *cluster)
+{
+    return atomic_load(&cluster->stopping);
 }
 
 bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number)

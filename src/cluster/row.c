@@ -8,6 +8,8 @@
 #define ROW_VERSION   1
 #define STAMP_VERSION 1
 
+enum { ROW_LEASED = 1, ROW_HOLDS = 2 };
+
 static const char label[] = "holdfast heartbeat";
 
 /* The MAC covers the columns of the row too. */
@@ -50,7 +52,7 @@ struct hf_status hf_cluster_row_write(struct hf_cluster *cluster, struct hf_op *
     hf_put_u8(out, ROW_VERSION);
     hf_buf_add(out, row->instance, sizeof row->instance);
     hf_buf_add(out, row->boot_id, sizeof row->boot_id);
-    hf_put_u8(out, row->leased ? 1 : 0);
+    hf_put_u8(out, (uint8_t)((row->leased ? ROW_LEASED : 0) | (row->holds ? ROW_HOLDS : 0)));
     hf_put_text(out, row->site);
     put_report(out, &row->report);
     HF_TRY(compute_mac(cluster, op, &columns, hf_buf_bytes(out), mac));
@@ -128,6 +130,7 @@ struct hf_status hf_cluster_row_read(struct hf_cluster *cluster, struct hf_op *o
                                   .applied = beat->applied_seq };
     struct hf_reader reader;
     struct hf_bytes content = HF_BYTES_NONE;
+    uint8_t flags;
 
     HF_TRY(check_mac(cluster, op, beat, &content));
     hf_reader_init(&reader, content);
@@ -137,7 +140,9 @@ struct hf_status hf_cluster_row_read(struct hf_cluster *cluster, struct hf_op *o
     }
     take_raw(&reader, row.instance, sizeof row.instance);
     take_raw(&reader, row.boot_id, sizeof row.boot_id);
-    row.leased = hf_take_u8(&reader) == 1;
+    flags = hf_take_u8(&reader);
+    row.leased = (flags & ROW_LEASED) != 0;
+    row.holds = (flags & ROW_HOLDS) != 0;
     take_text(&reader, row.site, sizeof row.site);
     take_report(&reader, &row.report);
     HF_TRY(hf_reader_end(&reader, op, "a heartbeat"));

@@ -67,10 +67,38 @@ void hf_cluster_note_in_force(struct hf_cluster *cluster)
 }
 
 /*
- * A lease that was granted without the change began before its commit, so before since_ms, and it
- * is over after its time on whatever clock; no row can make this wait shorter.
+ * With the lock, and so long after the candidate's commit that a lease from before it is over: does
+ * every member know of the change, or of the candidate? The others that have a lease know of the
+ * candidate. Who has left the list and may have a lease yet may be of a build that does not care.
  */
-static bool is_in_force(struct hf_cluster *cluster, uint64_t seq, uint64_t since_ms,
+static bool is_known_by_all(const struct hf_cluster *cluster, uint64_t seq, uint64_t now_ms)
+{
+    if (cluster->applied < seq || now_ms - cluster->shrunk_ms < HF_CLUSTER_ACK_MS) {
+        return false;
+    }
+    for (size_t i = 0; i < cluster->peer_count; i++) {
+        const struct hf_cluster_peer *peer = &cluster->peers[i];
+
+        if (!peer->seen || (peer->row.applied < seq && !peer->row.holds)) {
+            return false;
+        }
+    }
+    return cluster->have_list;
+}
+
+/* A change that is waited for. */
+struct awaited {
+    uint64_t seq;
+    uint64_t since_ms;
+    uint64_t announced_ms;
+};
+
+/*
+ * A lease that was granted without the change began before its commit, so before since_ms, and it
+ * is over after its time on whatever clock; no row can make this wait shorter. That a promotion is
+ * known says nothing of other changes before it.
+ */
+static bool is_in_force(struct hf_cluster *cluster, const struct awaited *change,
                         uint64_t *out_news)
 {
     uint64_t now_ms;
@@ -78,18 +106,32 @@ static bool is_in_force(struct hf_cluster *cluster, uint64_t seq, uint64_t since
 
     pthread_mutex_lock(&cluster->lock);
     now_ms = hf_cluster_now_ms(cluster);
-    in_force = now_ms - since_ms >= HF_CLUSTER_ACK_MS || is_applied_by_all(cluster, seq, now_ms);
+    in_force = now_ms - change->since_ms >= HF_CLUSTER_ACK_MS ||
+               is_applied_by_all(cluster, change->seq, now_ms);
     if (in_force && !cluster->forgotten) {
-        raise_in_force(cluster, seq);
+        raise_in_force(cluster, change->seq);
     }
+    in_force = in_force ||
+               (change->announced_ms != 0 && now_ms - change->announced_ms >= HF_CLUSTER_ACK_MS &&
+                is_known_by_all(cluster, change->seq, now_ms));
     *out_news = cluster->news;
     pthread_mutex_unlock(&cluster->lock);
     return in_force;
 }
 
-struct hf_status hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq)
+/* When time alone may decide next. */
+static uint64_t next_end(const struct awaited *change, uint64_t now_ms)
 {
-    uint64_t since_ms = hf_cluster_now_ms(cluster);
+    uint64_t known_ms = change->announced_ms + HF_CLUSTER_ACK_MS;
+
+    return change->announced_ms != 0 && known_ms > now_ms ? known_ms
+                                                          : change->since_ms + HF_CLUSTER_ACK_MS;
+}
+
+struct hf_status hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq,
+                                         uint64_t announced_ms)
+{
+    const struct awaited change = { seq, hf_cluster_now_ms(cluster), announced_ms };
     uint64_t news;
 
     if (!op->may_wait) {
@@ -99,13 +141,13 @@ struct hf_status hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_o
     hf_cluster_confirm(cluster, seq);
     pthread_mutex_unlock(&cluster->lock);
     cluster->calls->wake(cluster->context);
-    while (!is_in_force(cluster, seq, since_ms, &news)) {
+    while (!is_in_force(cluster, &change, &news)) {
         if (hf_op_check_deadline(op).code != HF_OK) {
             return hf_fail(op, HF_IN_DOUBT,
                            "the change is durable, but it is not known yet to be in force on every "
                            "node; repeat it under the same request id");
         }
-        hf_cluster_sleep(cluster, news, since_ms + HF_CLUSTER_ACK_MS);
+        hf_cluster_sleep(cluster, news, next_end(&change, hf_cluster_now_ms(cluster)));
     }
     return HF_SUCCESS;
 }

@@ -32,7 +32,8 @@ struct hf_index {
     struct hf_index_keyring *last; /* of the last change: records come grouped by keyring */
     uint64_t changes;
     _Atomic uint64_t seq;
-    _Atomic size_t serve_on; /* keyrings that name the nodes that serve them */
+    _Atomic size_t serve_on;   /* keyrings that name the nodes that serve them */
+    _Atomic size_t candidates; /* keys that have any */
     struct hf_index_watcher watcher;
 };
 
@@ -349,6 +350,11 @@ uint64_t hf_index_seq(const struct hf_index *index)
     return atomic_load(&index->seq);
 }
 
+bool hf_index_has_candidates(const struct hf_index *index)
+{
+    return atomic_load_explicit(&index->candidates, memory_order_acquire) > 0;
+}
+
 static void note_seq(struct hf_index *index, struct hf_index_key *key, uint64_t seq)
 {
     if (seq > key->seq) {
@@ -478,6 +484,30 @@ static void replace_version(struct hf_index *index, struct hf_index_key *key, ui
     *place = version;
 }
 
+static bool has_candidate(const struct hf_index_key *key)
+{
+    for (uint32_t i = 0; i < key->version_count; i++) {
+        if (hf_index_version_at(key, i)->candidate) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After a version that is or was a candidate was put in its place. */
+static void update_candidate(struct hf_index *index, struct hf_index_key *key, uint64_t seq)
+{
+    bool had = key->candidate_seq != 0;
+
+    if (!has_candidate(key)) {
+        key->candidate_seq = 0;
+    } else if (!had || seq < key->candidate_seq) {
+        key->candidate_seq = seq;
+    }
+    atomic_fetch_add(&index->candidates, !had && key->candidate_seq != 0);
+    atomic_fetch_sub(&index->candidates, had && key->candidate_seq == 0);
+}
+
 void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf_bytes name,
                           uint64_t seq, uint32_t number, const struct hf_version_record *record)
 {
@@ -485,18 +515,23 @@ void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf
     struct hf_index_version *version = version_new(number, record);
     uint32_t at = version_place(key, number);
     bool waited = false;
+    bool was_candidate = false;
 
     if (!version->candidate) {
         note_seq(index, key, seq);
     }
     if (at < key->version_count && hf_index_version_at(key, at)->number == number) {
         waited = waits(hf_index_version_at(key, at));
+        was_candidate = hf_index_version_at(key, at)->candidate;
         replace_version(index, key, at, version);
     } else {
         insert_version(key, at, version);
     }
     if (waits(version) != waited) {
         update_waiting(key);
+    }
+    if (version->candidate || was_candidate) {
+        update_candidate(index, key, seq);
     }
 }
 
@@ -543,6 +578,7 @@ void hf_index_clear(struct hf_index *index)
     index->keyrings = NULL;
     index->keyring_count = 0;
     atomic_store(&index->serve_on, 0);
+    atomic_store(&index->candidates, 0);
     index->last = NULL;
     atomic_store(&index->seq, 0);
     index->changes++;

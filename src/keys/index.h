@@ -55,8 +55,9 @@ struct hf_index_key {
         struct hf_index_version *one;   /* version_count 1 */
         struct hf_index_version **many; /* more: sorted by number, room for a power of two */
     } versions;
-    char *acl_name; /* NULL: the name itself */
-    uint64_t seq;   /* of the last commit that changed it, or a version that is in use */
+    char *acl_name;         /* NULL: the name itself */
+    uint64_t seq;           /* of the last commit that changed it, or a version that is in use */
+    uint64_t candidate_seq; /* of the oldest commit of a candidate, 0: it has none */
     uint32_t hash;
     uint32_t primary;
     uint32_t version_count;
@@ -95,6 +96,8 @@ bool hf_index_has_serve_on(const struct hf_index *index);
 uint64_t hf_index_changes(const struct hf_index *index);
 /* The highest seq of any key since the last clearing. May be called without a lock. */
 uint64_t hf_index_seq(const struct hf_index *index);
+/* Whether any key has a candidate. May be called without a lock. */
+bool hf_index_has_candidates(const struct hf_index *index);
 const struct hf_siphash_seed *hf_index_seed(const struct hf_index *index);
 
 /* --- changing: decoded records with the names from their paths --- */

@@ -326,6 +326,13 @@ HF_STATUS hf_key_names(struct hf_keys *keys, struct hf_op *op, const char *keyri
 uint64_t hf_key_changed(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                         const char *key);
 uint64_t hf_keys_changed(const struct hf_keys *keys);
+/*
+ * The commit that made the oldest candidate of the key, on which nothing is decided yet, 0: there
+ * is none; and whether any key has one, which takes no lock.
+ */
+uint64_t hf_key_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                          const char *key);
+bool hf_keys_have_candidates(const struct hf_keys *keys);
 /* The version's number that HF_LATEST stands for now; checks existence and deletion only. */
 HF_STATUS hf_key_primary(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                          const char *name, uint32_t *out_version);

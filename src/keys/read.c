@@ -239,6 +239,22 @@ uint64_t hf_keys_changed(const struct hf_keys *keys)
     return hf_index_seq(keys->index);
 }
 
+uint64_t hf_key_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                          const char *key)
+{
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    const struct hf_index_key *found = hf_index_key(keys->index, keyring, key);
+    uint64_t seq = found != NULL ? found->candidate_seq : 0;
+
+    hf_lane_unlock(lane);
+    return seq;
+}
+
+bool hf_keys_have_candidates(const struct hf_keys *keys)
+{
+    return hf_index_has_candidates(keys->index);
+}
+
 struct hf_status hf_key_primary(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                                 const char *key, uint32_t *out_version)
 {

@@ -147,6 +147,7 @@ static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
 {
     HF_AUTO(buf) asked = hf_buf_new();
     struct verdict verdict = { .version = first->number };
+    uint64_t announced_ms = hf_env_boottime_ms(op->env);
     struct hf_control second = {
         .call = first->call,
         .stage = stage_verdict,
@@ -162,7 +163,7 @@ static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
     if (!hf_control_has_happened(&second, op)) {
         HF_TRY(decide(&second, op, first->seq));
     }
-    HF_TRY(hf_standing_in_force(first->call.service, op, second.seq));
+    HF_TRY(hf_standing_in_force(first->call.service, op, second.seq, announced_ms));
     if (second.number == PROMOTED) {
         return HF_SUCCESS;
     }

@@ -149,6 +149,7 @@ static struct hf_status allow_without_lease(const struct hf_call *call, struct h
 
 struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
 {
+    struct hf_status status;
     bool is_leased;
 
     HF_TRY(hf_call_unlocked(call->service, op));
@@ -161,7 +162,8 @@ struct hf_status hf_call_allow(const struct hf_call *call, struct hf_op *op)
     }
     HF_TRY(hf_serve_on_check(call, op));
     HF_TRY(check_issued(call, op));
-    return hf_agreed_begin(call, op);
+    status = hf_agreed_begin(call, op);
+    return status.code == HF_OK ? status : hf_call_end(call, op, status);
 }
 
 bool hf_call_may(const struct hf_call *call, struct hf_op *op, enum hf_action action)

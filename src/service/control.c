@@ -187,7 +187,7 @@ struct hf_status hf_control_end_repeated(const struct hf_control *control, struc
     struct hf_call call = control->call;
 
     call.detail = "asked again: the result of the first time";
-    return hf_call_end(&call, op, hf_standing_in_force(call.service, op, control->seq));
+    return hf_call_end(&call, op, hf_standing_in_force(call.service, op, control->seq, 0));
 }
 
 struct hf_status hf_control_commit(struct hf_control *control, struct hf_op *op)
@@ -220,7 +220,7 @@ struct hf_status hf_control_run(struct hf_control *control, struct hf_op *op)
     struct hf_status status = hf_control_commit(control, op);
 
     if (status.code == HF_OK && !control->repeated) {
-        status = hf_standing_in_force(control->call.service, op, control->seq);
+        status = hf_standing_in_force(control->call.service, op, control->seq, 0);
     }
     return hf_control_end(control, op, status);
 }

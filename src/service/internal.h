@@ -133,11 +133,16 @@ HF_STATUS hf_standing_check(const struct hf_call *call, struct hf_op *op);
 HF_STATUS hf_waiting_enter(struct hf_service *service, struct hf_op *op);
 void hf_waiting_leave(struct hf_service *service);
 /* Returns when the commit is in force on every node; HF_IN_DOUBT as hf_cluster_wait_applied(). */
-HF_STATUS hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq);
+HF_STATUS hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq,
+                               uint64_t announced_ms);
 
 /* --- agreed.c --- */
 
-/* HF_LATER when the answer would have to wait for the other nodes, and may not. */
+/*
+ * Before anything is read for an answer that tells of a key: waits a moment for what becomes of its
+ * candidate, if that may have been promoted without this node. HF_LATER when that, or the answer
+ * in the end, would have to wait for the other nodes, and may not; HF_UNAVAILABLE as below.
+ */
 HF_STATUS hf_agreed_begin(const struct hf_call *call, struct hf_op *op);
 /*
  * Before an answer tells of a key what this node knows: waits a moment until every node that has a

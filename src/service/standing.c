@@ -119,11 +119,12 @@ struct hf_status hf_standing_check(const struct hf_call *call, struct hf_op *op)
     return hf_cluster_still(call->service->cluster, op, standing);
 }
 
-struct hf_status hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq)
+struct hf_status hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq,
+                                      uint64_t announced_ms)
 {
     /* A job answers nobody, so nobody has to wait until what it did is in force everywhere. */
     return service->cluster != NULL && op->fence == NULL
-               ? hf_cluster_wait_applied(service->cluster, op, seq)
+               ? hf_cluster_wait_applied(service->cluster, op, seq, announced_ms)
                : HF_SUCCESS;
 }
 

@@ -10,6 +10,7 @@ import pathlib
 import random
 import re
 import resource
+import signal
 import socket
 import sys
 import time
@@ -18,7 +19,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import postgres  # noqa: E402
 from clients import Book, Generator, Opener  # noqa: E402
-from history import FAIL, History  # noqa: E402
+from history import FAIL, OK, WRITES, History  # noqa: E402
 from mix import loaded  # noqa: E402
 from nodes import Kms, Nodes, RemoteException  # noqa: E402
 from postgres import wait_for  # noqa: E402
@@ -101,6 +102,37 @@ class Faults(unittest.TestCase):
             return kms.answer.getheader("X-Holdfast-Stale") is None
         wait_for(is_fresh, "lease", 20)
         kms.close()
+
+    # --- a node that is silent ---
+
+    def test_rotations_go_on_when_a_node_dies_or_stands_still(self):
+        node = self.nodes[2]
+
+        def stand_still():
+            node.process.send_signal(signal.SIGSTOP)
+
+        def go_on():
+            node.process.send_signal(signal.SIGCONT)
+        for what, silence, wake in (("dead", node.kill, node.start), ("stopped", stand_still, go_on)):
+            with self.subTest(what):
+                told = trail_of(self.nodes[0]).count("proven on 2 of 3 nodes")
+                with self.loaded(f"silent-{what}") as load:
+                    took = []
+                    for _ in range(4):
+                        silence()
+                        began = time.monotonic()
+                        load.go_on()
+                        wake()
+                        took.append(max((one.end - one.begin for one in load.book.history.operations
+                                         if one.kind in WRITES and one.node != "n3" and one.outcome == OK
+                                         and one.end > began), default=0))
+                        self.wait_until_ready()
+                load.no_use_failed()
+                load.report()
+                # A version was promoted while it was silent and on the list.
+                wait_for(lambda: trail_of(self.nodes[0]).count("proven on 2 of 3 nodes") > told, "a promotion without it", 30)
+                print(f"changes while a node was {what}: at most {', '.join(f'{one:.1f}' for one in sorted(took))} s, "
+                      "where a lease lasts 2 s", file=sys.stderr)
 
     # --- the clock ---
 

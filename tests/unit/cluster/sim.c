@@ -30,6 +30,8 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     "an answer without a lease",
     "an acknowledgement by time",
     "an acknowledgement by reports",
+    "an acknowledgement by the time that a candidate was known",
+    "an answer that was held back",
     "a request repeated",
 };
 
@@ -48,6 +50,7 @@ const char *const sim_mutation_names[SIM_MUTATIONS] = {
     "a node that is away takes leases",
     "a node counts as back as soon as it asks to be",
     "whoever left the list is taken to have no lease any more",
+    "a node tells of a key whatever candidate it knows of",
 };
 
 uint64_t sim_random(struct sim *sim, uint64_t below)

@@ -43,6 +43,8 @@ enum sim_fault {
     SIM_STALE_ANSWER,   /* given without a lease */
     SIM_WAITED_OUT,     /* acknowledged by time */
     SIM_APPLIED_BY_ALL, /* acknowledged by reports */
+    SIM_ANNOUNCED,      /* acknowledged by the time since the candidate was known */
+    SIM_HELD_BACK,      /* not given: the key has a candidate, and no lease is old enough */
     SIM_REPEATED,       /* a request was repeated and had happened */
     SIM_FAULTS,
 };
@@ -65,6 +67,7 @@ enum sim_mutation {
     SIM_AWAY_LEASED,      /* a node that is away takes leases */
     SIM_BACK_TOO_SOON,    /* a node counts as back as soon as it asks to be */
     SIM_SHRUNK_AT_ONCE,   /* whoever left the list is taken to have no lease any more */
+    SIM_NOT_HELD_BACK,    /* a node tells of a key whatever candidate it knows of */
     SIM_MUTATIONS,
 };
 
@@ -136,7 +139,8 @@ struct sim_mirror {
     uint64_t applied;
     struct sim_record keys[SIM_KEYS];
     uint64_t materials[SIM_KEYS][SIM_VERSIONS];
-    struct sim_record list; /* of members */
+    uint64_t candidates[SIM_KEYS]; /* the commit of a pending one */
+    struct sim_record list;        /* of members */
     uint8_t stamp[64];
     size_t stamp_len;
 };

@@ -142,6 +142,7 @@ static void apply(struct sim_node *node, const struct sim_entry *entry)
     }
     mirror->keys[record->key] = *record;
     mirror->materials[record->key][record->newest % SIM_VERSIONS] = record->material;
+    mirror->candidates[record->key] = record->pending ? entry->seq : 0;
     if (record->pending) {
         hf_cluster_candidate(node->cluster, entry->seq);
     }
@@ -316,6 +317,17 @@ static bool still_holds(struct sim_node *node, struct hf_op *op, const struct hf
     return holds || sim->mutation == SIM_NOT_ASKED_AGAIN;
 }
 
+/* A candidate of the key may be promoted and acknowledged without this node. */
+static bool is_held_back(struct sim_node *node, int key)
+{
+    struct sim *sim = node->sim;
+    uint64_t seq = node->mirror.candidates[key];
+    bool held = seq != 0 && !hf_cluster_leased_before(node->cluster, seq);
+
+    sim->faults[SIM_HELD_BACK] += held;
+    return held && sim->mutation != SIM_NOT_HELD_BACK;
+}
+
 static void answer(struct sim_node *node, struct hf_op *op, int key)
 {
     struct sim *sim = node->sim;
@@ -329,6 +341,9 @@ static void answer(struct sim_node *node, struct hf_op *op, int key)
         return;
     }
     think(node);
+    if (is_over(node) || (!grant.stale && is_held_back(node, key))) {
+        return;
+    }
     version = node->mirror.keys[key].primary;
     material = node->mirror.materials[key][version % SIM_VERSIONS];
     floor = sim->floor[key];
@@ -336,7 +351,7 @@ static void answer(struct sim_node *node, struct hf_op *op, int key)
     if (is_over(node) || version == 0) {
         return;
     }
-    if (!still_holds(node, op, &grant)) {
+    if (!still_holds(node, op, &grant) || (!grant.stale && is_held_back(node, key))) {
         return;
     }
     sim->answers++;
@@ -401,7 +416,8 @@ static struct hf_status commit(struct sim_node *node, struct hf_op *op, uint64_t
 }
 
 /* Waits as the mutation has it; false: nobody was answered. */
-static bool wait_in_force(struct sim_node *node, struct hf_op *op, uint64_t seq)
+static bool wait_in_force(struct sim_node *node, struct hf_op *op, uint64_t seq,
+                          uint64_t announced_ms)
 {
     struct sim *sim = node->sim;
     uint64_t began_ms = sim_node_clock_ms(node);
@@ -410,12 +426,14 @@ static bool wait_in_force(struct sim_node *node, struct hf_op *op, uint64_t seq)
     if (sim->mutation == SIM_ACK_EARLY) {
         sim_sleep(sim, 1500);
     } else if (sim->mutation != SIM_ACK_AT_ONCE) {
-        status = hf_cluster_wait_applied(node->cluster, op, seq);
+        status = hf_cluster_wait_applied(node->cluster, op, seq, announced_ms);
     }
     if (is_over(node) || status.code != HF_OK) {
         return false;
     }
-    if (sim_node_clock_ms(node) - began_ms >= HF_CLUSTER_ACK_MS) {
+    if (hf_cluster_in_force(node->cluster) < seq) {
+        sim->faults[SIM_ANNOUNCED]++;
+    } else if (sim_node_clock_ms(node) - began_ms >= HF_CLUSTER_ACK_MS) {
         sim->faults[SIM_WAITED_OUT]++;
     } else {
         sim->faults[SIM_APPLIED_BY_ALL]++;
@@ -424,15 +442,16 @@ static bool wait_in_force(struct sim_node *node, struct hf_op *op, uint64_t seq)
     return true;
 }
 
-static void acknowledge(struct sim_node *node, uint64_t seq, uint64_t request)
+/* Whoever has a lease has applied known_seq. */
+static void acknowledge(struct sim_node *node, uint64_t seq, uint64_t known_seq, uint64_t request)
 {
     struct sim *sim = node->sim;
 
     sim_trace(sim, "%s acknowledges change %llu", node->name, (unsigned long long)seq);
     hf_assert(sim->ack_count < SIM_ACKS);
     sim->acks[sim->ack_count++] = (struct sim_ack){ seq, request };
-    if (seq > sim->acked_seq) {
-        sim->acked_seq = seq;
+    if (known_seq > sim->acked_seq) {
+        sim->acked_seq = known_seq;
     }
     sim_check_leases(sim, "at an acknowledgement");
 }
@@ -443,6 +462,8 @@ static void rotate(struct sim_node *node, struct hf_op *op, int key)
     struct sim_record record = node->mirror.keys[key];
     uint64_t request = ++sim->next_request;
     struct hf_cluster_proof proof;
+    uint64_t candidate_seq = 0;
+    uint64_t announced_ms;
     uint64_t seq = 0;
 
     record.key = key;
@@ -451,8 +472,12 @@ static void rotate(struct sim_node *node, struct hf_op *op, int key)
     record.pending = true;
     record.material = sim_random(sim, UINT32_MAX);
     record.rotation = request;
-    if (commit(node, op, &request, &record, &seq).code != HF_OK || is_over(node) ||
-        hf_cluster_prove(node->cluster, op, seq, NULL, 0, &proof).code != HF_OK || is_over(node)) {
+    if (commit(node, op, &request, &record, &candidate_seq).code != HF_OK || is_over(node)) {
+        return;
+    }
+    announced_ms = sim_node_clock_ms(node);
+    if (hf_cluster_prove(node->cluster, op, candidate_seq, NULL, 0, &proof).code != HF_OK ||
+        is_over(node)) {
         return;
     }
     if (proof.promote && proof.proven_on == 0) {
@@ -462,13 +487,14 @@ static void rotate(struct sim_node *node, struct hf_op *op, int key)
     record.pending = false;
     record.primary = proof.promote ? record.newest : record.primary;
     request = ++sim->next_request;
-    if (commit(node, op, &request, &record, &seq).code != HF_OK || !wait_in_force(node, op, seq)) {
+    if (commit(node, op, &request, &record, &seq).code != HF_OK ||
+        !wait_in_force(node, op, seq, announced_ms)) {
         return;
     }
     if (record.primary > sim->floor[key]) {
         sim->floor[key] = record.primary;
     }
-    acknowledge(node, seq, request);
+    acknowledge(node, seq, hf_cluster_in_force(node->cluster) < seq ? candidate_seq : seq, request);
 }
 
 static void change_members(struct sim_node *node, struct hf_op *op)
@@ -482,9 +508,10 @@ static void change_members(struct sim_node *node, struct hf_op *op)
     record.members = record.members == (1U << SIM_NODES) - 1
                          ? record.members & ~(1U << sim_random(sim, SIM_NODES))
                          : (1U << SIM_NODES) - 1;
-    if (commit(node, op, &request, &record, &seq).code == HF_OK && wait_in_force(node, op, seq)) {
+    if (commit(node, op, &request, &record, &seq).code == HF_OK &&
+        wait_in_force(node, op, seq, 0)) {
         sim->faults[SIM_MEMBER_REMOVED]++;
-        acknowledge(node, seq, request);
+        acknowledge(node, seq, seq, request);
     }
 }
 
@@ -539,9 +566,10 @@ static void send_away(struct sim_node *node, struct hf_op *op, unsigned silent)
     record.revision++;
     record.away |= silent;
     sim_trace(sim, "%s sends away %x", node->name, silent);
-    if (commit(node, op, &request, &record, &seq).code == HF_OK && wait_in_force(node, op, seq)) {
+    if (commit(node, op, &request, &record, &seq).code == HF_OK &&
+        wait_in_force(node, op, seq, 0)) {
         sim->faults[SIM_SENT_AWAY]++;
-        acknowledge(node, seq, request);
+        acknowledge(node, seq, seq, request);
     }
 }
 
@@ -559,9 +587,10 @@ static void come_back(struct sim_node *node, struct hf_op *op)
     if (sim->mutation == SIM_BACK_TOO_SOON) {
         tell_members(node, record.members & ~record.away);
     }
-    if (commit(node, op, &request, &record, &seq).code == HF_OK && wait_in_force(node, op, seq)) {
+    if (commit(node, op, &request, &record, &seq).code == HF_OK &&
+        wait_in_force(node, op, seq, 0)) {
         sim->faults[SIM_CAME_BACK]++;
-        acknowledge(node, seq, request);
+        acknowledge(node, seq, seq, request);
     }
 }
 

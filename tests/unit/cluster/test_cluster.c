@@ -280,7 +280,7 @@ static uint64_t acknowledge(struct world *world)
     uint64_t seq = commit_change(world, false);
 
     began_ms = world->clock.boottime_ms;
-    assert_ok(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq));
+    assert_ok(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq, 0));
     return world->clock.boottime_ms - began_ms;
 }
 
@@ -675,10 +675,80 @@ static void how_far_everything_is_in_force_is_known(void **state)
     /* What was acknowledged here is in force. */
     world->nodes[1].lags = true;
     seq = commit_change(world, false);
-    assert_ok(&world->op, hf_cluster_wait_applied(node->cluster, &world->op, seq));
+    assert_ok(&world->op, hf_cluster_wait_applied(node->cluster, &world->op, seq, 0));
     assert_int_equal(in_force(node), seq);
     hf_cluster_forget(node->cluster);
     assert_int_equal(in_force(node), 0);
+}
+
+/* A candidate, and how long after its commit the promotion is acknowledged at the first node. */
+static uint64_t promote(struct world *world)
+{
+    struct hf_cluster *cluster = world->nodes[0].cluster;
+    uint64_t candidate = commit_change(world, true);
+    uint64_t announced_ms = world->clock.boottime_ms;
+    struct hf_cluster_proof proof = { 0 };
+    uint64_t seq;
+
+    assert_ok(&world->op, hf_cluster_prove(cluster, &world->op, candidate, NULL, 0, &proof));
+    assert_true(proof.promote);
+    seq = commit_change(world, false);
+    assert_ok(&world->op, hf_cluster_wait_applied(cluster, &world->op, seq, announced_ms));
+    assert_int_equal(view_of(&world->nodes[0]).applied, seq);
+    return world->clock.boottime_ms - announced_ms;
+}
+
+static void a_promotion_waits_for_a_silent_node_from_the_candidate_on(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster *cluster = world->nodes[0].cluster;
+    const struct hf_beat unsigned_row = { .node = "n2", .number = 1000 };
+    uint64_t seq;
+
+    run(world, 3000);
+    assert_true(promote(world) < 500);
+    assert_int_equal(in_force(&world->nodes[0]), view_of(&world->nodes[0]).applied);
+
+    /* It died just now: both waits are one. */
+    down(&world->nodes[1]);
+    assert_in_range(promote(world), HF_CLUSTER_ACK_MS, HF_CLUSTER_ACK_MS + 300);
+    /* Of all the other changes before this one nothing is known by it. */
+    assert_true(in_force(&world->nodes[0]) < view_of(&world->nodes[0]).applied);
+    assert_in_range(promote(world), HF_CLUSTER_ACK_MS, HF_CLUSTER_ACK_MS + 300);
+
+    start(&world->nodes[1]);
+    run(world, 3000);
+    assert_true(promote(world) < 500);
+
+    /* Of an older build, which does not hold back what it tells of a key. */
+    down(&world->nodes[1]);
+    run(world, 100);
+    cluster->peers[0].row.holds = false;
+    assert_in_range(promote(world), 2 * HF_CLUSTER_ACK_MS - 300, 2 * HF_CLUSTER_ACK_MS + 300);
+    /* Or of a build that is not known. */
+    assert_ok(&world->op, hf_engine_beat(world->store, &world->op, &unsigned_row, false, &seq));
+    hf_cluster_set_members(cluster, names, 1);
+    hf_cluster_set_members(cluster, names, NODES);
+    assert_in_range(promote(world), 2 * HF_CLUSTER_ACK_MS - 300, 2 * HF_CLUSTER_ACK_MS + 300);
+}
+
+static void a_lease_from_before_a_commit_ends_though_leases_go_on(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster *cluster = world->nodes[0].cluster;
+    uint64_t seq;
+
+    run(world, 3000);
+    seq = commit_change(world, true);
+    assert_true(hf_cluster_leased_before(cluster, seq));
+    turn_all(world);
+    assert_true(hf_cluster_leased_before(cluster, seq));
+    run(world, HF_CLUSTER_LEASE_MS);
+    assert_int_not_equal(hf_cluster_lease(cluster), 0);
+    assert_false(hf_cluster_leased_before(cluster, seq));
+    assert_true(hf_cluster_leased_before(cluster, seq + 1));
+    hf_cluster_forget(cluster);
+    assert_false(hf_cluster_leased_before(cluster, seq + 1));
 }
 
 static void waiting_ends_at_the_deadline_in_doubt(void **state)
@@ -690,10 +760,10 @@ static void waiting_ends_at_the_deadline_in_doubt(void **state)
     down(&world->nodes[1]);
     seq = commit_change(world, false);
     world->op.deadline_ms = world->clock.boottime_ms + 500;
-    assert_fails(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq),
+    assert_fails(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq, 0),
                  HF_IN_DOUBT);
     world->op.may_wait = false;
-    assert_fails(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq),
+    assert_fails(&world->op, hf_cluster_wait_applied(world->nodes[0].cluster, &world->op, seq, 0),
                  HF_LATER);
 }
 
@@ -874,7 +944,7 @@ static void a_row_is_read_as_it_was_written_and_no_altered_one_is(void **state)
     struct world *world = *state;
     struct hf_cluster *cluster = world->nodes[0].cluster;
     struct hf_cluster_row row = {
-        .node = "n1", .site = "hall 1", .leased = true, .number = 7, .confirmed = 5, .applied = 4
+        .node = "n1", .site = "hall 1", .holds = true, .number = 7, .confirmed = 5, .applied = 4
     };
     struct hf_cluster_row *found = hf_alloc(sizeof *found);
     HF_AUTO(buf) body = hf_buf_new();
@@ -970,6 +1040,8 @@ int main(void)
         CASE(no_row_makes_a_change_acknowledged_sooner),
         CASE(one_who_has_left_may_have_a_lease_for_a_while),
         CASE(how_far_everything_is_in_force_is_known),
+        CASE(a_promotion_waits_for_a_silent_node_from_the_candidate_on),
+        CASE(a_lease_from_before_a_commit_ends_though_leases_go_on),
         CASE(waiting_ends_at_the_deadline_in_doubt),
         CASE(a_candidate_is_promoted_when_all_who_are_alive_have_opened_it),
         CASE(a_candidate_that_one_cannot_open_is_abandoned),

@@ -12,7 +12,7 @@
 #define SEEDS      1000
 #define LONG_SEEDS 100000
 /* Within so many runs every mutant must be found. */
-#define MUTANT_SEEDS 2000
+#define MUTANT_SEEDS 5000
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true

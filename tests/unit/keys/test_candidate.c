@@ -84,10 +84,13 @@ static void a_rotation_by_candidate_changes_nothing_until_it_is_promoted(void **
 {
     HF_AUTO(key_info) info = NULL;
     uint32_t used = 0;
+    uint64_t seq;
 
     (void)unused;
     new_key("rotated", HF_ALG_AES_256);
+    assert_int_equal(hf_key_candidate(world.keys, &world.op, RING, "rotated"), 0);
     assert_int_equal(rotate_candidate("rotated"), 2);
+    seq = hf_seal_seq(world.seal);
     for (int restarted = 0; restarted < 2; restarted++) {
         struct hf_version_info version = version_of("rotated", 2);
 
@@ -99,6 +102,8 @@ static void a_rotation_by_candidate_changes_nothing_until_it_is_promoted(void **
         expect("a candidate wraps", try_use("rotated", 2, &used), HF_WRONG_STATE, HF_CAUSE_NONE);
         assert_non_null(strstr(world.op.text, "is not proven yet"));
         assert_ok(&world.op, hf_key_prove(world.keys, &world.op, RING, "rotated", 2));
+        assert_int_equal(hf_key_candidate(world.keys, &world.op, RING, "rotated"), seq);
+        assert_true(hf_keys_have_candidates(world.keys));
         world_restart();
     }
     world.now_ms += 1000;
@@ -109,6 +114,8 @@ static void a_rotation_by_candidate_changes_nothing_until_it_is_promoted(void **
         assert_int_equal(version.state, HF_KEY_ACTIVE);
         assert_false(version.candidate);
         assert_true(version.primary);
+        assert_int_equal(hf_key_candidate(world.keys, &world.op, RING, "rotated"), 0);
+        assert_false(hf_keys_have_candidates(world.keys));
         assert_int_equal(version.activated_ms, world.now_ms);
         assert_int_equal(version.created_ms, world.now_ms - 1000);
         expect_used("rotated", 2);

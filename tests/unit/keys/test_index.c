@@ -297,7 +297,7 @@ static void keys_with_due_versions_are_listed_while_they_live(void **unused)
     assert_int_equal(ring->waiting.count, 0);
 }
 
-static void put_candidate(uint32_t number, bool candidate)
+static void put_candidate_of(uint64_t seq, uint32_t number, bool candidate)
 {
     static const uint8_t wrapped[81];
     struct hf_version_record record = {
@@ -306,7 +306,42 @@ static void put_candidate(uint32_t number, bool candidate)
         .wrapped = hf_bytes_of(wrapped, sizeof wrapped),
     };
 
-    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 1, number, &record);
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), seq, number, &record);
+}
+
+static void put_candidate(uint32_t number, bool candidate)
+{
+    put_candidate_of(1, number, candidate);
+}
+
+/* The commit of the oldest one that nothing is decided on. */
+static void the_commit_of_a_candidate_is_known_until_all_are_settled(void **unused)
+{
+    const struct hf_index_key *key = NULL;
+
+    (void)unused;
+    assert_false(hf_index_has_candidates(index_of_test));
+    put_candidate_of(7, 1, true);
+    key = hf_index_key(index_of_test, "ring", "k");
+    assert_int_equal(key->candidate_seq, 7);
+    assert_true(hf_index_has_candidates(index_of_test));
+    assert_int_equal(hf_index_seq(index_of_test), 0);
+    put_candidate_of(9, 2, true);
+    assert_int_equal(key->candidate_seq, 7);
+    put_candidate_of(8, 1, true);
+    assert_int_equal(key->candidate_seq, 7);
+    put_candidate_of(10, 1, false);
+    assert_int_equal(key->candidate_seq, 7);
+    assert_true(hf_index_has_candidates(index_of_test));
+    hf_index_put_version(index_of_test, "ring", hf_bytes_of_text("k"), 11, 2, NULL);
+    assert_int_equal(key->candidate_seq, 0);
+    assert_false(hf_index_has_candidates(index_of_test));
+    /* They come in any order when the store is loaded. */
+    put_candidate_of(14, 3, true);
+    put_candidate_of(13, 4, true);
+    assert_int_equal(key->candidate_seq, 13);
+    hf_index_clear(index_of_test);
+    assert_false(hf_index_has_candidates(index_of_test));
 }
 
 static void keys_with_candidates_are_listed_until_all_are_settled(void **unused)
@@ -367,6 +402,7 @@ int main(void)
         TEST(large_blobs_stay_in_the_store),
         TEST(a_changed_version_is_dropped_where_it_was_hot),
         TEST(keys_with_due_versions_are_listed_while_they_live),
+        TEST(the_commit_of_a_candidate_is_known_until_all_are_settled),
         TEST(keys_with_candidates_are_listed_until_all_are_settled),
         TEST(clearing_forgets_everything),
     };

@@ -313,7 +313,7 @@ static void a_change_does_not_wait_for_members_that_are_away(void **unused)
     run(4000);
     began_ms = small_world.boot_ms;
     put_state("node-2", HF_MEMBER_AWAY_DRAINING);
-    assert_ok(&op, hf_cluster_wait_applied(scene.cluster, &op, world_seq()));
+    assert_ok(&op, hf_cluster_wait_applied(scene.cluster, &op, world_seq(), 0));
     assert_true(small_world.boot_ms - began_ms < HF_CLUSTER_LEASE_MS / 4);
 }
 

@@ -27,6 +27,7 @@ struct peer {
 static struct {
     struct peer us;
     struct peer other;
+    bool settles; /* whoever waits lets the jobs run, too */
 } cluster;
 
 static const char *const names[] = { "node-1", "node-2" };
@@ -93,6 +94,10 @@ static void wait_news(void *context, uint64_t news, uint64_t until_ms)
     (void)news;
     (void)until_ms;
     turn_all();
+    if (cluster.settles) {
+        cluster.settles = false;
+        world_jobs();
+    }
     small_world_pass(TURN_MS);
 }
 
@@ -147,6 +152,7 @@ static int set_up(void **state)
     int result = world_open(state);
 
     world_key("old", HF_ALG_AES_256);
+    world_key("other", HF_ALG_AES_256);
     memset(&cluster, 0, sizeof cluster);
     begin(&cluster.us, names[0]);
     begin(&cluster.other, names[1]);
@@ -536,7 +542,116 @@ static void a_keyring_that_is_never_served_stale_gives_no_such_answer(void **unu
     assert_false(op.standing.ahead);
 }
 
+/* A candidate that its maker has left, so long ago that it may have been promoted without us. */
+static void leave_a_candidate(void)
+{
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    cluster.other.quiet = true;
+    op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
+    assert_fails(&op, rotate(&op, &version), HF_IN_DOUBT);
+    cluster.other.quiet = false;
+    for (int i = 0; i < 4; i++) {
+        small_world_pass(SECOND);
+        turn_all();
+    }
+    assert_int_not_equal(hf_cluster_lease(cluster.us.cluster), 0);
+    assert_true(hf_cluster_in_force(cluster.us.cluster) >= world_seq());
+}
+
+static void a_node_that_may_have_missed_a_promotion_waits_or_says_so(void **unused)
+{
+    HF_AUTO(key_info) info = NULL;
+    HF_AUTO(secret) plain = NULL;
+    struct hf_edek edek;
+    struct hf_op op = world_as(ALICE);
+    uint64_t began_ms;
+
+    (void)unused;
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "old", 1, &edek));
+    leave_a_candidate();
+    op = world_as(ALICE);
+    op.may_wait = false;
+    assert_fails(&op, generate(&op), HF_LATER);
+    op = world_as(ALICE);
+    began_ms = hf_env_boottime_ms(op.env);
+    assert_ok(&op, generate(&op));
+    assert_true(op.standing.ahead && op.standing.lease != 0);
+    assert_in_range(hf_env_boottime_ms(op.env) - began_ms, 300, 500);
+    op = world_as(ROOT);
+    assert_ok(&op, hf_service_key_get(world.service, &op, RING, "old", false, &info));
+    assert_true(op.standing.ahead);
+    /* What opens waits for nobody, and other keys do not either. */
+    op = world_as(ALICE);
+    op.may_wait = false;
+    assert_ok(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain));
+    assert_false(op.standing.ahead);
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "other", 1, &edek));
+    assert_false(op.standing.ahead);
+}
+
+static void and_tells_what_became_of_it_when_it_hears(void **unused)
+{
+    struct hf_edek edek;
+    struct hf_op op;
+
+    (void)unused;
+    leave_a_candidate();
+    small_world_pass(2 * 60 * SECOND);
+    turn_all();
+    small_world_pass(3 * SECOND);
+    turn_all();
+    cluster.settles = true;
+    op = world_as(ALICE);
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "old", 1, &edek));
+    assert_int_equal(edek.version, 2);
+    small_world_pass(SECOND);
+    turn_all();
+    op = world_as(ALICE);
+    op.may_wait = false;
+    assert_ok(&op, generate(&op));
+    assert_false(op.standing.ahead);
+}
+
+static void a_keyring_that_is_never_served_stale_is_silent_then(void **unused)
+{
+    struct hf_keyring_settings settings;
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+    uint64_t began_ms;
+
+    (void)unused;
+    hf_keyring_settings_default(&settings);
+    settings.max_stale_wrap_ms = 0;
+    assert_ok(&op, hf_service_keyring_change(world.service, &op, RING, &settings));
+    leave_a_candidate();
+    op = world_as(ALICE);
+    op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
+    assert_fails(&op, generate(&op), HF_UNAVAILABLE);
+    assert_int_equal(world_lines("\"operation\":\"key.generate\"", "unavailable", NULL), 1);
+    /* A change goes on after a while: it may be the repeat that settles the candidate. */
+    op = world_as(ROOT);
+    began_ms = hf_env_boottime_ms(op.env);
+    assert_ok(&op, rotate(&op, &version));
+    assert_int_equal(version, 3);
+    assert_in_range(hf_env_boottime_ms(op.env) - began_ms, 300, 800);
+}
+
 /* --- versions --- */
+
+static void a_silent_node_is_waited_for_once_for_each_version(void **unused)
+{
+    struct hf_op op = world_as(ROOT);
+    uint64_t began_ms = hf_env_boottime_ms(op.env);
+    uint32_t version = 0;
+
+    (void)unused;
+    cluster.other.quiet = true;
+    assert_ok(&op, rotate(&op, &version));
+    assert_in_range(hf_env_boottime_ms(op.env) - began_ms, HF_CLUSTER_ACK_MS - 100,
+                    HF_CLUSTER_ACK_MS + 500);
+}
 
 static void a_version_is_proven_on_all_nodes_before_it_is_used(void **unused)
 {
@@ -696,7 +811,11 @@ int main(void)
         test_of(an_answer_that_others_may_not_give_yet_is_marked),
         test_of(only_so_many_answers_wait_for_the_others),
         test_of(a_keyring_that_is_never_served_stale_gives_no_such_answer),
+        test_of(a_node_that_may_have_missed_a_promotion_waits_or_says_so),
+        test_of(and_tells_what_became_of_it_when_it_hears),
+        test_of(a_keyring_that_is_never_served_stale_is_silent_then),
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
+        test_of(a_silent_node_is_waited_for_once_for_each_version),
         test_of(a_version_that_a_node_cannot_open_is_abandoned),
         test_of(a_node_that_does_not_serve_the_keyring_proves_nothing),
         test_of(a_candidate_is_proven_by_those_who_serve_it_whoever_settles_it),
