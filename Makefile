@@ -4,7 +4,7 @@
 #   make demo         installs what is missing (Debian), builds, runs the main job on real input
 #   make demo-cluster three sites on this machine lose their parts one by one, under clients that never stop
 #   make test         everything that Debian alone can check; ends with 'N passed, N failed, N skipped'
-#   make test-long    the long figures: 2,000 kills, long fuzzing
+#   make test-long    the long figures: 2,000 kills, 100,000 simulations, 30 minutes of faults, long fuzzing (hours)
 #   make interop      against real Hadoop, fetched by name from Maven Central; needs Java and Maven
 #   make interop-chaos three nodes broken at random under load, of Hadoop's own client too; needs the same
 #   make bench        prints figures beside stated limits

@@ -85,6 +85,7 @@ class Member:
         self.data = cluster.base / name
         self.log = cluster.base / f"{name}.log"
         self.process = None
+        self.tls = None  # how its REST API is asked where that speaks TLS
 
     def write(self, etcd, ttl):
         dynamic = DYNAMIC.format(ttl=ttl).replace("\n", "\n    ")
@@ -122,7 +123,8 @@ class Member:
     def ask(self, path):
         """What Patroni answers, or nothing."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest}/{path}", timeout=2) as got:
+            with urllib.request.urlopen(f"http{'s' if self.tls else ''}://127.0.0.1:{self.rest}/{path}", timeout=2,
+                                        context=self.tls) as got:
                 return json.load(got)
         except urllib.error.HTTPError as got:
             return json.load(got)

@@ -8,6 +8,7 @@ import json
 import pathlib
 import shutil
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -40,7 +41,10 @@ def trail_of(node):
 
 
 class StandbyCluster(patroni.Cluster):
-    """One host under Patroni that follows another cluster: what Patroni calls a standby cluster."""
+    """
+    One host under Patroni that follows another cluster: what Patroni calls a standby cluster. Its REST API speaks TLS and
+    wants a certificate of whoever asks.
+    """
 
     def __init__(self, source):
         super().__init__()
@@ -53,23 +57,45 @@ class StandbyCluster(patroni.Cluster):
             raise
         self.port = self.member.port
         self.sql = self.member.sql
-        self.address = f" patroni=http://127.0.0.1:{self.member.rest}"
+        self.address = f" patroni=https://127.0.0.1:{self.member.rest}"
+
+    def certify(self):
+        """An authority, the certificate of the host, and one that the nodes show."""
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        postgres.run(["openssl", "req", "-x509", *key, "-days", 30, "-subj", "/CN=database authority",
+                      "-keyout", self.base / "ca.key", "-out", self.base / "ca.crt"])
+        for name in ("host", "node"):
+            signed = self.base / f"{name}.crt"
+            postgres.run(["openssl", "req", "-x509", *key, "-days", 30, "-subj", f"/CN={name}", "-CA", self.base / "ca.crt",
+                          "-CAkey", self.base / "ca.key", "-addext", "basicConstraints=critical,CA:FALSE",
+                          "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.base / f"{name}.key", "-out", signed])
+        self.files = ("--store-ca", self.base / "ca.crt", "--store-certificate", self.base / "node.crt",
+                      "--store-key", self.base / "node.key")
+        self.member.tls = ssl.create_default_context(cafile=self.base / "ca.crt")
+        self.nobody = ssl.create_default_context(cafile=self.base / "ca.crt")
+        self.member.tls.load_cert_chain(self.base / "node.crt", self.base / "node.key")
 
     def follow(self, source):
         for role in ("replicator", "rewinder"):
             source.sql(f"CREATE ROLE {role} SUPERUSER LOGIN REPLICATION", "postgres")
         self.etcds[0].start(self.etcds)
         self.member.write(self.etcds[0].client, 6)
+        self.certify()
         text = self.member.file.read_text()
+        text = text.replace("restapi:\n", f"restapi:\n  certfile: {self.base}/host.crt\n  keyfile: {self.base}/host.key\n"
+                                          f"  cafile: {self.base}/ca.crt\n  verify_client: required\n")
         text = text.replace("synchronous_mode: true", "synchronous_mode: false").replace(
             "synchronous_mode_strict: true", "synchronous_mode_strict: false").replace(
             "    ttl: 6\n", f"    ttl: 6\n    standby_cluster: {{host: 127.0.0.1, port: {source.port}, "
                            "create_replica_methods: [basebackup]}\n").replace(
             "  authentication:\n", "  basebackup: [{checkpoint: fast}]\n  authentication:\n")
-        assert "standby_cluster" in text and "checkpoint" in text
+        assert "standby_cluster" in text and "checkpoint" in text and "verify_client" in text
         self.member.file.write_text(text)
         self.member.start()
         wait_for(lambda: self.member.role() == "standby_leader", f"standby cluster ({self.member.log})", 60)
+        known, self.member.tls = self.member.tls, self.nobody
+        assert self.member.ask("patroni") == {}, "Patroni answers whoever asks"
+        self.member.tls = known
 
 
 class Sites(contextlib.ExitStack):
@@ -91,6 +117,7 @@ class Sites(contextlib.ExitStack):
         address = getattr(self.b, "address", address)
         hosts = [f"127.0.0.1:{self.a.port} site=a", f"127.0.0.1:{self.b.port} site=b{address}"]
         options = [word for host in hosts for word in ("--store-host", host)]
+        options += getattr(self.b, "files", ())
         self.node_a = self.enter_context(Node(*store_options([], 0), "--store-user", ROLE, *options))
         self.node_a.configure('hadoop_keyring = "hadoop"', 'hadoop_keyring = "hadoop"\n    hadoop_retry_window = 0')
         add_site(self.node_a, "a")
