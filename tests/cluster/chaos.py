@@ -320,10 +320,10 @@ def inflict(scene, random, kinds, say):
     return [fault.name for fault in faults]
 
 
-def pairs(random):
+def pairs(random, of=ALL):
     """For ever: every kind once in random order, then again; now and then two at once."""
     while True:
-        kinds = list(ALL)
+        kinds = list(of)
         random.shuffle(kinds)
         while kinds:
             first = kinds.pop()

@@ -3,6 +3,7 @@ Machines for tests, each a network namespace, without root: sites with a bridge 
 time and that can be cut. The kernel's own delay (netem) is not everywhere, so a process carries each frame.
 """
 import collections
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -80,8 +81,24 @@ class Machine:
     def enter_thread(self):
         """The calling thread opens its connections here from now on."""
         with open(self.file, "rb") as file:
-            if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
+            move_thread(file)
+
+    @contextlib.contextmanager
+    def entered(self):
+        """What the calling thread opens meanwhile, it opens here."""
+        with open("/proc/thread-self/ns/net", "rb") as back:
+            self.enter_thread()
+            try:
+                yield
+            finally:
+                move_thread(back)
+
+    def cut(self):
+        """Off from all others."""
+        ip("link", "set", f"m-{self.name}", "down")
+
+    def heal(self):
+        ip("link", "set", f"m-{self.name}", "up")
 
     def inside(self, call, *arguments):
         """What the call gives when it is made here."""
@@ -109,6 +126,11 @@ class Machine:
             except OSError:
                 return False
         return self.inside(connect)
+
+
+def move_thread(namespace):
+    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def switch_off_offloads(device):

@@ -32,10 +32,10 @@ def section(configuration, heading):
 class Member(Node):
     """
     Another machine's directory: it joins by its own key pair, is approved by the first node, which serves, and gets its
-    certificate from there. It is told of the store as the first one is; options are those of node accept.
+    certificate from there, for host too. It is told of the store as the first one is; options are those of node accept.
     """
 
-    def __init__(self, first, number, *options, site=None):  # pylint: disable=super-init-not-called
+    def __init__(self, first, number, *options, site=None, host=None):  # pylint: disable=super-init-not-called
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-test-"))
         self.dir = self.base / "node"
         self.port = free_port()
@@ -44,7 +44,7 @@ class Member(Node):
         self.grants = False
         self.log = open(self.base / "log", "ab")  # pylint: disable=consider-using-with
         asked = json.loads(self.run("node", "join", "--name", f"node-{number}", "--json",
-                                    *(["--site", site] if site else [])))
+                                    *(["--site", site] if site else []), *(["--host", host] if host else [])))
         made = json.loads(first.run("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"], "--json"))
         self.run("node", "accept", made["bundle"], "--fingerprint", made["bundle_fingerprint"],
                  "--listen-hadoop", f"127.0.0.1:{self.port}", "--hadoop-pseudo", *options)

@@ -285,6 +285,7 @@ class World(contextlib.ExitStack):
         self.node_b = self.enter_context(SecondNode(self.node_a, 2))
         self.add_site(self.node_b, "b")
         self.node_b.start()
+        self.members = [self.node_a, self.node_b]
 
     @staticmethod
     def add_site(node, site):
@@ -453,7 +454,7 @@ def telling(world):
     except BaseException:
         for host in world.hosts:
             print(f"--- {host.name}\n{host.log.read_text()[-3000:]}")
-        for node in (world.node_a, world.node_b):
+        for node in world.members:
             print(f"--- {node.machine.name}\n{node.log_text()[-2000:]}")
         raise
 
