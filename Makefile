@@ -47,6 +47,7 @@ interop: deps
 interop-chaos: deps
 	@$(MAKE) --no-print-directory all
 	@tests/interop/chaos
+	@tests/interop/chaos partitions
 
 bench: deps
 	@$(MAKE) --no-print-directory all
