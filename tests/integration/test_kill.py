@@ -142,6 +142,7 @@ class Kill(unittest.TestCase):
             for own in keys:
                 for key in own:
                     check(kms, key)
+            kms.close()
             self.assertEqual(node.stop(), 0)
             self.assertIn("The chain is whole", node.run("audit", "verify"))
         versions = sum(key.versions for own in keys for key in own)
