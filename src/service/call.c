@@ -223,6 +223,7 @@ static struct hf_status end(const struct hf_call *call, struct hf_op *op, struct
     struct failure failure;
     struct hf_status recorded;
 
+    status = hf_standing_doubt(op, status);
     status = hf_agreed_end(call, op, status);
     if (status.code == HF_OK) {
         status = hf_standing_check(call, op);

@@ -247,6 +247,40 @@ static void without_one_the_age_limits_of_the_keyring_decide(void **unused)
                      2);
 }
 
+/* It may be there by now: a client that hears so goes on to another node. */
+static void what_a_node_without_a_lease_does_not_find_may_be_elsewhere(void **unused)
+{
+    HF_AUTO(key_info) info = NULL;
+    HF_AUTO(secret) plain = NULL;
+    struct hf_edek edek;
+    struct hf_edek later;
+    struct hf_op op = world_as(ALICE);
+
+    (void)unused;
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "old", 1, &edek));
+    later = edek;
+    later.version = 2;
+    op = world_as(ALICE);
+    assert_fails(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &later, &plain),
+                 HF_NOT_FOUND);
+    op = world_as(ALICE);
+    assert_fails(&op, hf_service_hadoop_generate(world.service, &op, RING, "new", 1, &edek),
+                 HF_NOT_FOUND);
+    lose_lease(5 * SECOND);
+    op = world_as(ALICE);
+    assert_fails(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &later, &plain),
+                 HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "another may know better"));
+    assert_non_null(strstr(op.text, "has no version 2"));
+    op = world_as(ALICE);
+    assert_fails(&op, hf_service_hadoop_generate(world.service, &op, RING, "new", 1, &edek),
+                 HF_UNAVAILABLE);
+    op = world_as(ROOT);
+    assert_fails(&op, hf_service_key_get(world.service, &op, RING, "new", false, &info),
+                 HF_UNAVAILABLE);
+    assert_int_equal(world_lines("\"operation\":\"key.generate\"", "unavailable", NULL), 1);
+}
+
 static void an_operator_can_let_a_node_open_what_is_too_old(void **unused)
 {
     struct hf_edek edek;
@@ -798,6 +832,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_of(with_a_lease_nothing_is_said_of_age),
         test_of(without_one_the_age_limits_of_the_keyring_decide),
+        test_of(what_a_node_without_a_lease_does_not_find_may_be_elsewhere),
         test_of(an_operator_can_let_a_node_open_what_is_too_old),
         test_of(a_node_is_ready_while_the_keys_of_one_keyring_may_be_opened),
         test_of(what_outlasted_its_lease_is_not_answered),
