@@ -302,7 +302,8 @@ def shows(node, call):
     try:
         return node.ask(call)
     except RemoteException as error:
-        if "not found" in str(error):
+        # A node without a lease does not know whether another has it.
+        if "not found" in str(error) or error.status == 503:
             return None
         raise
 
