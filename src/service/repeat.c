@@ -268,18 +268,21 @@ static bool store_may_know(struct hf_service *service, struct hf_op *op, uint64_
     return may_know && window_ms > 0;
 }
 
-/* What the request is to change. */
-struct written_key {
-    const char *keyring;
-    const char *name;
+/* A request as it came. */
+struct asking {
+    const char *keyring; /* of the key that it is to change */
+    const char *key;
+    uint64_t arrived_ms; /* realtime */
+    uint64_t revision;   /* how the key stood here then: see find_revision() */
 };
 
 /* How the key stands: any commit of it makes this another number. 0: there is no such key. */
 static struct hf_status find_revision(struct hf_service *service, struct hf_op *op,
-                                      const struct written_key *key, uint64_t *out)
+                                      const struct asking *asking, uint64_t *out)
 {
     HF_AUTO(key_info) info = NULL;
-    struct hf_status status = hf_key_get(service->keys, op, key->keyring, key->name, true, &info);
+    struct hf_status status =
+        hf_key_get(service->keys, op, asking->keyring, asking->key, true, &info);
 
     *out = 0;
     if (status.code == HF_NOT_FOUND) {
@@ -291,43 +294,52 @@ static struct hf_status find_revision(struct hf_service *service, struct hf_op *
     return HF_SUCCESS;
 }
 
+static bool derives_ids(const struct hf_service *service, const struct entry *entry)
+{
+    return service->shared_store && entry->window_ms > 0;
+}
+
 /*
  * A new id. Where nodes share the store and repeats are looked for, all of them derive the same one
  * until a commit changes the key; then the commit is found by what was asked.
  */
 static struct hf_status make_id(struct hf_service *service, struct hf_op *op,
-                                const struct entry *entry, const struct written_key *key,
+                                const struct entry *entry, const struct asking *asking,
                                 struct hf_request_id *out)
 {
     HF_AUTO(buf) text = hf_buf_new();
-    uint64_t revision;
 
-    if (!service->shared_store || entry->window_ms == 0) {
+    if (!derives_ids(service, entry)) {
         hf_env_random(op->env, out->bytes, sizeof out->bytes);
         return HF_SUCCESS;
     }
-    HF_TRY(find_revision(service, op, key, &revision));
     hf_buf_add_text(text, ID_LABEL);
     hf_buf_add(text, entry->digest, sizeof entry->digest);
-    hf_put_u64(text, revision);
+    hf_put_u64(text, asking->revision);
     return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
 }
 
 /*
- * Which id a request gets that this node has not left open: that of a commit the store knows of
- * within the window; else a new one. written: the id whose answer went out here; asking again after
- * that is a new request.
+ * Which id a request gets that this node has not left open: that of a commit the store knows of,
+ * within the window before the request came; else a new one. written: the id whose answer went out
+ * here; asking again after that is a new request.
+ *
+ * The key's revision is looked at before the store is asked: a commit of the same request on
+ * another node is then either found or, if it comes after the look, has the id that this one gets.
  */
 static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
                                   const struct entry *entry, const struct hf_request_id *written,
-                                  const struct written_key *key, struct hf_request_id *out)
+                                  struct asking *asking, struct hf_request_id *out)
 {
-    uint64_t now = hf_env_realtime_ms(op->env);
+    uint64_t arrived = asking->arrived_ms;
     struct hf_request_id found = { { 0 } };
     uint64_t up_to;
 
+    if (derives_ids(service, entry)) {
+        HF_TRY(find_revision(service, op, asking, &asking->revision));
+    }
     if (store_may_know(service, op, entry->window_ms, written, &up_to)) {
-        uint64_t since = now > entry->window_ms ? now - entry->window_ms : 0;
+        uint64_t since = arrived > entry->window_ms ? arrived - entry->window_ms : 0;
         struct hf_status status = hf_seal_find_request(
             service->seal, op, hf_op_caller_id(op),
             hf_bytes_of(entry->digest, sizeof entry->digest), since, up_to, &found);
@@ -341,7 +353,7 @@ static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
             return HF_SUCCESS;
         }
     }
-    return make_id(service, op, entry, key, out);
+    return make_id(service, op, entry, asking, out);
 }
 
 /*
@@ -385,12 +397,11 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
 
 /* Chooses the id outside the lock; the entry is in flight, so nobody else touches it. */
 static struct hf_status settle_id(struct hf_service *service, struct hf_op *op, struct entry *entry,
-                                  const struct hf_request_id *written,
-                                  const struct written_key *key)
+                                  const struct hf_request_id *written, struct asking *asking)
 {
     struct hf_repeats *repeats = service->repeats;
     struct hf_request_id id;
-    struct hf_status status = choose_id(service, op, entry, written, key, &id);
+    struct hf_status status = choose_id(service, op, entry, written, asking, &id);
 
     pthread_mutex_lock(&repeats->lock);
     if (status.code == HF_OK) {
@@ -409,6 +420,7 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
 {
     struct hf_repeats *repeats = service->repeats;
     uint8_t digest[HF_CHECK_VALUE_LEN];
+    struct asking asking = { keyring, key, hf_env_realtime_ms(op->env), 0 };
     struct hf_request_id written = { { 0 } };
     struct entry *entry = NULL;
     bool is_fresh = false;
@@ -428,7 +440,7 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
     pthread_mutex_unlock(&repeats->lock);
     HF_TRY(status);
     if (is_fresh) {
-        HF_TRY(settle_id(service, op, entry, &written, &(struct written_key){ keyring, key }));
+        HF_TRY(settle_id(service, op, entry, &written, &asking));
     }
     op->request_id = entry->request_id;
     *out = hf_alloc(sizeof **out);

@@ -32,6 +32,8 @@ struct tamper_engine {
     pthread_mutex_t lock; /* guards the rest; threads read and write, but nobody tampers then */
     void (*before_apply)(void *context);
     void *before_context;
+    void (*after_find)(void *context);
+    void *find_context;
     uint8_t last_digest[HF_DIGEST_LEN];
 };
 
@@ -268,7 +270,20 @@ static struct hf_status tamper_find(struct hf_engine *engine, struct hf_op *op,
                                     const uint8_t digest[HF_DIGEST_LEN], uint64_t since_ms,
                                     uint64_t up_to_seq, struct hf_request_id *out)
 {
-    return hf_engine_find(of(engine)->inner, op, digest, since_ms, up_to_seq, out);
+    struct tamper_engine *tamper = of(engine);
+    struct hf_status status = hf_engine_find(tamper->inner, op, digest, since_ms, up_to_seq, out);
+    void (*after)(void *context);
+    void *context;
+
+    pthread_mutex_lock(&tamper->lock);
+    after = tamper->after_find;
+    context = tamper->find_context;
+    tamper->after_find = NULL;
+    pthread_mutex_unlock(&tamper->lock);
+    if (after != NULL) {
+        after(context);
+    }
+    return status;
 }
 
 void tamper_reset(struct hf_engine *engine)
@@ -287,6 +302,7 @@ void tamper_reset(struct hf_engine *engine)
     tamper->log_seq = 0;
     tamper->log_start = 0;
     tamper->before_apply = NULL;
+    tamper->after_find = NULL;
     tamper->during_list = NULL;
     tamper->ignore_after = false;
 }
@@ -378,6 +394,14 @@ void tamper_log(struct hf_engine *engine, uint64_t seq, enum tamper_log how)
 void tamper_log_start(struct hf_engine *engine, uint64_t seq)
 {
     of(engine)->log_start = seq;
+}
+
+void tamper_after_find(struct hf_engine *engine, void (*call)(void *context), void *context)
+{
+    pthread_mutex_lock(&of(engine)->lock);
+    of(engine)->after_find = call;
+    of(engine)->find_context = context;
+    pthread_mutex_unlock(&of(engine)->lock);
 }
 
 void tamper_before_apply(struct hf_engine *engine, void (*call)(void *context), void *context)

@@ -34,6 +34,8 @@ void tamper_log(struct hf_engine *engine, uint64_t seq, enum tamper_log how);
 void tamper_log_start(struct hf_engine *engine, uint64_t seq);
 
 /* Called before each apply is passed on: somebody else is faster. NULL: nobody. */
+/* Called once, between a search for a request and its result. */
+void tamper_after_find(struct hf_engine *engine, void (*call)(void *context), void *context);
 void tamper_before_apply(struct hf_engine *engine, void (*call)(void *context), void *context);
 /*
  * Called when a list comes to its record number at (from 1; 0: before it begins); the list goes on

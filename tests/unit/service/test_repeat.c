@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tamper.h"
 #include "world.h"
 
 #define WINDOW_MS 10000U
@@ -248,6 +249,25 @@ static void what_several_nodes_are_asked_before_any_commit_happens_once(void **u
     }
 }
 
+static void post_elsewhere(void *context)
+{
+    assert_int_equal(post_to(context, true), 2);
+}
+
+/* The store is slow to say that it knows of nothing, and knows of it by then. */
+static void what_is_committed_while_the_store_is_asked_happens_once(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node() };
+
+    (void)unused;
+    tamper_after_find(small_world.tamper, post_elsewhere, nodes[0]);
+    assert_int_equal(post_to(nodes[1], true), 2);
+    assert_int_equal(versions_now(), 2);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        hf_service_free(nodes[i]);
+    }
+}
+
 /* --- at the same time --- */
 
 /* Where its answer was lost the client went on to another node, and now it asks for something new.
@@ -321,6 +341,8 @@ static void duplicates_share(struct hf_service *service, uint32_t version)
     }
     assert_ok(&op, rotate(&op, &first));
     assert_int_equal(first.version, version);
+    /* They came before the commit, however long it takes to say so. */
+    small_world_pass(2 * WINDOW_MS);
     hf_service_repeat_end(first.repeat, true);
     for (unsigned i = 0; i < HF_COUNT(duplicates); i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
@@ -432,6 +454,7 @@ int main(void)
         test_of(what_several_nodes_are_asked_before_any_commit_happens_once),
         test_of(an_answer_that_another_node_gave_is_not_given_again_after_the_window),
         test_of(nor_is_one_that_came_late),
+        test_of(what_is_committed_while_the_store_is_asked_happens_once),
         test_of(duplicates_wait_for_the_first_and_get_its_id),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),
