@@ -110,9 +110,8 @@ uint64_t hf_cluster_lease(struct hf_cluster *cluster);
  * called; HF_LATER.
  */
 HF_STATUS hf_cluster_wait_lease(struct hf_cluster *cluster, struct hf_op *op);
-/* The node stops: nobody waits for a lease, or for news, any more. */
+/* The node stops: nobody waits for a lease, or for an answer of the others, any more. */
 void hf_cluster_stop(struct hf_cluster *cluster);
-bool hf_cluster_is_stopping(struct hf_cluster *cluster);
 
 /*
  * Has the lease of that number lasted until now? Asked before anything is read for an answer
@@ -125,13 +124,6 @@ bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number);
  * silent node once, from the candidate's commit on, and not again after the promotion.
  */
 bool hf_cluster_leased_before(struct hf_cluster *cluster, uint64_t seq);
-
-/* --- news --- */
-
-/* How much there has been so far: it grows with whatever is told by this layer, or applied. */
-uint64_t hf_cluster_news(struct hf_cluster *cluster);
-/* Returns when there is more than that, at that time of the boottime clock, or after a while. */
-void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_ms);
 
 /* --- for people --- */
 
@@ -203,8 +195,12 @@ HF_STATUS hf_cluster_wait_applied(struct hf_cluster *cluster, struct hf_op *op, 
  * lease shows less. It never goes back but with hf_cluster_forget(). No lock is taken.
  */
 uint64_t hf_cluster_in_force(struct hf_cluster *cluster);
-/* Returns once that is so for seq; false at that time of the boottime clock, or at the stop. */
-bool hf_cluster_wait_in_force(struct hf_cluster *cluster, uint64_t seq, uint64_t until_ms);
+/*
+ * Returns once done() says so, which is asked whenever there is news of this layer; false at that
+ * time of the boottime clock, or at the stop.
+ */
+bool hf_cluster_wait_until(struct hf_cluster *cluster, bool (*done)(void *context), void *context,
+                           uint64_t until_ms);
 
 /* --- born proven --- */
 

@@ -131,6 +131,10 @@ static inline uint64_t hf_cluster_now_ms(struct hf_cluster *cluster)
 
 /* Wakes whoever waits; without the lock. */
 void hf_cluster_tell(struct hf_cluster *cluster);
+/* How much news there has been so far. */
+uint64_t hf_cluster_news(struct hf_cluster *cluster);
+/* The common waiting: until news come, at most poll_ms or until until_ms. */
+void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_ms);
 /* With the lock: the watermark is at least that. */
 void hf_cluster_confirm(struct hf_cluster *cluster, uint64_t seq);
 

@@ -77,11 +77,6 @@ void hf_cluster_stop(struct hf_cluster *cluster)
     hf_cluster_tell(cluster);
 }
 
-bool hf_cluster_is_stopping(struct hf_cluster *cluster)
-{
-    return atomic_load(&cluster->stopping);
-}
-
 bool hf_cluster_has_lease(struct hf_cluster *cluster, uint64_t number)
 {
     return number != 0 && hf_cluster_lease(cluster) == number;

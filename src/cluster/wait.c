@@ -10,17 +10,21 @@ void hf_cluster_sleep(struct hf_cluster *cluster, uint64_t news, uint64_t until_
 }
 
 /*
- * With the lock: has every member reported it applied? The list has to be the one as of the change
- * at least, so it must be applied here; and one who has left it may have a lease for a while, also
- * one who left before this process began.
+ * With the lock: has every member reported it applied, or, where the candidate of a promotion will
+ * do, is it of a build that holds back what it tells of a key with a candidate? The list has to be
+ * the one as of the change at least, so it must be applied here; and one who has left it may have a
+ * lease for a while, also one who left before this process began.
  */
-static bool is_applied_by_all(const struct hf_cluster *cluster, uint64_t seq, uint64_t now_ms)
+static bool is_known_by_all(const struct hf_cluster *cluster, uint64_t seq, bool or_candidate,
+                            uint64_t now_ms)
 {
     if (cluster->applied < seq || now_ms - cluster->shrunk_ms < HF_CLUSTER_ACK_MS) {
         return false;
     }
     for (size_t i = 0; i < cluster->peer_count; i++) {
-        if (!cluster->peers[i].seen || cluster->peers[i].row.applied < seq) {
+        const struct hf_cluster_peer *peer = &cluster->peers[i];
+
+        if (!peer->seen || (peer->row.applied < seq && !(or_candidate && peer->row.holds))) {
             return false;
         }
     }
@@ -66,26 +70,6 @@ void hf_cluster_note_in_force(struct hf_cluster *cluster)
     }
 }
 
-/*
- * With the lock, and so long after the candidate's commit that a lease from before it is over: does
- * every member know of the change, or of the candidate? The others that have a lease know of the
- * candidate. Who has left the list and may have a lease yet may be of a build that does not care.
- */
-static bool is_known_by_all(const struct hf_cluster *cluster, uint64_t seq, uint64_t now_ms)
-{
-    if (cluster->applied < seq || now_ms - cluster->shrunk_ms < HF_CLUSTER_ACK_MS) {
-        return false;
-    }
-    for (size_t i = 0; i < cluster->peer_count; i++) {
-        const struct hf_cluster_peer *peer = &cluster->peers[i];
-
-        if (!peer->seen || (peer->row.applied < seq && !peer->row.holds)) {
-            return false;
-        }
-    }
-    return cluster->have_list;
-}
-
 /* A change that is waited for. */
 struct awaited {
     uint64_t seq;
@@ -107,13 +91,14 @@ static bool is_in_force(struct hf_cluster *cluster, const struct awaited *change
     pthread_mutex_lock(&cluster->lock);
     now_ms = hf_cluster_now_ms(cluster);
     in_force = now_ms - change->since_ms >= HF_CLUSTER_ACK_MS ||
-               is_applied_by_all(cluster, change->seq, now_ms);
+               is_known_by_all(cluster, change->seq, false, now_ms);
     if (in_force && !cluster->forgotten) {
         raise_in_force(cluster, change->seq);
     }
+    /* Whoever has a lease so long after the candidate's commit knows of the candidate. */
     in_force = in_force ||
                (change->announced_ms != 0 && now_ms - change->announced_ms >= HF_CLUSTER_ACK_MS &&
-                is_known_by_all(cluster, change->seq, now_ms));
+                is_known_by_all(cluster, change->seq, true, now_ms));
     *out_news = cluster->news;
     pthread_mutex_unlock(&cluster->lock);
     return in_force;
@@ -157,13 +142,14 @@ uint64_t hf_cluster_in_force(struct hf_cluster *cluster)
     return atomic_load(&cluster->in_force);
 }
 
-bool hf_cluster_wait_in_force(struct hf_cluster *cluster, uint64_t seq, uint64_t until_ms)
+bool hf_cluster_wait_until(struct hf_cluster *cluster, bool (*done)(void *context), void *context,
+                           uint64_t until_ms)
 {
     cluster->calls->wake(cluster->context);
     for (;;) {
         uint64_t news = hf_cluster_news(cluster);
 
-        if (hf_cluster_in_force(cluster) >= seq) {
+        if (done(context)) {
             return true;
         }
         if (hf_cluster_now_ms(cluster) >= until_ms || atomic_load(&cluster->stopping)) {

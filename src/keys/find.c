@@ -16,18 +16,6 @@ struct hf_status hf_need_waiting(struct hf_op *op)
 
 /* --- altered records --- */
 
-struct search {
-    const char *path;
-    bool found;
-};
-
-static void match_path(void *context, const struct hf_damaged *record)
-{
-    struct search *search = context;
-
-    search->found = search->found || strcmp(record->path, search->path) == 0;
-}
-
 bool hf_has_altered(struct hf_keys *keys)
 {
     return hf_seal_damage(keys->seal, NULL, NULL) > 0;
@@ -35,10 +23,7 @@ bool hf_has_altered(struct hf_keys *keys)
 
 struct hf_status hf_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *path)
 {
-    struct search search = { .path = path };
-
-    (void)hf_seal_damage(keys->seal, match_path, &search);
-    if (search.found) {
+    if (hf_seal_is_damaged(keys->seal, path)) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "the record %.200s is altered; restore it from a backup", path);
     }

@@ -319,19 +319,15 @@ HF_STATUS hf_key_versions(struct hf_keys *keys, struct hf_op *op, const char *ke
 HF_STATUS hf_key_names(struct hf_keys *keys, struct hf_op *op, const char *keyring, bool deleted,
                        const char *after, size_t limit,
                        void (*visit)(void *context, const char *name), void *context);
-/*
- * The last commit that changed what is told of the key, or what can be done with it, 0 for a key
- * that was never there; and the last of any key, which takes no lock.
- */
-uint64_t hf_key_changed(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                        const char *key);
+/* Commits that an answer about a key hangs on. */
+struct hf_key_commits {
+    uint64_t changed;   /* the last that changed what is told of it, or can be done; 0: none ever */
+    uint64_t candidate; /* that of its oldest candidate that nothing is decided on; 0: none */
+};
+void hf_key_commits(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *key,
+                    struct hf_key_commits *out);
+/* The last change of any key, and whether any has a candidate: they take no lock. */
 uint64_t hf_keys_changed(const struct hf_keys *keys);
-/*
- * The commit that made the oldest candidate of the key, on which nothing is decided yet, 0: there
- * is none; and whether any key has one, which takes no lock.
- */
-uint64_t hf_key_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                          const char *key);
 bool hf_keys_have_candidates(const struct hf_keys *keys);
 /* The version's number that HF_LATEST stands for now; checks existence and deletion only. */
 HF_STATUS hf_key_primary(struct hf_keys *keys, struct hf_op *op, const char *keyring,

@@ -223,31 +223,23 @@ struct hf_status hf_key_names(struct hf_keys *keys, struct hf_op *op, const char
 
 /* --- from the index alone --- */
 
-uint64_t hf_key_changed(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                        const char *key)
+void hf_key_commits(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *key,
+                    struct hf_key_commits *out)
 {
     struct hf_lane *lane = hf_lane_lock(keys, op);
     const struct hf_index_key *found = hf_index_key(keys->index, keyring, key);
-    uint64_t seq = found != NULL ? found->seq : 0;
 
+    *out = (struct hf_key_commits){ 0 };
+    if (found != NULL) {
+        out->changed = found->seq;
+        out->candidate = found->candidate_seq;
+    }
     hf_lane_unlock(lane);
-    return seq;
 }
 
 uint64_t hf_keys_changed(const struct hf_keys *keys)
 {
     return hf_index_seq(keys->index);
-}
-
-uint64_t hf_key_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                          const char *key)
-{
-    struct hf_lane *lane = hf_lane_lock(keys, op);
-    const struct hf_index_key *found = hf_index_key(keys->index, keyring, key);
-    uint64_t seq = found != NULL ? found->candidate_seq : 0;
-
-    hf_lane_unlock(lane);
-    return seq;
 }
 
 bool hf_keys_have_candidates(const struct hf_keys *keys)

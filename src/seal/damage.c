@@ -88,6 +88,20 @@ void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision)
     pthread_mutex_unlock(&damage->lock);
 }
 
+bool hf_seal_is_damaged(struct hf_seal *seal, const char *path)
+{
+    struct hf_damage *damage = &seal->damage;
+    bool is_damaged;
+
+    if (atomic_load(&damage->total) == 0) {
+        return false;
+    }
+    pthread_mutex_lock(&damage->lock);
+    is_damaged = find(damage, path) != NULL;
+    pthread_mutex_unlock(&damage->lock);
+    return is_damaged;
+}
+
 uint64_t hf_seal_damage(struct hf_seal *seal,
                         void (*visit)(void *context, const struct hf_damaged *record),
                         void *context)

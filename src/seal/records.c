@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "seal/seal_internal.h"
 
 #define PAGE_ITEMS 128
@@ -80,36 +79,49 @@ static bool is_lost(struct hf_status status)
     return status.code == HF_NOT_FOUND || status.code == HF_CORRUPT;
 }
 
-/* As many copies had been made when it was not found. */
-static struct hf_status get_from_new_copy(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
-                                          const char *path, uint64_t copies, struct hf_opened **out)
+/* The copy that has lost it was made when so many had been made. */
+static struct hf_status renew_copy(struct hf_seal *seal, struct hf_op *op, const char *path,
+                                   uint64_t copies)
 {
-    const struct hf_damaged record = { .path = path };
-    struct hf_status status;
+    HF_AUTO_STRING reason = NULL;
 
-    if (hf_mirror_renew(seal->engine, op, copies).code != HF_OK) {
-        HF_ERROR(seal->env, "%s", op->text);
-        return altered(op, path);
+    if (hf_mirror_renew(seal->engine, op, copies).code == HF_OK) {
+        return HF_SUCCESS;
     }
-    hf_op_clear(op);
-    status = hf_seal_get(seal, op, kind, path, out);
-    if (is_lost(status)) {
-        hf_damage_add(seal, &record, "the store has lost it");
-    }
-    return status;
+    reason = hf_strdup(op->text);
+    return hf_fail(op, HF_UNAVAILABLE, "this node's copy of the store has lost %.100s: %.200s",
+                   path, reason);
 }
 
 struct hf_status hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
                                    const char *path, struct hf_opened **out)
 {
+    const struct hf_damaged record = { .path = path };
     struct hf_mirror_info info;
     bool is_copy = hf_mirror_info(seal->engine, &info);
-    struct hf_status status = hf_seal_get(seal, op, kind, path, out);
+    struct hf_status status;
 
-    if (is_lost(status) && is_copy) {
-        status = get_from_new_copy(seal, op, kind, path, info.copies, out);
+    if (hf_seal_is_damaged(seal, path)) {
+        return altered(op, path);
     }
-    return status.code == HF_NOT_FOUND ? altered(op, path) : status;
+    status = hf_seal_get(seal, op, kind, path, out);
+    if (!is_lost(status)) {
+        return status;
+    }
+    /* Beyond that many nobody is named, and each would make the copy anew again. */
+    if (hf_seal_damage(seal, NULL, NULL) >= HF_DAMAGE_MAX) {
+        return altered(op, path);
+    }
+    hf_op_clear(op);
+    if (is_copy) {
+        HF_TRY(renew_copy(seal, op, path, info.copies));
+    }
+    status = hf_seal_get(seal, op, kind, path, out);
+    if (!is_lost(status)) {
+        return status;
+    }
+    hf_damage_add(seal, &record, "the store has lost it");
+    return altered(op, path);
 }
 
 /* A stretch of records, copied, so that the visitor may call the store again. */

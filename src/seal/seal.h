@@ -220,6 +220,8 @@ struct hf_damaged {
 uint64_t hf_seal_damage(struct hf_seal *seal,
                         void (*visit)(void *context, const struct hf_damaged *record),
                         void *context);
+/* Whether the record at path is among them. It takes no lock while there are none. */
+bool hf_seal_is_damaged(struct hf_seal *seal, const char *path);
 
 /*
  * Recomputes the chain over the whole change log up to the head. HF_CORRUPT names the first commit
@@ -301,9 +303,9 @@ struct hf_opened {
 HF_STATUS hf_seal_get(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind, const char *path,
                       struct hf_opened **out);
 /*
- * One that is known to be there. If it is missing or altered, and the store is a copy of another,
- * the copy is made anew and read again; if that is no help the record counts as damaged.
- * HF_CORRUPT (altered), never HF_NOT_FOUND.
+ * One that is known to be there. If it is missing or altered it is read once more, from a new copy
+ * where the store is a copy of another; if that is no help the record counts as damaged, and is not
+ * sought again. HF_CORRUPT (altered), never HF_NOT_FOUND; HF_UNAVAILABLE while no copy can be made.
  */
 HF_STATUS hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
                             const char *path, struct hf_opened **out);

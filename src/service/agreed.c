@@ -41,31 +41,27 @@ static bool is_asked(const struct hf_call *call, const struct hf_op *op)
     return call->service->cluster != NULL && !op->standing.stale && !op->standing.ahead;
 }
 
-/* The commit that the answer hangs on, if it is not known to be in force; else 0. */
-static uint64_t find_change(const struct hf_call *call, struct hf_op *op)
+/* What stands between the key as this node knows it and an answer that no other contradicts. */
+struct doubt {
+    uint64_t seq;   /* its last change, if that is not known to be in force; else 0 */
+    bool undecided; /* a candidate may have been promoted and acknowledged without this node */
+};
+
+static struct doubt find_doubt(const struct hf_call *call, struct hf_op *op)
 {
     struct hf_service *service = call->service;
     uint64_t in_force = hf_cluster_in_force(service->cluster);
-    uint64_t seq;
+    struct hf_key_commits commits;
 
-    if (hf_keys_changed(service->keys) <= in_force) {
-        return 0;
+    if (hf_keys_changed(service->keys) <= in_force && !hf_keys_have_candidates(service->keys)) {
+        return (struct doubt){ 0 };
     }
-    seq = hf_key_changed(service->keys, op, call->keyring, call->key);
-    return seq > in_force ? seq : 0;
-}
-
-/* Whether a candidate of the key may have been promoted and acknowledged without this node. */
-static bool is_undecided(const struct hf_call *call, struct hf_op *op)
-{
-    struct hf_service *service = call->service;
-    uint64_t seq;
-
-    if (!hf_keys_have_candidates(service->keys)) {
-        return false;
-    }
-    seq = hf_key_candidate(service->keys, op, call->keyring, call->key);
-    return seq != 0 && !hf_cluster_leased_before(service->cluster, seq);
+    hf_key_commits(service->keys, op, call->keyring, call->key, &commits);
+    return (struct doubt){
+        .seq = commits.changed > in_force ? commits.changed : 0,
+        .undecided = commits.candidate != 0 &&
+                     !hf_cluster_leased_before(service->cluster, commits.candidate),
+    };
 }
 
 /* A keyring that is never served stale has no marked answers either. */
@@ -98,47 +94,65 @@ static uint64_t end_of_waiting(struct hf_op *op, bool can_give_up)
     return op->deadline_ms != 0 && op->deadline_ms < until_ms ? op->deadline_ms : until_ms;
 }
 
-/* --- before: what became of a candidate --- */
+/* --- waiting --- */
 
-static bool wait_for_decision(const struct hf_call *call, struct hf_op *op, uint64_t until_ms)
+struct waiting {
+    const struct hf_call *call;
+    struct hf_op *op;
+    uint64_t seq;
+};
+
+static bool is_decided(void *context)
 {
-    struct hf_cluster *cluster = call->service->cluster;
-    uint64_t news;
+    const struct waiting *waiting = context;
 
-    if (hf_waiting_enter(call->service, op).code != HF_OK) {
-        hf_op_clear(op);
+    return !find_doubt(waiting->call, waiting->op).undecided;
+}
+
+static bool is_in_force(void *context)
+{
+    const struct waiting *waiting = context;
+
+    return hf_cluster_in_force(waiting->call->service->cluster) >= waiting->seq;
+}
+
+static bool wait_until(bool (*done)(void *context), struct waiting *waiting, uint64_t until_ms)
+{
+    struct hf_service *service = waiting->call->service;
+    bool is_done;
+
+    if (hf_waiting_enter(service, waiting->op).code != HF_OK) {
+        hf_op_clear(waiting->op);
         return false;
     }
-    while (news = hf_cluster_news(cluster), is_undecided(call, op)) {
-        if (hf_env_boottime_ms(op->env) >= until_ms || hf_cluster_is_stopping(cluster)) {
-            hf_waiting_leave(call->service);
-            return false;
-        }
-        hf_cluster_sleep(cluster, news, until_ms);
-    }
-    hf_waiting_leave(call->service);
-    return true;
+    is_done = hf_cluster_wait_until(service->cluster, done, waiting, until_ms);
+    hf_waiting_leave(service);
+    return is_done;
 }
+
+/* --- before: what became of a candidate --- */
 
 struct hf_status hf_agreed_begin(const struct hf_call *call, struct hf_op *op)
 {
-    enum hf_nature nature = hf_nature_of(call->action);
-    bool changes = hf_nature_changes(nature);
+    bool changes = hf_nature_changes(hf_nature_of(call->action));
+    struct waiting waiting = { .call = call, .op = op };
+    struct doubt doubt;
     bool can_mark;
 
     if (!is_asked(call, op) || !is_of_key(call)) {
         return HF_SUCCESS;
     }
-    if (!op->may_wait && (is_undecided(call, op) || (!changes && find_change(call, op) != 0))) {
+    doubt = find_doubt(call, op);
+    if (!op->may_wait && (doubt.undecided || (doubt.seq != 0 && !changes))) {
         return hf_fail(op, HF_LATER,
                        "a change of the key is waited for, which this thread may not");
     }
-    if (!is_undecided(call, op)) {
+    if (!doubt.undecided) {
         return HF_SUCCESS;
     }
     /* A change may be what decides it: a repeat of the request that made the candidate. */
     can_mark = changes || may_mark(call, op);
-    if (wait_for_decision(call, op, end_of_waiting(op, can_mark)) || changes) {
+    if (wait_until(is_decided, &waiting, end_of_waiting(op, can_mark)) || changes) {
         return HF_SUCCESS;
     }
     return mark_or_fail(call, op, can_mark);
@@ -146,25 +160,14 @@ struct hf_status hf_agreed_begin(const struct hf_call *call, struct hf_op *op)
 
 /* --- after: what others know of it --- */
 
-static bool wait_for(struct hf_service *service, struct hf_op *op, uint64_t seq, uint64_t until_ms)
+static struct hf_status agree(const struct hf_call *call, struct hf_op *op, struct doubt doubt)
 {
-    bool in_force;
-
-    if (hf_waiting_enter(service, op).code != HF_OK) {
-        hf_op_clear(op);
-        return false;
-    }
-    in_force = hf_cluster_wait_in_force(service->cluster, seq, until_ms);
-    hf_waiting_leave(service);
-    return in_force;
-}
-
-static struct hf_status agree(const struct hf_call *call, struct hf_op *op, uint64_t seq)
-{
+    struct waiting waiting = { call, op, doubt.seq };
     bool can_mark = may_mark(call, op);
 
-    if (seq != 0 && op->may_wait &&
-        wait_for(call->service, op, seq, end_of_waiting(op, can_mark)) && !is_undecided(call, op)) {
+    /* A candidate that became doubtful meanwhile is not waited for: the answer is made already. */
+    if (!doubt.undecided && op->may_wait &&
+        wait_until(is_in_force, &waiting, end_of_waiting(op, can_mark)) && is_decided(&waiting)) {
         return HF_SUCCESS;
     }
     return mark_or_fail(call, op, can_mark);
@@ -174,18 +177,18 @@ struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
                                struct hf_status status)
 {
     struct hf_op other;
-    uint64_t seq;
+    struct doubt doubt;
 
     if (!is_asked(call, op) || !depends_on_key(call, status)) {
         return status;
     }
-    seq = find_change(call, op);
-    if (seq == 0 && !is_undecided(call, op)) {
+    doubt = find_doubt(call, op);
+    if (doubt.seq == 0 && !doubt.undecided) {
         return status;
     }
     /* What came of the call keeps its text. */
     other = *op;
-    if (agree(call, &other, seq).code != HF_OK) {
+    if (agree(call, &other, doubt).code != HF_OK) {
         *op = other;
         return (struct hf_status){ other.code };
     }

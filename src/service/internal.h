@@ -128,7 +128,7 @@ void hf_standing_count_stale(struct hf_op *op);
  * What a node without a lease does not find, or may not use, may be there by now: its refusal
  * becomes HF_UNAVAILABLE, so that clients go on to another node.
  */
-struct hf_status hf_standing_doubt(struct hf_op *op, struct hf_status status);
+HF_STATUS hf_standing_doubt(struct hf_op *op, struct hf_status status);
 /* Immediately before the answer: does what was noted still hold? HF_UNAVAILABLE. */
 HF_STATUS hf_standing_check(const struct hf_call *call, struct hf_op *op);
 /*

@@ -273,7 +273,6 @@ struct asking {
     const char *keyring; /* of the key that it is to change */
     const char *key;
     uint64_t arrived_ms; /* realtime */
-    uint64_t revision;   /* how the key stood here then: see find_revision() */
 };
 
 /* How the key stands: any commit of it makes this another number. 0: there is no such key. */
@@ -304,7 +303,7 @@ static bool derives_ids(const struct hf_service *service, const struct entry *en
  * until a commit changes the key; then the commit is found by what was asked.
  */
 static struct hf_status make_id(struct hf_service *service, struct hf_op *op,
-                                const struct entry *entry, const struct asking *asking,
+                                const struct entry *entry, uint64_t revision,
                                 struct hf_request_id *out)
 {
     HF_AUTO(buf) text = hf_buf_new();
@@ -315,7 +314,7 @@ static struct hf_status make_id(struct hf_service *service, struct hf_op *op,
     }
     hf_buf_add_text(text, ID_LABEL);
     hf_buf_add(text, entry->digest, sizeof entry->digest);
-    hf_put_u64(text, asking->revision);
+    hf_put_u64(text, revision);
     return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
 }
 
@@ -329,14 +328,15 @@ static struct hf_status make_id(struct hf_service *service, struct hf_op *op,
  */
 static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
                                   const struct entry *entry, const struct hf_request_id *written,
-                                  struct asking *asking, struct hf_request_id *out)
+                                  const struct asking *asking, struct hf_request_id *out)
 {
     uint64_t arrived = asking->arrived_ms;
     struct hf_request_id found = { { 0 } };
+    uint64_t revision = 0;
     uint64_t up_to;
 
     if (derives_ids(service, entry)) {
-        HF_TRY(find_revision(service, op, asking, &asking->revision));
+        HF_TRY(find_revision(service, op, asking, &revision));
     }
     if (store_may_know(service, op, entry->window_ms, written, &up_to)) {
         uint64_t since = arrived > entry->window_ms ? arrived - entry->window_ms : 0;
@@ -353,7 +353,7 @@ static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
             return HF_SUCCESS;
         }
     }
-    return make_id(service, op, entry, asking, out);
+    return make_id(service, op, entry, revision, out);
 }
 
 /*
@@ -397,7 +397,7 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
 
 /* Chooses the id outside the lock; the entry is in flight, so nobody else touches it. */
 static struct hf_status settle_id(struct hf_service *service, struct hf_op *op, struct entry *entry,
-                                  const struct hf_request_id *written, struct asking *asking)
+                                  const struct hf_request_id *written, const struct asking *asking)
 {
     struct hf_repeats *repeats = service->repeats;
     struct hf_request_id id;
@@ -420,7 +420,7 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
 {
     struct hf_repeats *repeats = service->repeats;
     uint8_t digest[HF_CHECK_VALUE_LEN];
-    struct asking asking = { keyring, key, hf_env_realtime_ms(op->env), 0 };
+    const struct asking asking = { keyring, key, hf_env_realtime_ms(op->env) };
     struct hf_request_id written = { { 0 } };
     struct entry *entry = NULL;
     bool is_fresh = false;

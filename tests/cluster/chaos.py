@@ -4,12 +4,17 @@ and is taken back. fault.begin() returns once it is there, fault.end() once all 
 """
 import os
 import pathlib
+import random
 import signal
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from postgres import signal_all, wait_for  # noqa: E402
+
+SEED = int(os.environ.get("HOLDFAST_SEED") or random.getrandbits(32))
+# How long things are broken; 0: a few faults.
+SECONDS = int(os.environ.get("HOLDFAST_SECONDS") or (1800 if os.environ.get("HOLDFAST_LONG") else 0))
 
 
 def state_of(pid):
@@ -39,8 +44,8 @@ def kill(pids):
 class Scene:
     """The whole set-up: a Patroni cluster and the nodes on it."""
 
-    def __init__(self, cluster, nodes, short):
-        self.cluster, self.nodes, self.short = cluster, nodes, short
+    def __init__(self, cluster, nodes):
+        self.cluster, self.nodes = cluster, nodes
 
     def is_whole(self):
         return (all(etcd.process.poll() is None and etcd.is_healthy() for etcd in self.cluster.etcds)
@@ -61,8 +66,8 @@ class Fault:
     """name is what is told; holds is how long it should last at least."""
     group = ""
 
-    def __init__(self, scene, random):
-        self.scene, self.random = scene, random
+    def __init__(self, scene, rolls):
+        self.scene, self.random = scene, rolls
         self.name = type(self).__name__
         self.choose()
 
@@ -74,7 +79,7 @@ class Fault:
 
     def seconds(self):
         """Short pauses matter as much as long ones: a lease is two seconds."""
-        return self.random.choice([1, 2, 3, 5]) if self.scene.short else self.random.uniform(1, 20)
+        return self.random.uniform(1, 20) if SECONDS else self.random.choice([1, 2, 3, 5])
 
     def begin(self):
         raise NotImplementedError
@@ -305,11 +310,18 @@ ALL = (NodeKilled, NodeFrozen, NodeRestarted, PrimaryKilled, PrimaryFrozen, Stan
 FEW = (NodeKilled, StandbyFrozen, PrimaryKilled, EtcdKilled, NodeFrozen)
 
 
-def inflict(scene, random, kinds, say):
+def say(text):
+    print(f"  {time.monotonic() - say.began:7.1f} s  {text}", flush=True)
+
+
+say.began = time.monotonic()
+
+
+def inflict(scene, rolls, kinds):
     """One fault, or two of different groups at once; gives their names."""
     faults = []
     for kind in kinds:
-        fault = kind(scene, random)
+        fault = kind(scene, rolls)
         fault.begin()
         say(fault.name)
         faults.append(fault)
@@ -320,16 +332,28 @@ def inflict(scene, random, kinds, say):
     return [fault.name for fault in faults]
 
 
-def pairs(random, of=ALL):
+def break_things(scene, load, rolls, kinds, few):
+    """For SECONDS all kinds, or each of the few once, in random order; gives what has happened."""
+    done = []
+    end = time.monotonic() + SECONDS
+    for these in pairs(rolls, kinds) if SECONDS else [(kind,) for kind in rolls.sample(few, len(few))]:
+        done += inflict(scene, rolls, these)
+        load.go_on()
+        if not load.is_alive() or (SECONDS and time.monotonic() > end):
+            break
+    return done
+
+
+def pairs(rolls, of):
     """For ever: every kind once in random order, then again; now and then two at once."""
     while True:
         kinds = list(of)
-        random.shuffle(kinds)
+        rolls.shuffle(kinds)
         while kinds:
             first = kinds.pop()
             others = [kind for kind in kinds if kind.group != first.group]
-            if others and random.random() < 0.3:
-                second = random.choice(others)
+            if others and rolls.random() < 0.3:
+                second = rolls.choice(others)
                 kinds.remove(second)
                 yield first, second
             else:

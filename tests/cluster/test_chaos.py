@@ -13,7 +13,6 @@ import os
 import pathlib
 import random
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import chaos  # noqa: E402
@@ -22,42 +21,15 @@ from history import UNKNOWN  # noqa: E402
 from mix import Load, kept  # noqa: E402
 from nodes import Nodes  # noqa: E402
 
-SEED = int(os.environ.get("HOLDFAST_SEED") or random.getrandbits(32))
-LONG = bool(os.environ.get("HOLDFAST_LONG"))
-SECONDS = int(os.environ.get("HOLDFAST_SECONDS") or (1800 if LONG else 0))
-
-
-def say(text):
-    print(f"  {time.monotonic() - say.began:7.1f} s  {text}", flush=True)
-
-
-say.began = time.monotonic()
-
-
-def break_things(scene, load, rolls):
-    """Gives the names of the faults."""
-    done = []
-    end = time.monotonic() + SECONDS
-    few = list(chaos.FEW)
-    rolls.shuffle(few)
-    plan = chaos.pairs(rolls) if SECONDS else iter([(kind,) for kind in few])
-    for kinds in plan:
-        done += chaos.inflict(scene, rolls, kinds, say)
-        load.go_on()
-        if not load.is_alive() or (SECONDS and time.monotonic() > end):
-            break
-    return done
-
-
 def run(nodes, cluster, other=None):
     """other: one more client, of another kind, that takes what it saw into the history when it is stopped."""
-    rolls = random.Random(SEED)
-    scene = chaos.Scene(cluster, nodes, short=not SECONDS)
-    load = Load(nodes, SEED, named=0.5 if other is None else 1)
-    with kept(load, nodes, f"chaos-{SEED}", cluster.base.glob("*.log")):
+    rolls = random.Random(chaos.SEED)
+    scene = chaos.Scene(cluster, nodes)
+    load = Load(nodes, chaos.SEED, named=0.5 if other is None else 1)
+    with kept(load, nodes, f"chaos-{chaos.SEED}", cluster.base.glob("*.log")):
         load.start()
         try:
-            faults = break_things(scene, load, rolls)
+            faults = chaos.break_things(scene, load, rolls, chaos.ALL, chaos.FEW)
         finally:
             load.stop()
         scene.wait_until_whole()
@@ -82,7 +54,7 @@ if __name__ == "__main__":
     if lacking is not None:
         print(f"skipped: {lacking} is not installed; see tests/deps")
         sys.exit(77)
-    print(f"seed {SEED}", flush=True)
+    print(f"seed {chaos.SEED}", flush=True)
     with patroni.Cluster(etcds=3) as three:
         three.start()
         with Nodes(3, [member.port for member in three.members], synchronous=1) as members:

@@ -17,7 +17,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import chaos  # noqa: E402
@@ -27,11 +26,7 @@ import postgres  # noqa: E402
 from mix import Load, kept  # noqa: E402
 from nodes import NO_REPEATS, Member, Node, store_options  # noqa: E402
 from postgres import wait_for  # noqa: E402
-from test_sites import Host, There, openssl, telling  # noqa: E402
-
-SEED = int(os.environ.get("HOLDFAST_SEED") or random.getrandbits(32))
-LONG = bool(os.environ.get("HOLDFAST_LONG"))
-SECONDS = int(os.environ.get("HOLDFAST_SECONDS") or (1800 if LONG else 0))
+from test_sites import Host, There, start_hosts, telling  # noqa: E402
 
 
 class ConnectionThere(http.client.HTTPSConnection):
@@ -74,12 +69,7 @@ class World(contextlib.ExitStack):
         self.start_nodes(repeats)
 
     def start_databases(self):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
-                "/CN=test", "-keyout", self.base / "ca.key", "-out", self.base / "ca.crt")
-        for host in self.hosts:
-            host.configure(self.hosts, self.base)
-            host.start()
-            self.callback(host.close)
+        start_hosts(self, self.hosts, self.base)
         for host in self.hosts:
             host.start_patroni()
         try:
@@ -135,9 +125,8 @@ class World(contextlib.ExitStack):
 class Scene:
     """What a fault is told of."""
 
-    def __init__(self, world, short):
-        self.world, self.short = world, short
-        self.nodes = world
+    def __init__(self, world):
+        self.world = self.nodes = world
 
     def wait_until_whole(self):
         wait_for(self.world.is_whole, "set-up that is whole again", 180)
@@ -228,36 +217,18 @@ CUTS = (NodeCut, StandbyCut, PrimaryCut)
 ALL = (*CUTS, NodeCut, chaos.NodeKilled, chaos.NodeFrozen, chaos.NodeRestarted, HostKilled)
 
 
-def say(text):
-    print(f"  {time.monotonic() - say.began:7.1f} s  {text}", flush=True)
-
-
-say.began = time.monotonic()
-
-
-def break_things(scene, load, rolls):
-    done = []
-    end = time.monotonic() + SECONDS
-    for kinds in chaos.pairs(rolls, ALL) if SECONDS else [(kind,) for kind in rolls.sample(CUTS, len(CUTS))]:
-        done += chaos.inflict(scene, rolls, kinds, say)
-        load.go_on()
-        if not load.is_alive() or (SECONDS and time.monotonic() > end):
-            break
-    return done
-
-
 def main(start_other=None):
     """start_other: gives one more client, of another kind, as test_chaos.run() takes it."""
-    print(f"seed {SEED}", flush=True)
+    print(f"seed {chaos.SEED}", flush=True)
     # Another client may repeat without an id: the window in which that is recognised stays open.
     with World(repeats=start_other is not None) as world, telling(world):
-        say("all are there")
+        chaos.say("all are there")
         other = start_other(world) if start_other is not None else None
-        load = Load(world, SEED, busy=0.5, named=0.5 if other is None else 1)
-        with kept(load, world, f"partitions-{SEED}"):
+        load = Load(world, chaos.SEED, busy=0.5, named=0.5 if other is None else 1)
+        with kept(load, world, f"partitions-{chaos.SEED}"):
             load.start()
             try:
-                faults = break_things(Scene(world, short=not SECONDS), load, random.Random(SEED))
+                faults = chaos.break_things(Scene(world), load, random.Random(chaos.SEED), ALL, CUTS)
             finally:
                 load.stop()
             if other is not None:

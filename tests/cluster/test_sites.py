@@ -175,6 +175,16 @@ def openssl(*words, stdin=None):
     return done.stdout
 
 
+def start_hosts(stack, hosts, base):
+    """Their etcd, with certificates of one authority; what ends them goes on the stack."""
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
+            "/CN=test", "-keyout", base / "ca.key", "-out", base / "ca.crt")
+    for host in hosts:
+        host.configure(hosts, base)
+        host.start()
+        stack.callback(host.close)
+
+
 class There:
     """A node on a machine: its programs run there; who talks to it is there, too."""
 
@@ -253,12 +263,7 @@ class World(contextlib.ExitStack):
         self.start_nodes()
 
     def start_databases(self):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
-                "/CN=test", "-keyout", self.base / "ca.key", "-out", self.base / "ca.crt")
-        for host in self.hosts:
-            host.configure(self.hosts, self.base)
-            host.start()
-            self.callback(host.close)
+        start_hosts(self, self.hosts, self.base)
         self.a.start_patroni()
         try:
             wait_for(lambda: self.a.role() == "primary", "primary in site a", 60)

@@ -640,6 +640,27 @@ static uint64_t in_force(const struct node *node)
     return hf_cluster_in_force(node->cluster);
 }
 
+/* A commit, and the node that is to know it in force. */
+struct awaited {
+    const struct node *node;
+    uint64_t seq;
+};
+
+static bool is_in_force(void *context)
+{
+    const struct awaited *awaited = context;
+
+    return in_force(awaited->node) >= awaited->seq;
+}
+
+static bool wait_in_force(struct world *world, const struct node *node, uint64_t seq, uint64_t ms)
+{
+    struct awaited awaited = { node, seq };
+
+    return hf_cluster_wait_until(node->cluster, is_in_force, &awaited,
+                                 world->clock.boottime_ms + ms);
+}
+
 static void how_far_everything_is_in_force_is_known(void **state)
 {
     struct world *world = *state;
@@ -649,13 +670,13 @@ static void how_far_everything_is_in_force_is_known(void **state)
     run(world, 3000);
     seq = commit_change(world, false);
     assert_true(in_force(node) < seq);
-    assert_true(hf_cluster_wait_in_force(node->cluster, seq, world->clock.boottime_ms + 500));
+    assert_true(wait_in_force(world, node, seq, 500));
     assert_int_equal(in_force(node), seq);
 
     /* One who does not follow has no lease in the end. */
     world->nodes[2].lags = true;
     seq = commit_change(world, false);
-    assert_false(hf_cluster_wait_in_force(node->cluster, seq, world->clock.boottime_ms + 1000));
+    assert_false(wait_in_force(world, node, seq, 1000));
     run(world, 1000);
     assert_true(in_force(node) < seq);
     run(world, 2 * HF_CLUSTER_ACK_MS);

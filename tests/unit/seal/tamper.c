@@ -14,6 +14,12 @@ struct lie {
     struct hf_buf body;
 };
 
+/* Called once, at some place. */
+struct hook {
+    void (*call)(void *context);
+    void *context;
+};
+
 struct tamper_engine {
     struct hf_engine base;
     struct hf_engine *inner;
@@ -30,16 +36,35 @@ struct tamper_engine {
     struct hf_status (*during_list)(void *context);
     void *list_context;
     pthread_mutex_t lock; /* guards the rest; threads read and write, but nobody tampers then */
-    void (*before_apply)(void *context);
-    void *before_context;
-    void (*after_find)(void *context);
-    void *find_context;
+    struct hook before_apply;
+    struct hook after_find;
     uint8_t last_digest[HF_DIGEST_LEN];
 };
 
 static struct tamper_engine *of(struct hf_engine *engine)
 {
     return (struct tamper_engine *)engine;
+}
+
+static void set_hook(struct tamper_engine *tamper, struct hook *hook, void (*call)(void *context),
+                     void *context)
+{
+    pthread_mutex_lock(&tamper->lock);
+    *hook = (struct hook){ call, context };
+    pthread_mutex_unlock(&tamper->lock);
+}
+
+static void run_hook(struct tamper_engine *tamper, struct hook *hook)
+{
+    struct hook taken;
+
+    pthread_mutex_lock(&tamper->lock);
+    taken = *hook;
+    *hook = (struct hook){ 0 };
+    pthread_mutex_unlock(&tamper->lock);
+    if (taken.call != NULL) {
+        taken.call(taken.context);
+    }
 }
 
 static const struct lie *lie_about(const struct tamper_engine *tamper, const char *path)
@@ -139,18 +164,11 @@ static struct hf_status tamper_apply(struct hf_engine *engine, struct hf_op *op,
                                      const struct hf_batch *batch, struct hf_commit *out)
 {
     struct tamper_engine *tamper = of(engine);
-    void (*before)(void *context);
-    void *context;
 
     pthread_mutex_lock(&tamper->lock);
-    before = tamper->before_apply;
-    context = tamper->before_context;
-    tamper->before_apply = NULL;
     memcpy(tamper->last_digest, batch->digest, HF_DIGEST_LEN);
     pthread_mutex_unlock(&tamper->lock);
-    if (before != NULL) {
-        before(context);
-    }
+    run_hook(tamper, &tamper->before_apply);
     return hf_engine_apply(tamper->inner, op, batch, out);
 }
 
@@ -272,17 +290,8 @@ static struct hf_status tamper_find(struct hf_engine *engine, struct hf_op *op,
 {
     struct tamper_engine *tamper = of(engine);
     struct hf_status status = hf_engine_find(tamper->inner, op, digest, since_ms, up_to_seq, out);
-    void (*after)(void *context);
-    void *context;
 
-    pthread_mutex_lock(&tamper->lock);
-    after = tamper->after_find;
-    context = tamper->find_context;
-    tamper->after_find = NULL;
-    pthread_mutex_unlock(&tamper->lock);
-    if (after != NULL) {
-        after(context);
-    }
+    run_hook(tamper, &tamper->after_find);
     return status;
 }
 
@@ -301,8 +310,8 @@ void tamper_reset(struct hf_engine *engine)
     hf_buf_clear(&tamper->head);
     tamper->log_seq = 0;
     tamper->log_start = 0;
-    tamper->before_apply = NULL;
-    tamper->after_find = NULL;
+    tamper->before_apply = (struct hook){ 0 };
+    tamper->after_find = (struct hook){ 0 };
     tamper->during_list = NULL;
     tamper->ignore_after = false;
 }
@@ -398,18 +407,12 @@ void tamper_log_start(struct hf_engine *engine, uint64_t seq)
 
 void tamper_after_find(struct hf_engine *engine, void (*call)(void *context), void *context)
 {
-    pthread_mutex_lock(&of(engine)->lock);
-    of(engine)->after_find = call;
-    of(engine)->find_context = context;
-    pthread_mutex_unlock(&of(engine)->lock);
+    set_hook(of(engine), &of(engine)->after_find, call, context);
 }
 
 void tamper_before_apply(struct hf_engine *engine, void (*call)(void *context), void *context)
 {
-    pthread_mutex_lock(&of(engine)->lock);
-    of(engine)->before_apply = call;
-    of(engine)->before_context = context;
-    pthread_mutex_unlock(&of(engine)->lock);
+    set_hook(of(engine), &of(engine)->before_apply, call, context);
 }
 
 void tamper_during_list(struct hf_engine *engine, uint64_t at,

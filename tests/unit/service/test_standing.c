@@ -555,15 +555,22 @@ static void only_so_many_answers_wait_for_the_others(void **unused)
     assert_int_equal(world.service->waiting, 1);
 }
 
-static void a_keyring_that_is_never_served_stale_gives_no_such_answer(void **unused)
+static void never_stale(void)
 {
     struct hf_keyring_settings settings;
     struct hf_op op = world_as(ROOT);
 
-    (void)unused;
     hf_keyring_settings_default(&settings);
     settings.max_stale_wrap_ms = 0;
     assert_ok(&op, hf_service_keyring_change(world.service, &op, RING, &settings));
+}
+
+static void a_keyring_that_is_never_served_stale_gives_no_such_answer(void **unused)
+{
+    struct hf_op op;
+
+    (void)unused;
+    never_stale();
     change_unheard();
     op = world_as(ALICE);
     op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
@@ -616,6 +623,15 @@ static void a_node_that_may_have_missed_a_promotion_waits_or_says_so(void **unus
     op = world_as(ROOT);
     assert_ok(&op, hf_service_key_get(world.service, &op, RING, "old", false, &info));
     assert_true(op.standing.ahead);
+    /* Workers are left for those who open keys. */
+    world.service->max_waiting = 1;
+    world.service->waiting = 1;
+    op = world_as(ALICE);
+    began_ms = hf_env_boottime_ms(op.env);
+    assert_ok(&op, generate(&op));
+    assert_true(op.standing.ahead);
+    assert_int_equal(hf_env_boottime_ms(op.env), began_ms);
+    assert_int_equal(world.service->waiting, 1);
     /* What opens waits for nobody, and other keys do not either. */
     op = world_as(ALICE);
     op.may_wait = false;
@@ -650,15 +666,12 @@ static void and_tells_what_became_of_it_when_it_hears(void **unused)
 
 static void a_keyring_that_is_never_served_stale_is_silent_then(void **unused)
 {
-    struct hf_keyring_settings settings;
-    struct hf_op op = world_as(ROOT);
+    struct hf_op op;
     uint32_t version = 0;
     uint64_t began_ms;
 
     (void)unused;
-    hf_keyring_settings_default(&settings);
-    settings.max_stale_wrap_ms = 0;
-    assert_ok(&op, hf_service_keyring_change(world.service, &op, RING, &settings));
+    never_stale();
     leave_a_candidate();
     op = world_as(ALICE);
     op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
