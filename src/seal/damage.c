@@ -88,6 +88,11 @@ void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision)
     pthread_mutex_unlock(&damage->lock);
 }
 
+void hf_damage_read(struct hf_seal *seal, const char *path)
+{
+    hf_damage_heal(seal, path, 1);
+}
+
 bool hf_seal_is_damaged(struct hf_seal *seal, const char *path)
 {
     struct hf_damage *damage = &seal->damage;

@@ -101,15 +101,15 @@ struct hf_status hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum 
     bool is_copy = hf_mirror_info(seal->engine, &info);
     struct hf_status status;
 
-    if (hf_seal_is_damaged(seal, path)) {
-        return altered(op, path);
-    }
     status = hf_seal_get(seal, op, kind, path, out);
+    if (status.code == HF_OK) {
+        hf_damage_read(seal, path);
+    }
     if (!is_lost(status)) {
         return status;
     }
     /* Beyond that many nobody is named, and each would make the copy anew again. */
-    if (hf_seal_damage(seal, NULL, NULL) >= HF_DAMAGE_MAX) {
+    if (hf_seal_is_damaged(seal, path) || hf_seal_damage(seal, NULL, NULL) >= HF_DAMAGE_MAX) {
         return altered(op, path);
     }
     hf_op_clear(op);

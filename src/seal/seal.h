@@ -207,8 +207,8 @@ void hf_seal_require_seq(struct hf_seal *seal, uint64_t min_seq);
 
 struct hf_damaged {
     const char *path;
-    uint64_t revision;
-    uint64_t seq; /* of the commit that wrote it */
+    uint64_t revision; /* 0: a reader missed it; the consumers know it */
+    uint64_t seq;      /* of the commit that wrote it */
 };
 /*
  * How many records were found that do not open, by the unlock or since; visit sees the first
@@ -304,8 +304,9 @@ HF_STATUS hf_seal_get(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
                       struct hf_opened **out);
 /*
  * One that is known to be there. If it is missing or altered it is read once more, from a new copy
- * where the store is a copy of another; if that is no help the record counts as damaged, and is not
- * sought again. HF_CORRUPT (altered), never HF_NOT_FOUND; HF_UNAVAILABLE while no copy can be made.
+ * where the store is a copy of another; if that is no help the record counts as damaged until it is
+ * read again, and no copy is made for it a second time. HF_CORRUPT (altered), never HF_NOT_FOUND;
+ * HF_UNAVAILABLE while no copy can be made.
  */
 HF_STATUS hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum hf_kind kind,
                             const char *path, struct hf_opened **out);

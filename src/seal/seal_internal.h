@@ -507,6 +507,11 @@ void hf_damage_done(struct hf_damage *damage);
 void hf_damage_add(struct hf_seal *seal, const struct hf_damaged *record, const char *why);
 /* The record was written anew as this revision, and the consumers know it. */
 void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision);
+/*
+ * The record opens. What was told of it without a revision, by a reader who missed it, is over: the
+ * consumers know it. A revision that they were not told of stays damaged.
+ */
+void hf_damage_read(struct hf_seal *seal, const char *path);
 void hf_damage_clear(struct hf_damage *damage);
 
 /* --- the seal itself --- */
