@@ -46,6 +46,7 @@ struct hf_op {
     struct hf_env *env;
     const struct hf_caller *caller; /* NULL: the server itself */
     const char *door;               /* static name of the door it came through; NULL: none */
+    uint64_t arrived_ms;            /* realtime, of its request; 0: nobody's, or not known */
     uint64_t deadline_ms;           /* on the boottime clock; 0: none */
     struct hf_request_id request_id;
     struct hf_fence *fence; /* what every commit under it also has to get past; NULL: nothing */

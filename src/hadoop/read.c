@@ -58,12 +58,9 @@ static struct hf_status one_metadata(struct hf_op *op, struct hf_hadoop *hadoop,
 {
     HF_AUTO(key_info) info = NULL;
     struct hf_status status =
-        hf_service_key_get(hadoop->settings.service, op, hadoop->keyring, name, false, &info);
+        hf_service_hadoop_key(hadoop->settings.service, op, hadoop->keyring, name, &info);
 
-    /* Hadoop knows AES keys only: a zone under another kind could never be read. */
-    if (status.code == HF_NOT_FOUND ||
-        (status.code == HF_OK &&
-         (info->deleted || info->unborn || info->algorithm > HF_ALG_AES_256))) {
+    if (status.code == HF_NOT_FOUND) {
         hf_op_clear(op);
         hf_buf_add_text(out, "{}");
         return HF_SUCCESS;

@@ -145,6 +145,7 @@ static void begin(struct session *session, const struct hf_door *door, struct hf
     hf_op_init(&exchange->op, env);
     exchange->op.lane = hf_conn_lane(session->conn);
     exchange->op.may_wait = false;
+    exchange->op.arrived_ms = hf_env_realtime_ms(env);
     exchange->op.deadline_ms = hf_env_boottime_ms(env) + allowed;
     hf_reply_init(&exchange->reply);
     (void)hf_buf_reserve(&exchange->reply.body, USUAL_BODY_BYTES);

@@ -21,13 +21,15 @@ bool hf_has_altered(struct hf_keys *keys)
     return hf_seal_damage(keys->seal, NULL, NULL) > 0;
 }
 
+static struct hf_status refuse_altered(struct hf_op *op, const char *path)
+{
+    return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
+                         "the record %.200s is altered; restore it from a backup", path);
+}
+
 struct hf_status hf_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *path)
 {
-    if (hf_seal_is_damaged(keys->seal, path)) {
-        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
-                             "the record %.200s is altered; restore it from a backup", path);
-    }
-    return HF_SUCCESS;
+    return hf_seal_harm(keys->seal, path) == HF_HARM_UNTOLD ? refuse_altered(op, path) : HF_SUCCESS;
 }
 
 static struct hf_status check_key(struct hf_keys *keys, struct hf_op *op,
@@ -139,6 +141,23 @@ struct hf_status hf_key_check_version(struct hf_keys *keys, struct hf_op *op, co
     return status;
 }
 
+/*
+ * What the store has lost can be opened with as long as somebody remembers it, but nothing new may
+ * come to hang on it.
+ */
+static struct hf_status check_lasts(struct hf_keys *keys, struct hf_op *op,
+                                    const struct hf_name *name, uint32_t number)
+{
+    HF_AUTO_STRING key_path = hf_key_path(name->keyring, name->key);
+    HF_AUTO_STRING version_path = hf_version_path(name->keyring, name->key, number);
+
+    if (hf_seal_harm(keys->seal, key_path) != HF_HARM_NONE) {
+        return refuse_altered(op, key_path);
+    }
+    return hf_seal_harm(keys->seal, version_path) != HF_HARM_NONE ? refuse_altered(op, version_path)
+                                                                  : HF_SUCCESS;
+}
+
 static bool state_allows(enum hf_key_state state, enum hf_need need)
 {
     switch (need) {
@@ -187,6 +206,9 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
     if (!state_allows(state, need)) {
         return hf_fail(op, HF_WRONG_STATE, "version %u of the key %s/%s is %s", number,
                        name->keyring, name->key, hf_key_state_name(state));
+    }
+    if (need == HF_NEED_PROTECT && hf_has_altered(keys)) {
+        HF_TRY(check_lasts(keys, op, name, number));
     }
     *out_key = key;
     *out = version;

@@ -33,9 +33,7 @@ struct hf_found {
 
 /* Whether any record of the store does not open: then those asked for are looked up among them. */
 bool hf_has_altered(struct hf_keys *keys);
-/*
- * HF_CORRUPT (altered) when the record at path is known not to open: what the index has of it is
- * an older state, or nothing.
+/* HF_CORRUPT (altered) when what the index has of the record at path is an older state, or nothing.
  */
 HF_STATUS hf_check_unaltered(struct hf_keys *keys, struct hf_op *op, const char *path);
 
@@ -51,8 +49,8 @@ HF_STATUS hf_find_there(struct hf_keys *keys, struct hf_op *op, const struct hf_
                         struct hf_index_key **out);
 /*
  * A version of a live key in a state that allows the need. HF_NOT_FOUND with cause unknown key or
- * version destroyed, HF_CORRUPT (altered), HF_WRONG_STATE otherwise. The caller holds a lane's
- * lock.
+ * version destroyed, HF_CORRUPT (altered; to protect with it also when the store has lost what the
+ * index has of it), HF_WRONG_STATE otherwise. The caller holds a lane's lock.
  */
 HF_STATUS hf_find_version(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
                           uint32_t number, enum hf_need need, struct hf_index_key **out_key,

@@ -309,6 +309,12 @@ HF_STATUS hf_key_check_version(struct hf_keys *keys, struct hf_op *op, const cha
  * read the store and op may not wait. */
 HF_STATUS hf_key_get(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *name,
                      bool include_deleted, struct hf_key_info **out);
+/*
+ * The revision of the key's record, whatever stands there: a key that is deleted, not born, or the
+ * tombstone of one. 0: the name was never used. Waits.
+ */
+HF_STATUS hf_key_revision(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                          const char *name, uint64_t *out);
 /* Every version of this key, destroyed ones too, in order of number. */
 HF_STATUS hf_key_versions(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                           const char *name,

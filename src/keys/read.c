@@ -75,6 +75,29 @@ struct hf_status hf_key_get(struct hf_keys *keys, struct hf_op *op, const char *
     return HF_SUCCESS;
 }
 
+struct hf_status hf_key_revision(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                                 const char *key, uint64_t *out)
+{
+    HF_AUTO_STRING path = hf_key_path(keyring, key);
+    HF_AUTO(opened) opened = NULL;
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    bool is_known = hf_index_key(keys->index, keyring, key) != NULL;
+    struct hf_status status;
+
+    hf_lane_unlock(lane);
+    *out = 0;
+    HF_TRY(hf_need_waiting(op));
+    status = is_known ? hf_seal_get_known(keys->seal, op, HF_KIND_KEY, path, &opened)
+                      : hf_seal_get(keys->seal, op, HF_KIND_KEY, path, &opened);
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    *out = opened->revision;
+    return HF_SUCCESS;
+}
+
 /* --- versions --- */
 
 static struct hf_status version_info(struct hf_op *op, const struct hf_stored_version *stored,

@@ -87,13 +87,14 @@ struct hf_status hf_stored_key_read(struct hf_keys *keys, struct hf_op *op,
 }
 
 static struct hf_status check_version(struct hf_keys *keys, struct hf_op *op,
-                                      const struct hf_name *name, uint32_t number)
+                                      const struct hf_name *name, uint32_t number, const char *path)
 {
     struct hf_lane *lane = hf_lane_lock(keys, op);
     const struct hf_index_key *key = hf_index_key(keys->index, name->keyring, name->key);
     bool is_there = key != NULL && hf_index_version(key, number) != NULL;
 
     hf_lane_unlock(lane);
+    HF_TRY(hf_check_unaltered(keys, op, path));
     if (!is_there) {
         return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY,
                              "the key %s/%s has no version %u", name->keyring, name->key, number);
@@ -108,7 +109,7 @@ struct hf_status hf_stored_version_read(struct hf_keys *keys, struct hf_op *op,
     HF_AUTO_STRING path = hf_version_path(name->keyring, name->key, number);
     HF_AUTO(stored_version) stored = hf_alloc(sizeof *stored);
 
-    HF_TRY(check_version(keys, op, name, number));
+    HF_TRY(check_version(keys, op, name, number, path));
     HF_TRY(hf_need_waiting(op));
     HF_TRY(hf_seal_get_known(keys->seal, op, HF_KIND_VERSION, path, &stored->opened));
     HF_TRY(hf_version_record_decode(op, content_of(stored->opened), &stored->record));

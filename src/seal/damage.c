@@ -93,18 +93,22 @@ void hf_damage_read(struct hf_seal *seal, const char *path)
     hf_damage_heal(seal, path, 1);
 }
 
-bool hf_seal_is_damaged(struct hf_seal *seal, const char *path)
+enum hf_harm hf_seal_harm(struct hf_seal *seal, const char *path)
 {
     struct hf_damage *damage = &seal->damage;
-    bool is_damaged;
+    const struct hf_damaged *known;
+    enum hf_harm harm = HF_HARM_NONE;
 
     if (atomic_load(&damage->total) == 0) {
-        return false;
+        return HF_HARM_NONE;
     }
     pthread_mutex_lock(&damage->lock);
-    is_damaged = find(damage, path) != NULL;
+    known = find(damage, path);
+    if (known != NULL) {
+        harm = known->revision == 0 ? HF_HARM_MISSED : HF_HARM_UNTOLD;
+    }
     pthread_mutex_unlock(&damage->lock);
-    return is_damaged;
+    return harm;
 }
 
 uint64_t hf_seal_damage(struct hf_seal *seal,

@@ -109,7 +109,8 @@ struct hf_status hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum 
         return status;
     }
     /* Beyond that many nobody is named, and each would make the copy anew again. */
-    if (hf_seal_is_damaged(seal, path) || hf_seal_damage(seal, NULL, NULL) >= HF_DAMAGE_MAX) {
+    if (hf_seal_harm(seal, path) != HF_HARM_NONE ||
+        hf_seal_damage(seal, NULL, NULL) >= HF_DAMAGE_MAX) {
         return altered(op, path);
     }
     hf_op_clear(op);

@@ -220,8 +220,13 @@ struct hf_damaged {
 uint64_t hf_seal_damage(struct hf_seal *seal,
                         void (*visit)(void *context, const struct hf_damaged *record),
                         void *context);
-/* Whether the record at path is among them. It takes no lock while there are none. */
-bool hf_seal_is_damaged(struct hf_seal *seal, const char *path);
+enum hf_harm {
+    HF_HARM_NONE,   /* none is known */
+    HF_HARM_MISSED, /* a reader could not read it; what the consumers know of it is right */
+    HF_HARM_UNTOLD, /* and the consumers were not told of it, or of its last revision */
+};
+/* What is wrong with the record at path. It takes no lock while nothing is with any. */
+enum hf_harm hf_seal_harm(struct hf_seal *seal, const char *path);
 
 /*
  * Recomputes the chain over the whole change log up to the head. HF_CORRUPT names the first commit

@@ -176,14 +176,20 @@ static struct hf_status agree(const struct hf_call *call, struct hf_op *op, stru
 struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
                                struct hf_status status)
 {
+    bool depends = depends_on_key(call, status);
     struct hf_op other;
     struct doubt doubt;
 
-    if (!is_asked(call, op) || !depends_on_key(call, status)) {
+    if (call->service->cluster == NULL || op->standing.stale || call->key == NULL ||
+        (!depends && !hf_standing_is_doubtful(status))) {
         return status;
     }
     doubt = find_doubt(call, op);
-    if (doubt.seq == 0 && !doubt.undecided) {
+    /* Of opening, too: the version may be proven by now, and the caller holds it from another. */
+    if (doubt.undecided && hf_standing_is_doubtful(status)) {
+        return hf_standing_unsure(op, "has not heard what became of a new version");
+    }
+    if (!depends || op->standing.ahead || (doubt.seq == 0 && !doubt.undecided)) {
         return status;
     }
     /* What came of the call keeps its text. */

@@ -192,10 +192,11 @@ static struct hf_status make(struct hf_control *control, struct hf_op *op)
     if (!hf_request_id_is_set(&asked)) {
         hf_env_random(op->env, op->request_id.bytes, sizeof op->request_id.bytes);
     }
-    id = op->request_id;
     control->call.detail = as_candidate;
     status = hf_control_commit(control, op);
     control->call.detail = detail;
+    /* Not before: it may have been found under another. */
+    id = op->request_id;
     if (status.code == HF_OK) {
         status = settle(control, op, &id);
     }

@@ -103,6 +103,7 @@ static struct hf_status attempt(struct hf_control *control, struct hf_op *op, st
 
     HF_TRY(hf_txn_new(control->call.service->seal, op, &txn));
     HF_TRY(control->stage(control, op, txn));
+    HF_TRY(hf_repeats_check(control->call.service, op, control->call.keyring, control->call.key));
     write_note(control, op, txn);
     write_result(control, txn);
     hf_txn_asked(txn, hf_op_caller_id(op), asked);

@@ -124,10 +124,11 @@ HF_STATUS hf_standing_get(const struct hf_call *call, struct hf_op *op);
 void hf_standing_limits(const struct hf_call *call, struct hf_op *op,
                         struct hf_keyring_settings *out);
 void hf_standing_count_stale(struct hf_op *op);
-/*
- * What a node without a lease does not find, or may not use, may be there by now: its refusal
- * becomes HF_UNAVAILABLE, so that clients go on to another node.
- */
+/* A refusal that speaks of what this node does not know of: HF_NOT_FOUND, HF_WRONG_STATE. */
+bool hf_standing_is_doubtful(struct hf_status status);
+/* Makes it HF_UNAVAILABLE, so that clients go on to another node. why: "this node ..." */
+HF_STATUS hf_standing_unsure(struct hf_op *op, const char *why);
+/* What a node without a lease does not find, or may not use, may be there by now. */
 HF_STATUS hf_standing_doubt(struct hf_op *op, struct hf_status status);
 /* Immediately before the answer: does what was noted still hold? HF_UNAVAILABLE. */
 HF_STATUS hf_standing_check(const struct hf_call *call, struct hf_op *op);
@@ -316,3 +317,11 @@ void hf_repeats_free(struct hf_repeats *repeats);
 /* The digest of what was asked under this id, if a door has begun it as repeatable. */
 bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id,
                       uint8_t out[HF_CHECK_VALUE_LEN]);
+/*
+ * Between staging a change of the key and its commit. Where the key has moved on since the id of
+ * such a request was derived, another node may have done the same request on top of that: then
+ * op->request_id becomes that one's id. What moves the key on afterwards, the commit conflicts
+ * with.
+ */
+HF_STATUS hf_repeats_check(struct hf_service *service, struct hf_op *op, const char *keyring,
+                           const char *key);

@@ -190,6 +190,26 @@ struct hf_status hf_service_key_names(struct hf_service *service, struct hf_op *
     return list(&page, op, deleted, after);
 }
 
+struct hf_status hf_service_hadoop_key(struct hf_service *service, struct hf_op *op,
+                                       const char *keyring, const char *name,
+                                       struct hf_key_info **out)
+{
+    HF_AUTO(key_info) info = NULL;
+
+    HF_TRY(hf_service_key_get(service, op, keyring, name, false, &info));
+    if (info->unborn && (op->standing.stale || op->standing.ahead)) {
+        return hf_fail(op, HF_UNAVAILABLE,
+                       "this node does not know whether the key %s/%s is there by now; ask another",
+                       keyring, name);
+    }
+    if (info->unborn || info->algorithm > HF_ALG_AES_256) {
+        return hf_fail_cause(op, HF_NOT_FOUND, HF_CAUSE_UNKNOWN_KEY, "there is no such key %s/%s",
+                             keyring, name);
+    }
+    *out = HF_TAKE(info);
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_service_hadoop_names(struct hf_service *service, struct hf_op *op,
                                          const char *keyring,
                                          void (*visit)(void *context, const char *name),

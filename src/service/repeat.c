@@ -22,6 +22,14 @@
 
 enum fate { IN_FLIGHT, UNWRITTEN, WRITTEN };
 
+/* What tells a first time that another node may have brought about, or may be about to. */
+struct first_time {
+    struct hf_request_id written; /* no first time: its answer went out here */
+    uint64_t since_ms;            /* realtime: earlier ones are none either */
+    uint64_t revision;            /* of the key's record, when the store was asked */
+    bool is_derived;              /* the id follows from that revision */
+};
+
 struct entry {
     struct entry *next;                          /* in its bucket */
     struct entry *next_flight, *previous_flight; /* among those in flight */
@@ -32,6 +40,7 @@ struct entry {
     uint64_t until_ms; /* boottime: after it a finished entry means nothing */
     uint64_t window_ms;
     unsigned waiting;
+    struct first_time first; /* of the one in flight, who alone touches it */
 };
 
 struct hf_repeats {
@@ -171,16 +180,23 @@ static struct hf_status add(struct hf_repeats *repeats, struct hf_op *op, const 
     return HF_SUCCESS;
 }
 
+static struct entry *find_flight(const struct hf_repeats *repeats, const struct hf_request_id *id)
+{
+    struct entry *entry = repeats->flights;
+
+    while (entry != NULL && memcmp(&entry->request_id, id, sizeof *id) != 0) {
+        entry = entry->next_flight;
+    }
+    return entry;
+}
+
 bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id,
                       uint8_t out[HF_CHECK_VALUE_LEN])
 {
     const struct entry *entry;
 
     pthread_mutex_lock(&repeats->lock);
-    entry = repeats->flights;
-    while (entry != NULL && memcmp(&entry->request_id, id, sizeof *id) != 0) {
-        entry = entry->next_flight;
-    }
+    entry = find_flight(repeats, id);
     if (entry != NULL) {
         memcpy(out, entry->digest, sizeof entry->digest);
     }
@@ -248,8 +264,8 @@ static bool is_same_id(const struct hf_request_id *a, const struct hf_request_id
  * this one before its restart, unless it was answered here since. *out_up_to: the last commit to
  * look at.
  */
-static bool store_may_know(struct hf_service *service, struct hf_op *op, uint64_t window_ms,
-                           const struct hf_request_id *written, uint64_t *out_up_to)
+static bool store_may_know(struct hf_service *service, struct hf_op *op, const struct entry *entry,
+                           uint64_t *out_up_to)
 {
     struct hf_repeats *repeats = service->repeats;
     uint64_t now = hf_env_boottime_ms(op->env);
@@ -261,36 +277,22 @@ static bool store_may_know(struct hf_service *service, struct hf_op *op, uint64_
         repeats->began_ms = now;
         repeats->began_seq = hf_seal_seq(service->seal);
     }
-    may_know = service->shared_store ||
-               (!hf_request_id_is_set(written) && now - repeats->began_ms < window_ms);
+    may_know = service->shared_store || (!hf_request_id_is_set(&entry->first.written) &&
+                                         now - repeats->began_ms < entry->window_ms);
     *out_up_to = service->shared_store ? 0 : repeats->began_seq;
     pthread_mutex_unlock(&repeats->lock);
-    return may_know && window_ms > 0;
+    return may_know && entry->window_ms > 0;
 }
 
-/* A request as it came. */
-struct asking {
-    const char *keyring; /* of the key that it is to change */
-    const char *key;
-    uint64_t arrived_ms; /* realtime */
-};
-
-/* How the key stands: any commit of it makes this another number. 0: there is no such key. */
-static struct hf_status find_revision(struct hf_service *service, struct hf_op *op,
-                                      const struct asking *asking, uint64_t *out)
+/* The id of a first time as the store knows it; else HF_NOT_FOUND. */
+static struct hf_status find_first(struct hf_service *service, struct hf_op *op,
+                                   const struct entry *entry, uint64_t up_to,
+                                   struct hf_request_id *out)
 {
-    HF_AUTO(key_info) info = NULL;
-    struct hf_status status =
-        hf_key_get(service->keys, op, asking->keyring, asking->key, true, &info);
-
-    *out = 0;
-    if (status.code == HF_NOT_FOUND) {
-        hf_op_clear(op);
-        return HF_SUCCESS;
-    }
-    HF_TRY(status);
-    *out = info->revision;
-    return HF_SUCCESS;
+    HF_TRY(hf_seal_find_request(service->seal, op, hf_op_caller_id(op),
+                                hf_bytes_of(entry->digest, sizeof entry->digest),
+                                entry->first.since_ms, up_to, out));
+    return is_same_id(out, &entry->first.written) ? (struct hf_status){ HF_NOT_FOUND } : HF_SUCCESS;
 }
 
 static bool derives_ids(const struct hf_service *service, const struct entry *entry)
@@ -302,8 +304,7 @@ static bool derives_ids(const struct hf_service *service, const struct entry *en
  * A new id. Where nodes share the store and repeats are looked for, all of them derive the same one
  * until a commit changes the key; then the commit is found by what was asked.
  */
-static struct hf_status make_id(struct hf_service *service, struct hf_op *op,
-                                const struct entry *entry, uint64_t revision,
+static struct hf_status make_id(struct hf_service *service, struct hf_op *op, struct entry *entry,
                                 struct hf_request_id *out)
 {
     HF_AUTO(buf) text = hf_buf_new();
@@ -312,62 +313,53 @@ static struct hf_status make_id(struct hf_service *service, struct hf_op *op,
         hf_env_random(op->env, out->bytes, sizeof out->bytes);
         return HF_SUCCESS;
     }
+    entry->first.is_derived = true;
     hf_buf_add_text(text, ID_LABEL);
     hf_buf_add(text, entry->digest, sizeof entry->digest);
-    hf_put_u64(text, revision);
+    hf_put_u64(text, entry->first.revision);
     return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
 }
 
 /*
  * Which id a request gets that this node has not left open: that of a commit the store knows of,
- * within the window before the request came; else a new one. written: the id whose answer went out
- * here; asking again after that is a new request.
+ * within the window before the request came, unless its answer went out here: asking again after
+ * that is a new request. Else a new one.
  *
  * The key's revision is looked at before the store is asked: a commit of the same request on
- * another node is then either found or, if it comes after the look, has the id that this one gets.
+ * another node is then either found or, if it builds on that revision, has the id that this one
+ * gets. hf_repeats_check() sees to those that build on a later one.
  */
-static struct hf_status choose_id(struct hf_service *service, struct hf_op *op,
-                                  const struct entry *entry, const struct hf_request_id *written,
-                                  const struct asking *asking, struct hf_request_id *out)
+static struct hf_status choose_id(struct hf_service *service, struct hf_op *op, struct entry *entry,
+                                  const char *keyring, const char *key, struct hf_request_id *out)
 {
-    uint64_t arrived = asking->arrived_ms;
-    struct hf_request_id found = { { 0 } };
-    uint64_t revision = 0;
+    struct hf_status status = { HF_NOT_FOUND };
     uint64_t up_to;
 
     if (derives_ids(service, entry)) {
-        HF_TRY(find_revision(service, op, asking, &revision));
+        HF_TRY(hf_key_revision(service->keys, op, keyring, key, &entry->first.revision));
     }
-    if (store_may_know(service, op, entry->window_ms, written, &up_to)) {
-        uint64_t since = arrived > entry->window_ms ? arrived - entry->window_ms : 0;
-        struct hf_status status = hf_seal_find_request(
-            service->seal, op, hf_op_caller_id(op),
-            hf_bytes_of(entry->digest, sizeof entry->digest), since, up_to, &found);
-
-        if (status.code != HF_OK && status.code != HF_NOT_FOUND) {
-            return status;
-        }
-        hf_op_clear(op);
-        if (status.code == HF_OK && !is_same_id(&found, written)) {
-            *out = found;
-            return HF_SUCCESS;
-        }
+    if (store_may_know(service, op, entry, &up_to)) {
+        status = find_first(service, op, entry, up_to, out);
     }
-    return make_id(service, op, entry, revision, out);
+    if (status.code != HF_NOT_FOUND) {
+        return status;
+    }
+    hf_op_clear(op);
+    return make_id(service, op, entry, out);
 }
 
 /*
- * Gets the entry in flight for this request. *out_fresh: its id has still to be chosen, and
- * *out_written is the one before, if its answer went out. by_store: where other nodes are asked,
- * too, it is not what became of the answer here that tells a repeat, but the age of the commit: the
- * client may have its answer from another node. The caller holds the lock.
+ * Gets the entry in flight for this request. *out_fresh: its id has still to be chosen. by_store:
+ * where other nodes are asked, too, it is not what became of the answer here that tells a repeat,
+ * but the age of the commit: the client may have its answer from another node. The caller holds the
+ * lock.
  */
 static struct hf_status claim(struct hf_service *service, struct hf_op *op, const uint8_t *digest,
-                              bool by_store, struct entry **out, bool *out_fresh,
-                              struct hf_request_id *out_written)
+                              bool by_store, struct entry **out, bool *out_fresh)
 {
     struct hf_repeats *repeats = service->repeats;
     struct entry *entry = find(repeats, digest);
+    struct first_time first = { 0 };
     bool has_waited = false;
 
     if (entry != NULL && entry->fate == IN_FLIGHT) {
@@ -383,32 +375,40 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
 
         *out_fresh = !repeats_it || !hf_request_id_is_set(&entry->request_id);
         if (is_good && !has_waited) {
-            *out_written = entry->answered;
+            first.written = entry->answered;
         }
     }
     hf_assert(entry != NULL);
     if (*out_fresh) {
         memset(&entry->request_id, 0, sizeof entry->request_id);
     }
+    entry->first = first;
     take_off(repeats, entry);
     *out = entry;
     return HF_SUCCESS;
 }
 
+static void set_id(struct hf_repeats *repeats, struct entry *entry, const struct hf_request_id *id)
+{
+    pthread_mutex_lock(&repeats->lock);
+    entry->request_id = *id;
+    pthread_mutex_unlock(&repeats->lock);
+}
+
 /* Chooses the id outside the lock; the entry is in flight, so nobody else touches it. */
 static struct hf_status settle_id(struct hf_service *service, struct hf_op *op, struct entry *entry,
-                                  const struct hf_request_id *written, const struct asking *asking)
+                                  const char *keyring, const char *key)
 {
     struct hf_repeats *repeats = service->repeats;
     struct hf_request_id id;
-    struct hf_status status = choose_id(service, op, entry, written, asking, &id);
+    struct hf_status status = choose_id(service, op, entry, keyring, key, &id);
 
-    pthread_mutex_lock(&repeats->lock);
     if (status.code == HF_OK) {
-        entry->request_id = id;
-    } else {
-        land(repeats, entry, WRITTEN, 0);
+        set_id(repeats, entry, &id);
+        return HF_SUCCESS;
     }
+    pthread_mutex_lock(&repeats->lock);
+    land(repeats, entry, WRITTEN, 0);
     pthread_mutex_unlock(&repeats->lock);
     return status;
 }
@@ -419,9 +419,8 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
                                          uint64_t window_ms, struct hf_repeat **out)
 {
     struct hf_repeats *repeats = service->repeats;
+    uint64_t arrived_ms = op->arrived_ms != 0 ? op->arrived_ms : hf_env_realtime_ms(op->env);
     uint8_t digest[HF_CHECK_VALUE_LEN];
-    const struct asking asking = { keyring, key, hf_env_realtime_ms(op->env) };
-    struct hf_request_id written = { { 0 } };
     struct entry *entry = NULL;
     bool is_fresh = false;
     struct hf_status status;
@@ -432,19 +431,54 @@ struct hf_status hf_service_repeat_begin(struct hf_service *service, struct hf_o
     HF_TRY(hf_call_unlocked(service, op));
     HF_TRY(digest_asked(service, op, asked, count, digest));
     pthread_mutex_lock(&repeats->lock);
-    status = claim(service, op, digest, service->shared_store && window_ms > 0, &entry, &is_fresh,
-                   &written);
+    status = claim(service, op, digest, service->shared_store && window_ms > 0, &entry, &is_fresh);
     if (status.code == HF_OK) {
         entry->window_ms = window_ms;
+        entry->first.since_ms = arrived_ms > window_ms ? arrived_ms - window_ms : 0;
     }
     pthread_mutex_unlock(&repeats->lock);
     HF_TRY(status);
     if (is_fresh) {
-        HF_TRY(settle_id(service, op, entry, &written, &asking));
+        HF_TRY(settle_id(service, op, entry, keyring, key));
     }
     op->request_id = entry->request_id;
     *out = hf_alloc(sizeof **out);
     **out = (struct hf_repeat){ service, repeats, entry, op->env };
+    return HF_SUCCESS;
+}
+
+/* --- once more, when it is known what the change builds on --- */
+
+struct hf_status hf_repeats_check(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                  const char *key)
+{
+    struct hf_request_id found;
+    struct entry *entry = NULL;
+    uint64_t revision = 0;
+    struct hf_status status;
+
+    if (hf_request_id_is_set(&op->request_id)) {
+        pthread_mutex_lock(&service->repeats->lock);
+        entry = find_flight(service->repeats, &op->request_id);
+        pthread_mutex_unlock(&service->repeats->lock);
+    }
+    if (entry == NULL || !entry->first.is_derived) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_key_revision(service->keys, op, keyring, key, &revision));
+    if (revision == entry->first.revision) {
+        return HF_SUCCESS;
+    }
+    entry->first.revision = revision;
+    status = find_first(service, op, entry, 0, &found);
+    if (status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    entry->first.is_derived = false;
+    set_id(service->repeats, entry, &found);
+    op->request_id = found;
     return HF_SUCCESS;
 }
 

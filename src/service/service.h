@@ -167,7 +167,14 @@ HF_STATUS hf_service_key_versions(struct hf_service *service, struct hf_op *op, 
 HF_STATUS hf_service_key_names(struct hf_service *service, struct hf_op *op, const char *keyring,
                                bool deleted, const char *after, size_t limit,
                                void (*visit)(void *context, const char *name), void *context);
-/* All live AES keys that the caller may list: what the Hadoop door can serve. */
+/*
+ * A key as the Hadoop door can serve it: live, and AES, for a zone under another kind could never
+ * be read. Any other is HF_NOT_FOUND; HF_UNAVAILABLE when it is not born as far as this node knows,
+ * but another may know better.
+ */
+HF_STATUS hf_service_hadoop_key(struct hf_service *service, struct hf_op *op, const char *keyring,
+                                const char *name, struct hf_key_info **out);
+/* The names of all such keys that the caller may list. */
 HF_STATUS hf_service_hadoop_names(struct hf_service *service, struct hf_op *op, const char *keyring,
                                   void (*visit)(void *context, const char *name), void *context);
 /* Deleted keys that the caller may list, each with when it is destroyed. */

@@ -119,17 +119,24 @@ struct hf_status hf_standing_check(const struct hf_call *call, struct hf_op *op)
     return hf_cluster_still(call->service->cluster, op, standing);
 }
 
+bool hf_standing_is_doubtful(struct hf_status status)
+{
+    return status.code == HF_NOT_FOUND || status.code == HF_WRONG_STATE;
+}
+
+struct hf_status hf_standing_unsure(struct hf_op *op, const char *why)
+{
+    HF_AUTO_STRING reason = hf_strdup(op->text);
+
+    return hf_fail(op, HF_UNAVAILABLE,
+                   "this node %s, so another may know better; ask that. Here: %.200s", why, reason);
+}
+
 struct hf_status hf_standing_doubt(struct hf_op *op, struct hf_status status)
 {
-    HF_AUTO_STRING reason = NULL;
-
-    if (!op->standing.stale || (status.code != HF_NOT_FOUND && status.code != HF_WRONG_STATE)) {
-        return status;
-    }
-    reason = hf_strdup(op->text);
-    return hf_fail(op, HF_UNAVAILABLE,
-                   "this node has no lease, so another may know better; ask that. Here: %.200s",
-                   reason);
+    return op->standing.stale && hf_standing_is_doubtful(status)
+               ? hf_standing_unsure(op, "has no lease")
+               : status;
 }
 
 struct hf_status hf_standing_in_force(struct hf_service *service, struct hf_op *op, uint64_t seq,

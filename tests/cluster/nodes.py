@@ -29,6 +29,11 @@ def section(configuration, heading):
     return configuration[start:configuration.index("\n}", start) + 2] + "\n\n"
 
 
+def is_unknown(error):
+    """Whether a node answered that it has no such key, or that it cannot be sure and another may know better."""
+    return "not found" in str(error) or "not available" in str(error)
+
+
 class Member(Node):
     """
     Another machine's directory: it joins by its own key pair, is approved by the first node, which serves, and gets its

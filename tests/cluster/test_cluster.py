@@ -10,17 +10,17 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import patroni  # noqa: E402
 import postgres  # noqa: E402
-from nodes import Kms, Nodes, Opener, RemoteException, Writer, check_key  # noqa: E402
+from nodes import Kms, Nodes, Opener, RemoteException, Writer, check_key, is_unknown  # noqa: E402
 from postgres import wait_for  # noqa: E402
 
 
 def shows(node, call):
-    """Whether the call works there, or is answered as for a key that is not known yet; without a lease that is a 503."""
+    """Whether the call works there, or is answered as for a key that is not known yet."""
     kms = Kms(node)
     try:
         return call(kms)
     except RemoteException as error:
-        if "not found" in str(error) or error.status == 503:
+        if is_unknown(error):
             return None
         raise
     finally:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import netns  # noqa: E402
 import patroni  # noqa: E402
 import postgres  # noqa: E402
-from nodes import Kms, Member, Node, Opener, RemoteException, Writer, check_key, store_options  # noqa: E402
+from nodes import Kms, Member, Node, Opener, RemoteException, Writer, check_key, is_unknown, store_options  # noqa: E402
 
 
 def wait_for(condition, what, seconds):
@@ -307,8 +307,7 @@ def shows(node, call):
     try:
         return node.ask(call)
     except RemoteException as error:
-        # A node without a lease does not know whether another has it.
-        if "not found" in str(error) or error.status == 503:
+        if is_unknown(error):
             return None
         raise
 

@@ -40,6 +40,11 @@ static struct hf_status rotate(struct hf_op *op, const char *key)
     return hf_service_key_rotate(world.service, op, RING, key, NULL, &version, NULL);
 }
 
+static struct hf_status suspend(struct hf_op *op, const char *key)
+{
+    return hf_service_key_state(world.service, op, RING, key, 1, HF_KEY_SUSPEND, "");
+}
+
 static struct hf_status delete (struct hf_op *op, const char *key)
 {
     return hf_service_key_delete(world.service, op, RING, key, "");
@@ -66,6 +71,7 @@ static void an_altered_key_or_version_is_refused_with_the_cause(void **unused)
         { "metadata", "key/hdfs/sales", ALICE, look, HF_CORRUPT },
         { "a name that is taken by it", "key/hdfs/sales", ROOT, create, HF_CORRUPT },
         { "rotation", "key/hdfs/sales", ROOT, rotate, HF_CORRUPT },
+        { "a version's state", "version/hdfs/sales/0000000001", ROOT, suspend, HF_CORRUPT },
         { "deletion", "key/hdfs/sales", ROOT, delete, HF_CORRUPT },
         { "who may not learns nothing", "key/hdfs/sales", MALLORY, generate, HF_DENIED },
         { "settings of the keyring", "keyring/hdfs", ROOT, rotate, HF_CORRUPT },
@@ -90,6 +96,54 @@ static void an_altered_key_or_version_is_refused_with_the_cause(void **unused)
         small_world_restore();
         world_close(unused);
         setup(unused);
+    }
+}
+
+static void count(void *context, const struct hf_version_info *info)
+{
+    (void)info;
+    *(unsigned *)context += 1;
+}
+
+static struct hf_status look_at_versions(struct hf_op *op, const char *key)
+{
+    unsigned versions = 0;
+
+    return hf_service_key_versions(world.service, op, RING, key, count, &versions);
+}
+
+/* Of a record that is lost while the node runs. */
+static void what_is_remembered_opens_but_protects_nothing_new(void **unused)
+{
+    static const struct {
+        const char *path;
+        struct hf_status (*read)(struct hf_op *op, const char *key);
+    } cases[] = {
+        { "key/hdfs/sales", look },
+        { "version/hdfs/sales/0000000001", look_at_versions },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        HF_AUTO(secret) plain = NULL;
+        struct hf_op op = world_as(ROOT);
+        struct hf_op alice = world_as(ALICE);
+        struct hf_edek edek;
+
+        assert_ok(&alice,
+                  hf_service_hadoop_generate(world.service, &alice, RING, "sales", 1, &edek));
+        small_world_alter(cases[i].path);
+        assert_fails(&op, cases[i].read(&op, "sales"), HF_CORRUPT);
+        assert_int_equal(world_item("seal").told.light, HF_RED);
+        assert_ok(&alice,
+                  hf_service_hadoop_decrypt(world.service, &alice, RING, "sales", &edek, &plain));
+        assert_fails(&alice, generate(&alice, "sales"), HF_CORRUPT);
+        assert_int_equal(alice.cause, HF_CAUSE_ALTERED);
+        small_world_restore();
+        assert_ok(&op, cases[i].read(&op, "sales"));
+        alice = world_as(ALICE);
+        assert_ok(&alice, generate(&alice, "sales"));
+        assert_int_equal(world_item("seal").told.light, HF_GREEN);
     }
 }
 
@@ -209,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_of(an_altered_key_or_version_is_refused_with_the_cause),
+        test_of(what_is_remembered_opens_but_protects_nothing_new),
         test_of(status_names_an_altered_record),
         test_of(status_and_audit_go_on_without_a_policy_that_is_whole),
         test_of(why_shows_what_is_altered_after_a_restart),

@@ -7,8 +7,9 @@
 #include "tamper.h"
 #include "world.h"
 
-#define WINDOW_MS 10000U
-#define BODY      hf_bytes_of_text("{}")
+#define WINDOW_MS  10000U
+#define WAITING_MS (100ULL * 24 * 3600 * 1000) /* longer than the keyring keeps what is deleted */
+#define BODY       hf_bytes_of_text("{}")
 
 /* One POST of a door: begins, rotates "k", ends as told. Gives the version. */
 struct post {
@@ -268,6 +269,82 @@ static void what_is_committed_while_the_store_is_asked_happens_once(void **unuse
     }
 }
 
+/* Each node asks the store at a moment when it knows of nothing; the key moves on in between. */
+static void what_is_committed_on_top_of_another_change_happens_once(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node() };
+    struct post early = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+    struct hf_op admin = world_as(ADMIN);
+    uint32_t version = 0;
+
+    (void)unused;
+    assert_ok(&op, begin(&op, nodes[0], &early));
+    assert_ok(&admin, hf_service_key_rotate(nodes[1], &admin, RING, "k", NULL, &version, NULL));
+    assert_int_equal(version, 2);
+    assert_int_equal(post_to(nodes[1], true), 3);
+    assert_ok(&op, rotate(&op, &early));
+    assert_int_equal(early.version, 3);
+    hf_service_repeat_end(early.repeat, true);
+    assert_int_equal(versions_now(), 3);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        hf_service_free(nodes[i]);
+    }
+}
+
+static uint32_t create_at(struct hf_service *service)
+{
+    struct hf_key_plan plan = { .algorithm = HF_ALG_AES_128 };
+    struct hf_bytes asked = hf_bytes_of_text("create");
+    struct hf_op op = world_as(ROOT);
+    struct hf_repeat *repeat = NULL;
+    uint32_t version = 9;
+
+    assert_ok(&op,
+              hf_service_repeat_begin(service, &op, RING, "new", &asked, 1, WINDOW_MS, &repeat));
+    assert_ok(&op, hf_service_key_create(service, &op, RING, "new", &plan, &version, NULL));
+    hf_service_repeat_end(repeat, true);
+    return version;
+}
+
+/* The name is as free as before the first time, but it is not the first time. */
+static void a_key_that_was_destroyed_can_be_made_again(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node() };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    assert_int_equal(create_at(nodes[0]), 0);
+    assert_int_equal(create_at(nodes[1]), 0);
+    assert_ok(&op, hf_service_key_delete(nodes[0], &op, RING, "new", "test"));
+    small_world_pass(WAITING_MS);
+    assert_ok(&op, hf_service_key_destroy(nodes[0], &op, RING, "new", HF_LATEST, false, "test"));
+    assert_int_equal(create_at(nodes[1]), 1);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        hf_service_free(nodes[i]);
+    }
+}
+
+/* All who could have taken it at once stood still. */
+static void the_window_counts_from_when_the_request_came(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node() };
+    struct post late = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    op.arrived_ms = small_world.now_ms;
+    assert_int_equal(post_to(nodes[1], true), 2);
+    small_world_pass(WINDOW_MS + 1);
+    assert_ok(&op, begin(&op, nodes[0], &late));
+    assert_ok(&op, rotate(&op, &late));
+    assert_int_equal(late.version, 2);
+    hf_service_repeat_end(late.repeat, true);
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        hf_service_free(nodes[i]);
+    }
+}
+
 /* --- at the same time --- */
 
 /* Where its answer was lost the client went on to another node, and now it asks for something new.
@@ -455,6 +532,9 @@ int main(void)
         test_of(an_answer_that_another_node_gave_is_not_given_again_after_the_window),
         test_of(nor_is_one_that_came_late),
         test_of(what_is_committed_while_the_store_is_asked_happens_once),
+        test_of(what_is_committed_on_top_of_another_change_happens_once),
+        test_of(a_key_that_was_destroyed_can_be_made_again),
+        test_of(the_window_counts_from_when_the_request_came),
         test_of(duplicates_wait_for_the_first_and_get_its_id),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),

@@ -583,15 +583,23 @@ static void a_keyring_that_is_never_served_stale_gives_no_such_answer(void **unu
     assert_false(op.standing.ahead);
 }
 
-/* A candidate that its maker has left, so long ago that it may have been promoted without us. */
-static void leave_a_candidate(void)
+/*
+ * A candidate that its maker has left, so long ago that it may have been promoted without us; key
+ * NULL: of "old", else of a new key.
+ */
+static void leave_a_candidate_of(const char *key)
 {
+    const struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
     struct hf_op op = world_as(ROOT);
     uint32_t version = 0;
 
     cluster.other.quiet = true;
     op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
-    assert_fails(&op, rotate(&op, &version), HF_IN_DOUBT);
+    assert_fails(&op,
+                 key == NULL
+                     ? rotate(&op, &version)
+                     : hf_service_key_create(world.service, &op, RING, key, &plan, &version, NULL),
+                 HF_IN_DOUBT);
     cluster.other.quiet = false;
     for (int i = 0; i < 4; i++) {
         small_world_pass(SECOND);
@@ -599,6 +607,11 @@ static void leave_a_candidate(void)
     }
     assert_int_not_equal(hf_cluster_lease(cluster.us.cluster), 0);
     assert_true(hf_cluster_in_force(cluster.us.cluster) >= world_seq());
+}
+
+static void leave_a_candidate(void)
+{
+    leave_a_candidate_of(NULL);
 }
 
 static void a_node_that_may_have_missed_a_promotion_waits_or_says_so(void **unused)
@@ -637,8 +650,32 @@ static void a_node_that_may_have_missed_a_promotion_waits_or_says_so(void **unus
     op.may_wait = false;
     assert_ok(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain));
     assert_false(op.standing.ahead);
+    /* But a version that is not proven, as far as it knows, may be in use elsewhere. */
+    edek.version = 2;
+    assert_fails(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain),
+                 HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "another may know better"));
+    assert_non_null(strstr(op.text, "not proven yet"));
     assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "other", 1, &edek));
     assert_false(op.standing.ahead);
+}
+
+static void nor_does_it_say_that_a_key_is_not_there(void **unused)
+{
+    HF_AUTO(key_info) info = NULL;
+    struct hf_edek edek;
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    leave_a_candidate_of("new");
+    assert_fails(&op, hf_service_hadoop_key(world.service, &op, RING, "new", &info),
+                 HF_UNAVAILABLE);
+    op = world_as(ALICE);
+    assert_fails(&op, hf_service_hadoop_generate(world.service, &op, RING, "new", 1, &edek),
+                 HF_UNAVAILABLE);
+    op = world_as(ROOT);
+    assert_fails(&op, hf_service_hadoop_key(world.service, &op, RING, "never", &info),
+                 HF_NOT_FOUND);
 }
 
 static void and_tells_what_became_of_it_when_it_hears(void **unused)
@@ -860,6 +897,7 @@ int main(void)
         test_of(only_so_many_answers_wait_for_the_others),
         test_of(a_keyring_that_is_never_served_stale_gives_no_such_answer),
         test_of(a_node_that_may_have_missed_a_promotion_waits_or_says_so),
+        test_of(nor_does_it_say_that_a_key_is_not_there),
         test_of(and_tells_what_became_of_it_when_it_hears),
         test_of(a_keyring_that_is_never_served_stale_is_silent_then),
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
