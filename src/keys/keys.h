@@ -311,7 +311,7 @@ HF_STATUS hf_key_get(struct hf_keys *keys, struct hf_op *op, const char *keyring
                      bool include_deleted, struct hf_key_info **out);
 /*
  * The revision of the key's record, whatever stands there: a key that is deleted, not born, or the
- * tombstone of one. 0: the name was never used. Waits.
+ * tombstone of one. 0: the name was never used. HF_CORRUPT (altered). Waits.
  */
 HF_STATUS hf_key_revision(struct hf_keys *keys, struct hf_op *op, const char *keyring,
                           const char *name, uint64_t *out);
@@ -328,10 +328,12 @@ HF_STATUS hf_key_names(struct hf_keys *keys, struct hf_op *op, const char *keyri
 /* Commits that an answer about a key hangs on. */
 struct hf_key_commits {
     uint64_t changed;   /* the last that changed what is told of it, or can be done; 0: none ever */
-    uint64_t candidate; /* that of its oldest candidate that nothing is decided on; 0: none */
+    uint64_t candidate; /* that of its oldest candidate that is to be decided on; 0: none */
 };
 void hf_key_commits(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *key,
                     struct hf_key_commits *out);
+bool hf_key_is_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                         const char *key, uint32_t version);
 /* The last change of any key, and whether any has a candidate: they take no lock. */
 uint64_t hf_keys_changed(const struct hf_keys *keys);
 bool hf_keys_have_candidates(const struct hf_keys *keys);

@@ -86,6 +86,7 @@ struct hf_status hf_key_revision(struct hf_keys *keys, struct hf_op *op, const c
 
     hf_lane_unlock(lane);
     *out = 0;
+    HF_TRY(hf_check_unaltered(keys, op, path));
     HF_TRY(hf_need_waiting(op));
     status = is_known ? hf_seal_get_known(keys->seal, op, HF_KIND_KEY, path, &opened)
                       : hf_seal_get(keys->seal, op, HF_KIND_KEY, path, &opened);
@@ -255,9 +256,25 @@ void hf_key_commits(struct hf_keys *keys, struct hf_op *op, const char *keyring,
     *out = (struct hf_key_commits){ 0 };
     if (found != NULL) {
         out->changed = found->seq;
+    }
+    /* Of a key that is deleted nothing is decided until it is recovered. */
+    if (found != NULL &&
+        (found->presence == HF_PRESENCE_LIVE || found->presence == HF_PRESENCE_UNBORN)) {
         out->candidate = found->candidate_seq;
     }
     hf_lane_unlock(lane);
+}
+
+bool hf_key_is_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
+                         const char *key, uint32_t number)
+{
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    const struct hf_index_key *found = hf_index_key(keys->index, keyring, key);
+    const struct hf_index_version *version = found != NULL ? hf_index_version(found, number) : NULL;
+    bool is_candidate = version != NULL && version->candidate;
+
+    hf_lane_unlock(lane);
+    return is_candidate;
 }
 
 uint64_t hf_keys_changed(const struct hf_keys *keys)

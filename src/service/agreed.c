@@ -173,6 +173,17 @@ static struct hf_status agree(const struct hf_call *call, struct hf_op *op, stru
     return mark_or_fail(call, op, can_mark);
 }
 
+/* A refusal that what becomes of a candidate would change, and that somebody is told. */
+static bool hangs_on_candidate(const struct hf_call *call, struct hf_op *op,
+                               struct hf_status status)
+{
+    return op->fence == NULL &&
+           ((status.code == HF_NOT_FOUND && op->cause == HF_CAUSE_UNKNOWN_KEY) ||
+            (status.code == HF_WRONG_STATE && call->has_version &&
+             hf_key_is_candidate(call->service->keys, op, call->keyring, call->key,
+                                 call->version)));
+}
+
 struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
                                struct hf_status status)
 {
@@ -186,7 +197,7 @@ struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
     }
     doubt = find_doubt(call, op);
     /* Of opening, too: the version may be proven by now, and the caller holds it from another. */
-    if (doubt.undecided && hf_standing_is_doubtful(status)) {
+    if (doubt.undecided && hangs_on_candidate(call, op, status)) {
         return hf_standing_unsure(op, "has not heard what became of a new version");
     }
     if (!depends || op->standing.ahead || (doubt.seq == 0 && !doubt.undecided)) {

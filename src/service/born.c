@@ -200,7 +200,8 @@ static struct hf_status make(struct hf_control *control, struct hf_op *op)
     if (status.code == HF_OK) {
         status = settle(control, op, &id);
     }
-    op->request_id = asked;
+    /* One that was not asked for is forgotten. */
+    op->request_id = hf_request_id_is_set(&asked) ? id : asked;
     return status;
 }
 

@@ -93,6 +93,14 @@ static void write_note(const struct hf_control *control, const struct hf_op *op,
     hf_txn_note(txn, hf_buf_bytes(note));
 }
 
+/* The key has moved on, perhaps by the same request on another node. */
+static struct hf_status check_repeats(const struct hf_control *control, struct hf_op *op)
+{
+    const struct hf_call *call = &control->call;
+
+    return hf_repeats_check(call->service, op, call->keyring, call->key);
+}
+
 /* One transaction from beginning to end. */
 static struct hf_status attempt(struct hf_control *control, struct hf_op *op, struct hf_bytes asked)
 {
@@ -103,7 +111,7 @@ static struct hf_status attempt(struct hf_control *control, struct hf_op *op, st
 
     HF_TRY(hf_txn_new(control->call.service->seal, op, &txn));
     HF_TRY(control->stage(control, op, txn));
-    HF_TRY(hf_repeats_check(control->call.service, op, control->call.keyring, control->call.key));
+    HF_TRY(check_repeats(control, op));
     write_note(control, op, txn);
     write_result(control, txn);
     hf_txn_asked(txn, hf_op_caller_id(op), asked);
@@ -126,6 +134,7 @@ static struct hf_status recall(struct hf_control *control, struct hf_op *op, str
     if (!hf_request_id_is_set(&op->request_id)) {
         return (struct hf_status){ HF_NOT_FOUND };
     }
+    HF_TRY(check_repeats(control, op));
     HF_TRY(hf_seal_recall(control->call.service->seal, op, hf_op_caller_id(op), asked, &commit));
     result = commit.result;
     control->seq = commit.seq;
@@ -161,6 +170,7 @@ static struct hf_status run(struct hf_control *control, struct hf_op *op, struct
         if (recalled.code == HF_OK || recalled.code == HF_CONFLICT) {
             return recalled;
         }
+        failed.request_id = op->request_id;
         *op = failed;
         /* Who has lost a job's fence gets it back by no trying. */
         if (status.code != HF_CONFLICT || op->fence != NULL) {
@@ -202,8 +212,8 @@ struct hf_status hf_control_commit(struct hf_control *control, struct hf_op *op)
     return run(control, op, hf_buf_bytes(asked));
 }
 
-struct hf_status hf_control_end(const struct hf_control *control, struct hf_op *op,
-                                struct hf_status status)
+static struct hf_status end(const struct hf_control *control, struct hf_op *op,
+                            struct hf_status status)
 {
     if (status.code != HF_OK) {
         return hf_call_end(&control->call, op, status);
@@ -213,6 +223,14 @@ struct hf_status hf_control_end(const struct hf_control *control, struct hf_op *
         return hf_control_end_repeated(control, op);
     }
     hf_call_count(&control->call, op, HF_OK);
+    return status;
+}
+
+struct hf_status hf_control_end(const struct hf_control *control, struct hf_op *op,
+                                struct hf_status status)
+{
+    status = end(control, op, status);
+    hf_repeats_conclude(control->call.service->repeats, &op->request_id, status);
     return status;
 }
 

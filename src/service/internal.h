@@ -317,6 +317,9 @@ void hf_repeats_free(struct hf_repeats *repeats);
 /* The digest of what was asked under this id, if a door has begun it as repeatable. */
 bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id,
                       uint8_t out[HF_CHECK_VALUE_LEN]);
+/* How the change of such a request has ended. */
+void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id *id,
+                         struct hf_status status);
 /*
  * Between staging a change of the key and its commit. Where the key has moved on since the id of
  * such a request was derived, another node may have done the same request on top of that: then

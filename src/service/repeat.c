@@ -25,6 +25,7 @@ enum fate { IN_FLIGHT, UNWRITTEN, WRITTEN };
 /* What tells a first time that another node may have brought about, or may be about to. */
 struct first_time {
     struct hf_request_id written; /* no first time: its answer went out here */
+    struct hf_request_id refused; /* nor that */
     uint64_t since_ms;            /* realtime: earlier ones are none either */
     uint64_t revision;            /* of the key's record, when the store was asked */
     bool is_derived;              /* the id follows from that revision */
@@ -35,7 +36,9 @@ struct entry {
     struct entry *next_flight, *previous_flight; /* among those in flight */
     uint8_t digest[HF_CHECK_VALUE_LEN];
     struct hf_request_id request_id;
-    struct hf_request_id answered; /* the last one whose answer went out in full */
+    enum hf_code code;             /* how the change ended; HF_LATER: it has not */
+    struct hf_request_id answered; /* the last that happened, and its answer went out in full */
+    struct hf_request_id refused;  /* the last whose refusal did */
     enum fate fate;
     uint64_t until_ms; /* boottime: after it a finished entry means nothing */
     uint64_t window_ms;
@@ -204,6 +207,22 @@ bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id
     return entry != NULL;
 }
 
+void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id *id,
+                         struct hf_status status)
+{
+    struct entry *entry = NULL;
+
+    if (!hf_request_id_is_set(id)) {
+        return;
+    }
+    pthread_mutex_lock(&repeats->lock);
+    entry = find_flight(repeats, id);
+    if (entry != NULL) {
+        entry->code = status.code;
+    }
+    pthread_mutex_unlock(&repeats->lock);
+}
+
 /* --- waiting for the same request --- */
 
 static uint64_t patience_ms(struct hf_op *op)
@@ -292,7 +311,10 @@ static struct hf_status find_first(struct hf_service *service, struct hf_op *op,
     HF_TRY(hf_seal_find_request(service->seal, op, hf_op_caller_id(op),
                                 hf_bytes_of(entry->digest, sizeof entry->digest),
                                 entry->first.since_ms, up_to, out));
-    return is_same_id(out, &entry->first.written) ? (struct hf_status){ HF_NOT_FOUND } : HF_SUCCESS;
+    if (is_same_id(out, &entry->first.written) || is_same_id(out, &entry->first.refused)) {
+        return (struct hf_status){ HF_NOT_FOUND };
+    }
+    return HF_SUCCESS;
 }
 
 static bool derives_ids(const struct hf_service *service, const struct entry *entry)
@@ -374,8 +396,9 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
         bool repeats_it = is_good && !by_store && (has_waited || entry->fate == UNWRITTEN);
 
         *out_fresh = !repeats_it || !hf_request_id_is_set(&entry->request_id);
-        if (is_good && !has_waited) {
+        if ((is_good || by_store) && !has_waited) {
             first.written = entry->answered;
+            first.refused = entry->refused;
         }
     }
     hf_assert(entry != NULL);
@@ -383,6 +406,7 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
         memset(&entry->request_id, 0, sizeof entry->request_id);
     }
     entry->first = first;
+    entry->code = HF_LATER;
     take_off(repeats, entry);
     *out = entry;
     return HF_SUCCESS;
@@ -530,8 +554,12 @@ void hf_service_repeat_end(struct hf_repeat *repeat, bool written)
     now = hf_env_boottime_ms(repeat->env);
     pthread_mutex_lock(&repeats->lock);
     hf_assert(repeat->entry->fate == IN_FLIGHT);
-    if (written) {
+    /* Who is told that it is in doubt asks again to have it ended. */
+    written = written && repeat->entry->code != HF_IN_DOUBT;
+    if (written && repeat->entry->code == HF_OK) {
         repeat->entry->answered = repeat->entry->request_id;
+    } else if (written && repeat->entry->code != HF_LATER) {
+        repeat->entry->refused = repeat->entry->request_id;
     }
     land(repeats, repeat->entry, written ? WRITTEN : UNWRITTEN,
          now + keep_ms(repeat, written, now));

@@ -345,6 +345,70 @@ static void the_window_counts_from_when_the_request_came(void **unused)
     }
 }
 
+/* It has waited for its turn until nothing of the first was in the window any more. */
+static void what_was_answered_here_is_no_first_time_of_what_waited(void **unused)
+{
+    struct hf_service *node = other_node();
+    struct post next = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    assert_int_equal(post_to(node, true), 2);
+    small_world_pass(WINDOW_MS - 20);
+    op.arrived_ms = small_world.now_ms;
+    small_world_pass(120);
+    assert_ok(&op, begin(&op, node, &next));
+    assert_ok(&op, rotate(&op, &next));
+    assert_int_equal(next.version, 3);
+    hf_service_repeat_end(next.repeat, true);
+    hf_service_free(node);
+}
+
+/* It is durable, but whether it is in force everywhere was not heard in time. */
+static uint32_t post_in_doubt(struct hf_service *service)
+{
+    struct post post = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    assert_ok(&op, begin(&op, service, &post));
+    assert_ok(&op, rotate(&op, &post));
+    hf_repeats_conclude(service->repeats, &op.request_id, (struct hf_status){ HF_IN_DOUBT });
+    hf_service_repeat_end(post.repeat, true);
+    return post.version;
+}
+
+static void who_is_told_that_it_is_in_doubt_asks_for_the_same_again(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), world.service };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
+        uint32_t version = post_in_doubt(nodes[i]);
+
+        assert_int_equal(post_to(nodes[i], true), version);
+        assert_int_equal(versions_now(), version);
+        small_world_pass(WINDOW_MS + 1);
+    }
+    hf_service_free(nodes[0]);
+}
+
+static void a_refusal_in_between_brings_no_earlier_answer_back(void **unused)
+{
+    struct hf_service *node = other_node();
+    struct post refused = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    assert_int_equal(post_to(node, true), 2);
+    assert_ok(&op, begin(&op, node, &refused));
+    hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, 1);
+    assert_fails(&op, rotate(&op, &refused), HF_UNAVAILABLE);
+    hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
+    hf_service_repeat_end(refused.repeat, true);
+    assert_int_equal(post_to(node, true), 3);
+    hf_service_free(node);
+}
+
 /* --- at the same time --- */
 
 /* Where its answer was lost the client went on to another node, and now it asks for something new.
@@ -535,6 +599,9 @@ int main(void)
         test_of(what_is_committed_on_top_of_another_change_happens_once),
         test_of(a_key_that_was_destroyed_can_be_made_again),
         test_of(the_window_counts_from_when_the_request_came),
+        test_of(what_was_answered_here_is_no_first_time_of_what_waited),
+        test_of(who_is_told_that_it_is_in_doubt_asks_for_the_same_again),
+        test_of(a_refusal_in_between_brings_no_earlier_answer_back),
         test_of(duplicates_wait_for_the_first_and_get_its_id),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),

@@ -656,6 +656,9 @@ static void a_node_that_may_have_missed_a_promotion_waits_or_says_so(void **unus
                  HF_UNAVAILABLE);
     assert_non_null(strstr(op.text, "another may know better"));
     assert_non_null(strstr(op.text, "not proven yet"));
+    edek.version = 3;
+    assert_fails(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain),
+                 HF_UNAVAILABLE);
     assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "other", 1, &edek));
     assert_false(op.standing.ahead);
 }
@@ -675,6 +678,26 @@ static void nor_does_it_say_that_a_key_is_not_there(void **unused)
                  HF_UNAVAILABLE);
     op = world_as(ROOT);
     assert_fails(&op, hf_service_hadoop_key(world.service, &op, RING, "never", &info),
+                 HF_NOT_FOUND);
+}
+
+static void but_what_does_not_hang_on_the_candidate_is_told(void **unused)
+{
+    HF_AUTO(key_info) info = NULL;
+    HF_AUTO(secret) plain = NULL;
+    struct hf_edek edek;
+    struct hf_op op = world_as(ALICE);
+    struct hf_op root = world_as(ROOT);
+
+    (void)unused;
+    assert_ok(&op, hf_service_hadoop_generate(world.service, &op, RING, "old", 1, &edek));
+    leave_a_candidate();
+    assert_ok(&root, hf_service_key_state(world.service, &root, RING, "old", edek.version,
+                                          HF_KEY_SUSPEND, "test"));
+    assert_fails(&op, hf_service_hadoop_decrypt(world.service, &op, RING, "old", &edek, &plain),
+                 HF_WRONG_STATE);
+    assert_ok(&root, hf_service_key_delete(world.service, &root, RING, "old", "test"));
+    assert_fails(&root, hf_service_hadoop_key(world.service, &root, RING, "old", &info),
                  HF_NOT_FOUND);
 }
 
@@ -898,6 +921,7 @@ int main(void)
         test_of(a_keyring_that_is_never_served_stale_gives_no_such_answer),
         test_of(a_node_that_may_have_missed_a_promotion_waits_or_says_so),
         test_of(nor_does_it_say_that_a_key_is_not_there),
+        test_of(but_what_does_not_hang_on_the_candidate_is_told),
         test_of(and_tells_what_became_of_it_when_it_hears),
         test_of(a_keyring_that_is_never_served_stale_is_silent_then),
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
