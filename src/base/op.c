@@ -76,6 +76,7 @@ const char *hf_cause_name(enum hf_cause cause)
         [HF_CAUSE_PROTECTOR_UNAVAILABLE] = "protector_unavailable",
         [HF_CAUSE_OTHER_STORE] = "other_store",
         [HF_CAUSE_ALTERED] = "altered",
+        [HF_CAUSE_NOT_PROVEN] = "not_proven",
     };
 
     return names[cause];

@@ -22,6 +22,7 @@ enum hf_cause {
     HF_CAUSE_PROTECTOR_UNAVAILABLE,
     HF_CAUSE_OTHER_STORE,
     HF_CAUSE_ALTERED,
+    HF_CAUSE_NOT_PROVEN, /* a new version that not every node is known to open yet */
 };
 
 /* 16 random or derived bytes under which a write happens once. All zero means none. */

@@ -172,6 +172,19 @@ static bool state_allows(enum hf_key_state state, enum hf_need need)
     return false;
 }
 
+struct hf_status hf_refuse_primary(struct hf_op *op, const struct hf_name *name,
+                                   const struct hf_index_key *key)
+{
+    if (key->candidate_seq != 0) {
+        return hf_fail_cause(op, HF_WRONG_STATE, HF_CAUSE_NOT_PROVEN,
+                             "the key %s/%s has no primary version; one is not proven yet",
+                             name->keyring, name->key);
+    }
+    return hf_fail(op, HF_WRONG_STATE,
+                   "the key %s/%s has no primary version; activate one or rotate it", name->keyring,
+                   name->key);
+}
+
 struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
                                  uint32_t number, enum hf_need need, struct hf_index_key **out_key,
                                  struct hf_index_version **out)
@@ -185,9 +198,7 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
     hf_assert(key != NULL);
     number = number == HF_LATEST ? key->primary : number;
     if (number == HF_LATEST) {
-        return hf_fail(op, HF_WRONG_STATE,
-                       "the key %s/%s has no primary version; activate one or rotate it",
-                       name->keyring, name->key);
+        return hf_refuse_primary(op, name, key);
     }
     status = find_number(keys, op, name, key, number, &version);
     if (status.code != HF_OK || version == NULL) {
@@ -200,8 +211,9 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
                              name->key);
     }
     if (version->candidate && need != HF_NEED_PROOF) {
-        return hf_fail(op, HF_WRONG_STATE, "version %u of the key %s/%s is not proven yet", number,
-                       name->keyring, name->key);
+        return hf_fail_cause(op, HF_WRONG_STATE, HF_CAUSE_NOT_PROVEN,
+                             "version %u of the key %s/%s is not proven yet", number, name->keyring,
+                             name->key);
     }
     if (!state_allows(state, need)) {
         return hf_fail(op, HF_WRONG_STATE, "version %u of the key %s/%s is %s", number,

@@ -47,6 +47,9 @@ HF_STATUS hf_find_live(struct hf_keys *keys, struct hf_op *op, const struct hf_n
 /* The same, and a key that is not born: for those who look after it or tell of it. */
 HF_STATUS hf_find_there(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
                         struct hf_index_key **out);
+/* HF_WRONG_STATE for a key that has no primary version. */
+HF_STATUS hf_refuse_primary(struct hf_op *op, const struct hf_name *name,
+                            const struct hf_index_key *key);
 /*
  * A version of a live key in a state that allows the need. HF_NOT_FOUND with cause unknown key or
  * version destroyed, HF_CORRUPT (altered; to protect with it also when the store has lost what the

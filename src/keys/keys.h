@@ -332,8 +332,6 @@ struct hf_key_commits {
 };
 void hf_key_commits(struct hf_keys *keys, struct hf_op *op, const char *keyring, const char *key,
                     struct hf_key_commits *out);
-bool hf_key_is_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                         const char *key, uint32_t version);
 /* The last change of any key, and whether any has a candidate: they take no lock. */
 uint64_t hf_keys_changed(const struct hf_keys *keys);
 bool hf_keys_have_candidates(const struct hf_keys *keys);

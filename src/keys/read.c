@@ -265,18 +265,6 @@ void hf_key_commits(struct hf_keys *keys, struct hf_op *op, const char *keyring,
     hf_lane_unlock(lane);
 }
 
-bool hf_key_is_candidate(struct hf_keys *keys, struct hf_op *op, const char *keyring,
-                         const char *key, uint32_t number)
-{
-    struct hf_lane *lane = hf_lane_lock(keys, op);
-    const struct hf_index_key *found = hf_index_key(keys->index, keyring, key);
-    const struct hf_index_version *version = found != NULL ? hf_index_version(found, number) : NULL;
-    bool is_candidate = version != NULL && version->candidate;
-
-    hf_lane_unlock(lane);
-    return is_candidate;
-}
-
 uint64_t hf_keys_changed(const struct hf_keys *keys)
 {
     return hf_index_seq(keys->index);
@@ -296,9 +284,7 @@ struct hf_status hf_key_primary(struct hf_keys *keys, struct hf_op *op, const ch
     struct hf_status status = hf_find_live(keys, op, &name, &found);
 
     if (status.code == HF_OK && found->primary == HF_LATEST) {
-        status = hf_fail(op, HF_WRONG_STATE,
-                         "the key %s/%s has no primary version; activate one or rotate it", keyring,
-                         key);
+        status = hf_refuse_primary(op, &name, found);
     }
     if (status.code == HF_OK) {
         *out_version = found->primary;

@@ -201,10 +201,10 @@ struct hf_status hf_candidate_refuse(struct hf_op *op, const struct hf_name *nam
                                      const struct hf_version_record *record)
 {
     if (record->candidate) {
-        return hf_fail(op, HF_WRONG_STATE,
-                       "version %u of the key %s/%s is not proven yet; it is promoted or abandoned "
-                       "first",
-                       number, name->keyring, name->key);
+        return hf_fail_cause(op, HF_WRONG_STATE, HF_CAUSE_NOT_PROVEN,
+                             "version %u of the key %s/%s is not proven yet; it is promoted or "
+                             "abandoned first",
+                             number, name->keyring, name->key);
     }
     return HF_SUCCESS;
 }

@@ -173,15 +173,11 @@ static struct hf_status agree(const struct hf_call *call, struct hf_op *op, stru
     return mark_or_fail(call, op, can_mark);
 }
 
-/* A refusal that what becomes of a candidate would change, and that somebody is told. */
-static bool hangs_on_candidate(const struct hf_call *call, struct hf_op *op,
-                               struct hf_status status)
+/* A refusal that what becomes of a candidate would change; a job just tries again. */
+static bool hangs_on_candidate(const struct hf_op *op, struct hf_status status)
 {
-    return op->fence == NULL &&
-           ((status.code == HF_NOT_FOUND && op->cause == HF_CAUSE_UNKNOWN_KEY) ||
-            (status.code == HF_WRONG_STATE && call->has_version &&
-             hf_key_is_candidate(call->service->keys, op, call->keyring, call->key,
-                                 call->version)));
+    return hf_standing_is_doubtful(status) && op->fence == NULL &&
+           (op->cause == HF_CAUSE_UNKNOWN_KEY || op->cause == HF_CAUSE_NOT_PROVEN);
 }
 
 struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
@@ -197,7 +193,7 @@ struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
     }
     doubt = find_doubt(call, op);
     /* Of opening, too: the version may be proven by now, and the caller holds it from another. */
-    if (doubt.undecided && hangs_on_candidate(call, op, status)) {
+    if (doubt.undecided && hangs_on_candidate(op, status)) {
         return hf_standing_unsure(op, "has not heard what became of a new version");
     }
     if (!depends || op->standing.ahead || (doubt.seq == 0 && !doubt.undecided)) {

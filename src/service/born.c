@@ -104,19 +104,31 @@ static struct hf_status prove_on_all(struct hf_service *service, struct hf_op *o
     return HF_SUCCESS;
 }
 
+/* Only the same request again, or the job that settles what is left, can end it. */
+static struct hf_status leave_in_doubt(struct hf_op *op)
+{
+    HF_AUTO_STRING reason = hf_strdup(op->text);
+
+    return hf_fail(op, HF_IN_DOUBT,
+                   "the new version is durable, but it is not decided yet whether it is used; "
+                   "repeat it under the same request id: %.120s",
+                   reason);
+}
+
 static struct hf_status prove(struct hf_control *second, struct hf_op *op, uint64_t seq)
 {
     struct verdict *verdict = second->context;
     struct hf_status status =
         prove_on_all(second->call.service, op, second->call.keyring, seq, &verdict->proof);
 
-    if (status.code != HF_OK && status.code != HF_LATER) {
-        return hf_fail(op, HF_IN_DOUBT,
-                       "the new version is durable, but it is not known yet whether every node can "
-                       "open it; repeat it under the same request id: %.120s",
-                       op->text);
-    }
-    return status;
+    return status.code == HF_OK || status.code == HF_LATER ? status : leave_in_doubt(op);
+}
+
+/* Failures that say nothing of the version, only that its fate could not be written now. */
+static bool is_passing(struct hf_status status)
+{
+    return status.code == HF_UNAVAILABLE || status.code == HF_CONFLICT ||
+           status.code == HF_LIMITED || status.code == HF_NO_SPACE;
 }
 
 static struct hf_status decide(struct hf_control *second, struct hf_op *op, uint64_t seq)
@@ -138,7 +150,7 @@ static struct hf_status decide(struct hf_control *second, struct hf_op *op, uint
         second->seq = hf_seal_seq(service->seal);
         return HF_SUCCESS;
     }
-    return status;
+    return is_passing(status) ? leave_in_doubt(op) : status;
 }
 
 /* From the candidate to the version that is in force, or to none. */
@@ -167,6 +179,7 @@ static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
     if (second.number == PROMOTED) {
         return HF_SUCCESS;
     }
+    hf_repeats_abandon(first->call.service->repeats, id);
     /* The verdict of the first time is not kept, only what came of it. */
     if (second.repeated) {
         return hf_fail(op, HF_UNAVAILABLE,

@@ -320,6 +320,8 @@ bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id
 /* How the change of such a request has ended. */
 void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id *id,
                          struct hf_status status);
+/* The version it made is not used, for good: asking again is another request. */
+void hf_repeats_abandon(struct hf_repeats *repeats, const struct hf_request_id *id);
 /*
  * Between staging a change of the key and its commit. Where the key has moved on since the id of
  * such a request was derived, another node may have done the same request on top of that: then

@@ -24,11 +24,11 @@ enum fate { IN_FLIGHT, UNWRITTEN, WRITTEN };
 
 /* What tells a first time that another node may have brought about, or may be about to. */
 struct first_time {
-    struct hf_request_id written; /* no first time: its answer went out here */
-    struct hf_request_id refused; /* nor that */
-    uint64_t since_ms;            /* realtime: earlier ones are none either */
-    uint64_t revision;            /* of the key's record, when the store was asked */
-    bool is_derived;              /* the id follows from that revision */
+    struct hf_request_id written;   /* no first time: its answer went out here */
+    struct hf_request_id abandoned; /* nor that */
+    uint64_t since_ms;              /* realtime: earlier ones are none either */
+    uint64_t revision;              /* of the key's record, when the store was asked */
+    bool is_derived;                /* the id follows from that revision */
 };
 
 struct entry {
@@ -36,9 +36,10 @@ struct entry {
     struct entry *next_flight, *previous_flight; /* among those in flight */
     uint8_t digest[HF_CHECK_VALUE_LEN];
     struct hf_request_id request_id;
-    enum hf_code code;             /* how the change ended; HF_LATER: it has not */
-    struct hf_request_id answered; /* the last that happened, and its answer went out in full */
-    struct hf_request_id refused;  /* the last whose refusal did */
+    enum hf_code code;              /* how the change ended; HF_LATER: it has not */
+    struct hf_request_id answered;  /* the last that happened, and its answer went out in full */
+    bool is_abandoned;              /* its version is, and the client is told */
+    struct hf_request_id abandoned; /* the last of those */
     enum fate fate;
     uint64_t until_ms; /* boottime: after it a finished entry means nothing */
     uint64_t window_ms;
@@ -223,6 +224,18 @@ void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id 
     pthread_mutex_unlock(&repeats->lock);
 }
 
+void hf_repeats_abandon(struct hf_repeats *repeats, const struct hf_request_id *id)
+{
+    struct entry *entry;
+
+    pthread_mutex_lock(&repeats->lock);
+    entry = find_flight(repeats, id);
+    if (entry != NULL) {
+        entry->is_abandoned = true;
+    }
+    pthread_mutex_unlock(&repeats->lock);
+}
+
 /* --- waiting for the same request --- */
 
 static uint64_t patience_ms(struct hf_op *op)
@@ -311,7 +324,7 @@ static struct hf_status find_first(struct hf_service *service, struct hf_op *op,
     HF_TRY(hf_seal_find_request(service->seal, op, hf_op_caller_id(op),
                                 hf_bytes_of(entry->digest, sizeof entry->digest),
                                 entry->first.since_ms, up_to, out));
-    if (is_same_id(out, &entry->first.written) || is_same_id(out, &entry->first.refused)) {
+    if (is_same_id(out, &entry->first.written) || is_same_id(out, &entry->first.abandoned)) {
         return (struct hf_status){ HF_NOT_FOUND };
     }
     return HF_SUCCESS;
@@ -342,6 +355,20 @@ static struct hf_status make_id(struct hf_service *service, struct hf_op *op, st
     return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
 }
 
+/* Of an altered key 0: the change itself is refused, to those whom policy allows to know. */
+static struct hf_status look_at_key(struct hf_service *service, struct hf_op *op,
+                                    const char *keyring, const char *key, uint64_t *out_revision)
+{
+    struct hf_status status = hf_key_revision(service->keys, op, keyring, key, out_revision);
+
+    if (status.code == HF_CORRUPT) {
+        hf_op_clear(op);
+        *out_revision = 0;
+        return HF_SUCCESS;
+    }
+    return status;
+}
+
 /*
  * Which id a request gets that this node has not left open: that of a commit the store knows of,
  * within the window before the request came, unless its answer went out here: asking again after
@@ -358,7 +385,7 @@ static struct hf_status choose_id(struct hf_service *service, struct hf_op *op, 
     uint64_t up_to;
 
     if (derives_ids(service, entry)) {
-        HF_TRY(hf_key_revision(service->keys, op, keyring, key, &entry->first.revision));
+        HF_TRY(look_at_key(service, op, keyring, key, &entry->first.revision));
     }
     if (store_may_know(service, op, entry, &up_to)) {
         status = find_first(service, op, entry, up_to, out);
@@ -387,6 +414,9 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
     if (entry != NULL && entry->fate == IN_FLIGHT) {
         HF_TRY(wait_for(service, op, entry));
         has_waited = true;
+        /* What is no first time of that one is none of its repeat. */
+        first.written = entry->first.written;
+        first.abandoned = entry->first.abandoned;
     }
     if (entry == NULL) {
         HF_TRY(add(repeats, op, digest, &entry));
@@ -398,7 +428,7 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
         *out_fresh = !repeats_it || !hf_request_id_is_set(&entry->request_id);
         if ((is_good || by_store) && !has_waited) {
             first.written = entry->answered;
-            first.refused = entry->refused;
+            first.abandoned = entry->abandoned;
         }
     }
     hf_assert(entry != NULL);
@@ -407,6 +437,7 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
     }
     entry->first = first;
     entry->code = HF_LATER;
+    entry->is_abandoned = false;
     take_off(repeats, entry);
     *out = entry;
     return HF_SUCCESS;
@@ -493,10 +524,10 @@ struct hf_status hf_repeats_check(struct hf_service *service, struct hf_op *op, 
     if (revision == entry->first.revision) {
         return HF_SUCCESS;
     }
-    entry->first.revision = revision;
     status = find_first(service, op, entry, 0, &found);
     if (status.code == HF_NOT_FOUND) {
         hf_op_clear(op);
+        entry->first.revision = revision;
         return HF_SUCCESS;
     }
     HF_TRY(status);
@@ -542,6 +573,20 @@ static void drop_if_over(struct hf_repeats *repeats, struct entry *entry, uint64
     repeats->count--;
 }
 
+/* What the client has heard the end of is no first time of what it asks next. */
+static void note_end(struct entry *entry, bool written)
+{
+    static const struct hf_request_id none;
+
+    if (written && entry->code == HF_OK) {
+        entry->answered = entry->request_id;
+    } else if (written && entry->is_abandoned) {
+        entry->abandoned = entry->request_id;
+    } else if (!written && is_same_id(&entry->answered, &entry->request_id)) {
+        entry->answered = none;
+    }
+}
+
 void hf_service_repeat_end(struct hf_repeat *repeat, bool written)
 {
     struct hf_repeats *repeats;
@@ -556,11 +601,7 @@ void hf_service_repeat_end(struct hf_repeat *repeat, bool written)
     hf_assert(repeat->entry->fate == IN_FLIGHT);
     /* Who is told that it is in doubt asks again to have it ended. */
     written = written && repeat->entry->code != HF_IN_DOUBT;
-    if (written && repeat->entry->code == HF_OK) {
-        repeat->entry->answered = repeat->entry->request_id;
-    } else if (written && repeat->entry->code != HF_LATER) {
-        repeat->entry->refused = repeat->entry->request_id;
-    }
+    note_end(repeat->entry, written);
     land(repeats, repeat->entry, written ? WRITTEN : UNWRITTEN,
          now + keep_ms(repeat, written, now));
     drop_if_over(repeats, repeat->entry, now);

@@ -29,10 +29,15 @@ def is_gone(pid):
     return state_of(pid) in (None, "Z")
 
 
-def freeze(pids):
-    signal_all(pids, signal.SIGSTOP)
+def wait_frozen(pids):
+    """A signal takes effect when its process is next on a processor."""
     wait_for(lambda: all(state_of(pid) in ("T", "Z", None) for pid in pids), "processes that stand still", 10)
     assert any(state_of(pid) == "T" for pid in pids), "nothing was frozen"
+
+
+def freeze(pids):
+    signal_all(pids, signal.SIGSTOP)
+    wait_frozen(pids)
 
 
 def kill(pids):
@@ -191,7 +196,7 @@ class PrimaryFrozen(OnDatabase):
 
     def begin(self):
         self.member.freeze()
-        assert any(state_of(pid) == "T" for pid in self.member.frozen)
+        wait_frozen(self.member.frozen)
         self.long = self.random.random() < 0.5
         self.holds = min(self.holds, self.scene.cluster.ttl / 2)
         if self.long:
@@ -219,7 +224,7 @@ class StandbyKilled(OnDatabase):
 class StandbyFrozen(OnDatabase):
     def begin(self):
         self.member.freeze()
-        assert any(state_of(pid) == "T" for pid in self.member.frozen)
+        wait_frozen(self.member.frozen)
         self.name = f"SIGSTOP of {self.what} for {self.holds:.0f} s"
 
     def end(self):

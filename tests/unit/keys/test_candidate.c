@@ -108,7 +108,8 @@ static void a_rotation_by_candidate_changes_nothing_until_it_is_promoted(void **
         assert_false(version.primary);
         assert_int_equal(version.activated_ms, 0);
         expect_used("rotated", 1);
-        expect("a candidate wraps", try_use("rotated", 2, &used), HF_WRONG_STATE, HF_CAUSE_NONE);
+        expect("a candidate wraps", try_use("rotated", 2, &used), HF_WRONG_STATE,
+               HF_CAUSE_NOT_PROVEN);
         assert_non_null(strstr(world.op.text, "is not proven yet"));
         assert_ok(&world.op, hf_key_prove(world.keys, &world.op, RING, "rotated", 2));
         assert_int_equal(candidate_of("rotated"), seq);

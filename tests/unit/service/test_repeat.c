@@ -392,20 +392,38 @@ static void who_is_told_that_it_is_in_doubt_asks_for_the_same_again(void **unuse
     hf_service_free(nodes[0]);
 }
 
+static void be_refused(struct hf_service *service)
+{
+    struct post post = { .body = BODY };
+    struct hf_op op = world_as(ROOT);
+
+    assert_ok(&op, begin(&op, service, &post));
+    hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, 1);
+    assert_fails(&op, rotate(&op, &post), HF_UNAVAILABLE);
+    hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
+    hf_service_repeat_end(post.repeat, true);
+}
+
 static void a_refusal_in_between_brings_no_earlier_answer_back(void **unused)
 {
     struct hf_service *node = other_node();
-    struct post refused = { .body = BODY };
-    struct hf_op op = world_as(ROOT);
 
     (void)unused;
     assert_int_equal(post_to(node, true), 2);
-    assert_ok(&op, begin(&op, node, &refused));
-    hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, 1);
-    assert_fails(&op, rotate(&op, &refused), HF_UNAVAILABLE);
-    hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
-    hf_service_repeat_end(refused.repeat, true);
+    be_refused(node);
     assert_int_equal(post_to(node, true), 3);
+    hf_service_free(node);
+}
+
+/* The key has not moved on, so it has the same id. */
+static void nor_does_it_end_what_is_asked_next(void **unused)
+{
+    struct hf_service *node = other_node();
+
+    (void)unused;
+    be_refused(node);
+    assert_int_equal(post_to(node, false), 2);
+    assert_int_equal(post_to(node, true), 2);
     hf_service_free(node);
 }
 
@@ -602,6 +620,7 @@ int main(void)
         test_of(what_was_answered_here_is_no_first_time_of_what_waited),
         test_of(who_is_told_that_it_is_in_doubt_asks_for_the_same_again),
         test_of(a_refusal_in_between_brings_no_earlier_answer_back),
+        test_of(nor_does_it_end_what_is_asked_next),
         test_of(duplicates_wait_for_the_first_and_get_its_id),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),

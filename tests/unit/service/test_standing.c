@@ -583,6 +583,37 @@ static void a_keyring_that_is_never_served_stale_gives_no_such_answer(void **unu
     assert_false(op.standing.ahead);
 }
 
+/* Nobody is told that it failed while it may still come to be used. */
+static void what_leaves_a_candidate_is_told_to_be_in_doubt(void **unused)
+{
+    bool has_failed = true;
+    unsigned in_doubt = 0;
+
+    (void)unused;
+    for (uint8_t at = 1; has_failed; at++) {
+        struct hf_op op = world_as(ROOT);
+        struct hf_key_commits commits;
+        enum hf_code code;
+        uint32_t version = 0;
+
+        assert_true(at < 100);
+        op.request_id.bytes[0] = at;
+        hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, at);
+        code = rotate(&op, &version).code;
+        has_failed = hf_failing_faults(small_world.engine) > 0;
+        hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
+        hf_key_commits(world.keys, &op, RING, "old", &commits);
+        if (code != HF_OK) {
+            assert_int_equal(commits.candidate != 0, code == HF_IN_DOUBT);
+            in_doubt += code == HF_IN_DOUBT;
+            assert_ok(&op, rotate(&op, &version));
+        }
+        hf_key_commits(world.keys, &op, RING, "old", &commits);
+        assert_int_equal(commits.candidate, 0);
+    }
+    assert_true(in_doubt > 0);
+}
+
 /*
  * A candidate that its maker has left, so long ago that it may have been promoted without us; key
  * NULL: of "old", else of a new key.
@@ -919,6 +950,7 @@ int main(void)
         test_of(an_answer_that_others_may_not_give_yet_is_marked),
         test_of(only_so_many_answers_wait_for_the_others),
         test_of(a_keyring_that_is_never_served_stale_gives_no_such_answer),
+        test_of(what_leaves_a_candidate_is_told_to_be_in_doubt),
         test_of(a_node_that_may_have_missed_a_promotion_waits_or_says_so),
         test_of(nor_does_it_say_that_a_key_is_not_there),
         test_of(but_what_does_not_hang_on_the_candidate_is_told),
