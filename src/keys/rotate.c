@@ -61,6 +61,7 @@ struct hf_status hf_key_set_primary(struct hf_keys *keys, struct hf_op *op, stru
 
     HF_TRY(hf_stored_key_read(keys, op, &name, HF_LIVE, &stored));
     HF_TRY(hf_stored_version_read(keys, op, &name, version, &chosen));
+    HF_TRY(hf_candidate_refuse(op, &name, version, &chosen->record));
     if (chosen->record.state != HF_KEY_ACTIVE) {
         return hf_fail(op, HF_WRONG_STATE,
                        "version %u of the key %s/%s is %s; only an active one can be primary",

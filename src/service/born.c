@@ -124,11 +124,17 @@ static struct hf_status prove(struct hf_control *second, struct hf_op *op, uint6
     return status.code == HF_OK || status.code == HF_LATER ? status : leave_in_doubt(op);
 }
 
-/* Failures that say nothing of the version, only that its fate could not be written now. */
-static bool is_passing(struct hf_status status)
+/* Somebody else has abandoned it. */
+static bool is_ended(const struct hf_op *op, struct hf_status status)
 {
-    return status.code == HF_UNAVAILABLE || status.code == HF_CONFLICT ||
-           status.code == HF_LIMITED || status.code == HF_NO_SPACE;
+    return status.code == HF_WRONG_STATE && op->cause == HF_CAUSE_VERSION_DESTROYED;
+}
+
+/* A failure of any other kind says nothing of the version, only that its fate was not written. */
+static bool is_decided(const struct hf_op *op, struct hf_status status)
+{
+    return status.code == HF_OK || status.code == HF_LATER || status.code == HF_NOT_FOUND ||
+           is_ended(op, status);
 }
 
 static struct hf_status decide(struct hf_control *second, struct hf_op *op, uint64_t seq)
@@ -150,7 +156,7 @@ static struct hf_status decide(struct hf_control *second, struct hf_op *op, uint
         second->seq = hf_seal_seq(service->seal);
         return HF_SUCCESS;
     }
-    return is_passing(status) ? leave_in_doubt(op) : status;
+    return is_decided(op, status) ? status : leave_in_doubt(op);
 }
 
 /* From the candidate to the version that is in force, or to none. */
@@ -166,15 +172,22 @@ static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
         .context = &verdict,
         .asked = asked,
     };
+    struct hf_status status = HF_SUCCESS;
     char text[160];
 
     second.call.has_version = true;
     second.call.version = first->number;
     hf_put_u32(asked, first->number);
-    HF_TRY(second_id(first->call.service, op, id, &op->request_id));
-    if (!hf_control_has_happened(&second, op)) {
-        HF_TRY(decide(&second, op, first->seq));
+    if (second_id(first->call.service, op, id, &op->request_id).code != HF_OK) {
+        return leave_in_doubt(op);
     }
+    if (!hf_control_has_happened(&second, op)) {
+        status = decide(&second, op, first->seq);
+    }
+    if (is_ended(op, status)) {
+        hf_repeats_abandon(first->call.service->repeats, id);
+    }
+    HF_TRY(status);
     HF_TRY(hf_standing_in_force(first->call.service, op, second.seq, announced_ms));
     if (second.number == PROMOTED) {
         return HF_SUCCESS;

@@ -176,8 +176,19 @@ class HostFault(chaos.Fault):
         self.holds = self.seconds()
 
     def wait_for_another(self):
+        """
+        Says how it ended. While Patroni moves the synchronous standby from one host to another nobody may take over, so that no
+        commit is lost: then the old primary has to come back.
+        """
         others = [host for host in self.scene.world.hosts if host is not self.host]
-        wait_for(lambda: any(host.role() == "primary" for host in others), "new primary", 60)
+        return wait_for(lambda: ("another leads" if any(host.role() == "primary" for host in others) else
+                                 "nobody may take over" if all(self.stops(host) for host in others) else None), "new primary", 60)
+
+    def stops(self, host):
+        """Whether that host's election service names nobody who leads or may lead but this one."""
+        members = host.ask("cluster").get("members")
+        return members is not None and not any(member["role"] in ("leader", "sync_standby") and member["name"] != self.host.name
+                                               for member in members)
 
 
 class StandbyCut(HostFault, Cut):
@@ -191,8 +202,7 @@ class PrimaryCut(StandbyCut):
 
     def begin(self):
         super().begin()
-        self.wait_for_another()
-        self.name = f"{self.what} is cut off, another leads"
+        self.name = f"{self.what} is cut off, {self.wait_for_another()}"
 
 
 class HostKilled(HostFault):
@@ -204,9 +214,7 @@ class HostKilled(HostFault):
 
     def begin(self):
         self.host.kill()
-        if self.of_primary:
-            self.wait_for_another()
-        self.name = f"SIGKILL of all of {self.what}"
+        self.name = f"SIGKILL of all of {self.what}" + (f", {self.wait_for_another()}" if self.of_primary else "")
 
     def end(self):
         self.host.start("existing")

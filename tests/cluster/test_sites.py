@@ -127,17 +127,21 @@ class Host:
                 process.wait()
         (self.base / "data" / "postmaster.pid").unlink(missing_ok=True)
 
-    def status(self):
-        """What Patroni says of itself, or nothing."""
+    def ask(self, path):
+        """What Patroni answers, or nothing."""
         def ask():
             try:
-                with urllib.request.urlopen(f"http://{self.machine.address}:8008/patroni", timeout=2) as got:
+                with urllib.request.urlopen(f"http://{self.machine.address}:8008/{path}", timeout=2) as got:
                     return json.load(got)
             except urllib.error.HTTPError as error:
                 return json.load(error)
             except (OSError, ValueError):
                 return {}
         return self.machine.inside(ask)
+
+    def status(self):
+        """What it says of itself."""
+        return self.ask("patroni")
 
     def role(self):
         status = self.status()
