@@ -205,16 +205,18 @@ static struct hf_status unlock_whole(struct hf_node *node, struct hf_op *op,
                                      struct hf_protector *protector, struct hf_slot_info *out)
 {
     struct hf_status status = hf_seal_unlock(node->seal, op, protector, out);
-    bool is_altered;
+    bool may_be_altered;
 
     /* A copy that cannot be read is made anew under its first reader, who is to ask again. */
     if (status.code == HF_UNAVAILABLE) {
         hf_op_clear(op);
         status = hf_seal_unlock(node->seal, op, protector, out);
     }
-    is_altered = status.code == HF_CORRUPT ||
-                 (status.code == HF_OK && hf_seal_damage(node->seal, NULL, NULL) > 0);
-    if (!is_altered || !renew_copy(node)) {
+    /* One that has lost the records of slots looks as if this node had none. */
+    may_be_altered = status.code == HF_CORRUPT || status.code == HF_NOT_FOUND ||
+                     status.code == HF_DENIED ||
+                     (status.code == HF_OK && hf_seal_damage(node->seal, NULL, NULL) > 0);
+    if (!may_be_altered || !renew_copy(node)) {
         return status;
     }
     hf_op_clear(op);

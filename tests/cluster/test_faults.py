@@ -4,6 +4,7 @@ What befalls one machine of three: its clock jumps, its disk is full, its descri
 damaged or gone. The two others serve on, the machine itself never gives a wrong answer, and comes back by itself; what clients
 saw keeps every rule of history.py.
 """
+import contextlib
 import email.utils
 import os
 import pathlib
@@ -12,6 +13,7 @@ import re
 import resource
 import signal
 import socket
+import sqlite3
 import sys
 import time
 import unittest
@@ -336,7 +338,11 @@ class Faults(unittest.TestCase):
         def cut():
             for path in self.copies(node):
                 os.truncate(path, path.stat().st_size // 2)
-        for what, hurt in (("removed", remove), ("damaged", damage), ("cut", cut)):
+
+        def lose_slots():
+            with contextlib.closing(sqlite3.connect(node.dir / "mirror" / "store.db")) as copy, copy:
+                assert copy.execute("DELETE FROM record WHERE path LIKE 'slot/%'").rowcount > 0, "there were no slots"
+        for what, hurt in (("removed", remove), ("damaged", damage), ("cut", cut), ("without its slots", lose_slots)):
             with self.subTest(what):
                 with self.loaded(f"copy-{what}") as load:
                     self.assertEqual(node.stop(), 0)
