@@ -205,18 +205,16 @@ static struct hf_status unlock_whole(struct hf_node *node, struct hf_op *op,
                                      struct hf_protector *protector, struct hf_slot_info *out)
 {
     struct hf_status status = hf_seal_unlock(node->seal, op, protector, out);
-    bool may_be_altered;
+    bool is_altered;
 
     /* A copy that cannot be read is made anew under its first reader, who is to ask again. */
     if (status.code == HF_UNAVAILABLE) {
         hf_op_clear(op);
         status = hf_seal_unlock(node->seal, op, protector, out);
     }
-    /* One that has lost the records of slots looks as if this node had none. */
-    may_be_altered = status.code == HF_CORRUPT || status.code == HF_NOT_FOUND ||
-                     status.code == HF_DENIED ||
-                     (status.code == HF_OK && hf_seal_damage(node->seal, NULL, NULL) > 0);
-    if (!may_be_altered || !renew_copy(node)) {
+    is_altered = status.code == HF_CORRUPT ||
+                 (status.code == HF_OK && hf_seal_damage(node->seal, NULL, NULL) > 0);
+    if (!is_altered || !renew_copy(node)) {
         return status;
     }
     hf_op_clear(op);
@@ -256,25 +254,35 @@ static void report_closed(struct hf_node *node, struct hf_op *op, struct hf_stat
     hf_op_clear(op);
 }
 
+/* One after another, until one has opened. Gives up where the store is not the one we know. */
+static struct hf_status try_slots(struct hf_node *node, struct hf_op *op)
+{
+    for (size_t i = 0; i < node->config->slot_count; i++) {
+        struct hf_status status = try_slot(node, op, &node->config->slots[i]);
+
+        if (status.code == HF_OK || status.code == HF_CORRUPT || status.code == HF_WRONG_STATE) {
+            return status;
+        }
+        report_closed(node, op, status, &node->config->slots[i]);
+    }
+    return HF_SUCCESS;
+}
+
 /*
  * A slot that does not open is no reason to stop: the next may, or a person unlocks. A store that
  * is not the one we know is.
  */
 struct hf_status hf_node_unlock(struct hf_node *node, struct hf_op *op)
 {
-    for (size_t i = 0; i < node->config->slot_count; i++) {
-        struct hf_status status = try_slot(node, op, &node->config->slots[i]);
-
-        if (status.code == HF_OK) {
-            return status;
-        }
-        if (status.code == HF_CORRUPT || status.code == HF_WRONG_STATE) {
-            return status;
-        }
-        report_closed(node, op, status, &node->config->slots[i]);
+    HF_TRY(try_slots(node, op));
+    /* A copy that has lost the records of slots looks as if this node had none. */
+    if (!hf_seal_is_unlocked(node->seal) && node->config->slot_count > 0 && renew_copy(node)) {
+        HF_TRY(try_slots(node, op));
     }
-    HF_WARNING(node->env, "the node is locked; open it with: holdfast --dir %s unlock",
-               node->config->directory);
+    if (!hf_seal_is_unlocked(node->seal)) {
+        HF_WARNING(node->env, "the node is locked; open it with: holdfast --dir %s unlock",
+                   node->config->directory);
+    }
     return HF_SUCCESS;
 }
 

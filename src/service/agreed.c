@@ -183,12 +183,15 @@ static bool hangs_on_candidate(const struct hf_op *op, struct hf_status status)
 struct hf_status hf_agreed_end(const struct hf_call *call, struct hf_op *op,
                                struct hf_status status)
 {
-    bool depends = depends_on_key(call, status);
     struct hf_op other;
     struct doubt doubt;
+    bool depends;
 
-    if (call->service->cluster == NULL || op->standing.stale || call->key == NULL ||
-        (!depends && !hf_standing_is_doubtful(status))) {
+    if (call->service->cluster == NULL || op->standing.stale || call->key == NULL) {
+        return status;
+    }
+    depends = depends_on_key(call, status);
+    if (!depends && !hf_standing_is_doubtful(status)) {
         return status;
     }
     doubt = find_doubt(call, op);

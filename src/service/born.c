@@ -160,7 +160,7 @@ static struct hf_status decide(struct hf_control *second, struct hf_op *op, uint
 }
 
 /* From the candidate to the version that is in force, or to none. */
-static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
+static struct hf_status settle(struct hf_control *first, struct hf_op *op,
                                const struct hf_request_id *id)
 {
     HF_AUTO(buf) asked = hf_buf_new();
@@ -184,15 +184,13 @@ static struct hf_status settle(const struct hf_control *first, struct hf_op *op,
     if (!hf_control_has_happened(&second, op)) {
         status = decide(&second, op, first->seq);
     }
-    if (is_ended(op, status)) {
-        hf_repeats_abandon(first->call.service->repeats, id);
-    }
+    first->is_abandoned = is_ended(op, status);
     HF_TRY(status);
     HF_TRY(hf_standing_in_force(first->call.service, op, second.seq, announced_ms));
     if (second.number == PROMOTED) {
         return HF_SUCCESS;
     }
-    hf_repeats_abandon(first->call.service->repeats, id);
+    first->is_abandoned = true;
     /* The verdict of the first time is not kept, only what came of it. */
     if (second.repeated) {
         return hf_fail(op, HF_UNAVAILABLE,

@@ -230,7 +230,8 @@ struct hf_status hf_control_end(const struct hf_control *control, struct hf_op *
                                 struct hf_status status)
 {
     status = end(control, op, status);
-    hf_repeats_conclude(control->call.service->repeats, &op->request_id, status);
+    hf_repeats_conclude(control->call.service->repeats, &op->request_id, status,
+                        control->is_abandoned);
     return status;
 }
 

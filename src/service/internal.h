@@ -198,6 +198,7 @@ struct hf_control {
     uint32_t number;      /* set by stage(), or remembered from the first time */
     uint64_t seq;         /* of the commit */
     bool repeated;
+    bool is_abandoned; /* the version it made is not used, for good */
 };
 /* Takes the call through; failures are audited. HF_LATER where op may not wait. */
 HF_STATUS hf_control_run(struct hf_control *control, struct hf_op *op);
@@ -317,11 +318,12 @@ void hf_repeats_free(struct hf_repeats *repeats);
 /* The digest of what was asked under this id, if a door has begun it as repeatable. */
 bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id,
                       uint8_t out[HF_CHECK_VALUE_LEN]);
-/* How the change of such a request has ended. */
+/* How the change of such a request has ended; is_abandoned: the version it made is, for good. */
 void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id *id,
-                         struct hf_status status);
-/* The version it made is not used, for good: asking again is another request. */
-void hf_repeats_abandon(struct hf_repeats *repeats, const struct hf_request_id *id);
+                         struct hf_status status, bool is_abandoned);
+
+/* --- repeat_id.c --- */
+
 /*
  * Between staging a change of the key and its commit. Where the key has moved on since the id of
  * such a request was derived, another node may have done the same request on top of that: then

@@ -193,6 +193,13 @@ static struct hf_service *other_node(void)
     return hf_service_new(&parts);
 }
 
+static void free_nodes(struct hf_service **nodes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        hf_service_free(nodes[i]);
+    }
+}
+
 static uint32_t post_to(struct hf_service *service, bool written)
 {
     struct post post = { .body = BODY };
@@ -245,9 +252,7 @@ static void what_several_nodes_are_asked_before_any_commit_happens_once(void **u
         assert_int_equal(posts[i].version, 3);
     }
     assert_int_equal(versions_now(), 3);
-    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
-        hf_service_free(nodes[i]);
-    }
+    free_nodes(nodes, HF_COUNT(nodes));
 }
 
 static void post_elsewhere(void *context)
@@ -264,9 +269,7 @@ static void what_is_committed_while_the_store_is_asked_happens_once(void **unuse
     tamper_after_find(small_world.tamper, post_elsewhere, nodes[0]);
     assert_int_equal(post_to(nodes[1], true), 2);
     assert_int_equal(versions_now(), 2);
-    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
-        hf_service_free(nodes[i]);
-    }
+    free_nodes(nodes, HF_COUNT(nodes));
 }
 
 /* Each node asks the store at a moment when it knows of nothing; the key moves on in between. */
@@ -287,9 +290,57 @@ static void what_is_committed_on_top_of_another_change_happens_once(void **unuse
     assert_int_equal(early.version, 3);
     hf_service_repeat_end(early.repeat, true);
     assert_int_equal(versions_now(), 3);
-    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
-        hf_service_free(nodes[i]);
+    free_nodes(nodes, HF_COUNT(nodes));
+}
+
+struct meanwhile {
+    struct hf_service *node;
+    uint64_t fail_at; /* of the calls of the store from then on */
+    uint32_t version; /* out */
+};
+
+/* Another change of the key, the same request at another node, and then the store fails. */
+static void change_meanwhile(void *context)
+{
+    struct meanwhile *meanwhile = context;
+    struct hf_op admin = world_as(ADMIN);
+    uint32_t version = 0;
+
+    assert_ok(&admin,
+              hf_service_key_rotate(meanwhile->node, &admin, RING, "k", NULL, &version, NULL));
+    meanwhile->version = post_to(meanwhile->node, true);
+    assert_int_equal(meanwhile->version, version + 1);
+    hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, meanwhile->fail_at);
+}
+
+/* Whichever call of the store fails after the conflict: it is not taken for an answer. */
+static void nor_is_it_done_twice_when_the_store_fails_then(void **unused)
+{
+    struct hf_service *nodes[] = { other_node(), other_node() };
+    bool has_failed = true;
+
+    (void)unused;
+    for (uint64_t at = 1; has_failed; at++) {
+        struct meanwhile meanwhile = { .node = nodes[1], .fail_at = at };
+        struct post early = { .body = BODY };
+        struct hf_op op = world_as(ROOT);
+        struct hf_status status;
+
+        assert_true(at < 100);
+        small_world_pass(WINDOW_MS + 1);
+        assert_ok(&op, begin(&op, nodes[0], &early));
+        tamper_before_apply(small_world.tamper, change_meanwhile, &meanwhile);
+        status = rotate(&op, &early);
+        has_failed = hf_failing_faults(small_world.engine) > 0;
+        hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
+        hf_service_repeat_end(early.repeat, true);
+        if (status.code == HF_OK) {
+            assert_int_equal(early.version, meanwhile.version);
+        }
+        assert_int_equal(post_to(nodes[0], true), meanwhile.version + (status.code == HF_OK));
+        assert_int_equal(versions_now(), meanwhile.version + (status.code == HF_OK));
     }
+    free_nodes(nodes, HF_COUNT(nodes));
 }
 
 static uint32_t create_at(struct hf_service *service)
@@ -320,9 +371,7 @@ static void a_key_that_was_destroyed_can_be_made_again(void **unused)
     small_world_pass(WAITING_MS);
     assert_ok(&op, hf_service_key_destroy(nodes[0], &op, RING, "new", HF_LATEST, false, "test"));
     assert_int_equal(create_at(nodes[1]), 1);
-    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
-        hf_service_free(nodes[i]);
-    }
+    free_nodes(nodes, HF_COUNT(nodes));
 }
 
 /* All who could have taken it at once stood still. */
@@ -340,9 +389,7 @@ static void the_window_counts_from_when_the_request_came(void **unused)
     assert_ok(&op, rotate(&op, &late));
     assert_int_equal(late.version, 2);
     hf_service_repeat_end(late.repeat, true);
-    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
-        hf_service_free(nodes[i]);
-    }
+    free_nodes(nodes, HF_COUNT(nodes));
 }
 
 /* It has waited for its turn until nothing of the first was in the window any more. */
@@ -372,7 +419,7 @@ static uint32_t post_in_doubt(struct hf_service *service)
 
     assert_ok(&op, begin(&op, service, &post));
     assert_ok(&op, rotate(&op, &post));
-    hf_repeats_conclude(service->repeats, &op.request_id, (struct hf_status){ HF_IN_DOUBT });
+    hf_repeats_conclude(service->repeats, &op.request_id, (struct hf_status){ HF_IN_DOUBT }, false);
     hf_service_repeat_end(post.repeat, true);
     return post.version;
 }
@@ -441,9 +488,7 @@ static void an_answer_that_another_node_gave_is_not_given_again_after_the_window
     small_world_pass(WINDOW_MS + 1);
     assert_int_equal(post_to(nodes[0], true), 3);
     assert_int_equal(versions_now(), 3);
-    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
-        hf_service_free(nodes[i]);
-    }
+    free_nodes(nodes, HF_COUNT(nodes));
 }
 
 /* It stood still with the request for so long that the client was answered elsewhere. */
@@ -463,9 +508,7 @@ static void nor_is_one_that_came_late(void **unused)
     small_world_pass(WINDOW_MS / 2);
     assert_int_equal(post_to(nodes[0], true), 3);
     assert_int_equal(post_to(nodes[0], true), 4);
-    for (size_t i = 0; i < HF_COUNT(nodes); i++) {
-        hf_service_free(nodes[i]);
-    }
+    free_nodes(nodes, HF_COUNT(nodes));
 }
 
 static void *post_in_thread(void *context)
@@ -520,6 +563,32 @@ static void duplicates_wait_for_the_first_and_get_its_id(void **unused)
     small_world_pass(2 * WINDOW_MS);
     duplicates_share(shared, 3);
     hf_service_free(shared);
+}
+
+/* A wanted one is refused, and asked again before that: what was answered earlier is neither. */
+static void a_duplicate_of_what_is_refused_does_not_get_an_earlier_answer(void **unused)
+{
+    struct hf_service *node = other_node();
+    struct post second = { .who = ROOT, .body = BODY };
+    struct post duplicate = { .who = ROOT, .body = BODY, .service = node, .lane = 1 };
+    struct hf_op op = world_as(ROOT);
+    pthread_t thread;
+
+    (void)unused;
+    assert_int_equal(post_to(node, true), 2);
+    assert_ok(&op, begin(&op, node, &second));
+    assert_int_equal(pthread_create(&thread, NULL, post_in_thread, &duplicate), 0);
+    while (atomic_load(&node->waiting) == 0) {
+        (void)sched_yield();
+    }
+    hf_failing_set(small_world.engine, HF_FAULT_BEFORE, HF_UNAVAILABLE, 1);
+    assert_fails(&op, rotate(&op, &second), HF_UNAVAILABLE);
+    hf_failing_set(small_world.engine, HF_FAULT_NONE, HF_OK, 0);
+    hf_service_repeat_end(second.repeat, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(duplicate.status.code, HF_OK);
+    assert_int_equal(duplicate.version, 3);
+    hf_service_free(node);
 }
 
 static void a_duplicate_gives_up_at_its_deadline(void **unused)
@@ -615,6 +684,7 @@ int main(void)
         test_of(nor_is_one_that_came_late),
         test_of(what_is_committed_while_the_store_is_asked_happens_once),
         test_of(what_is_committed_on_top_of_another_change_happens_once),
+        test_of(nor_is_it_done_twice_when_the_store_fails_then),
         test_of(a_key_that_was_destroyed_can_be_made_again),
         test_of(the_window_counts_from_when_the_request_came),
         test_of(what_was_answered_here_is_no_first_time_of_what_waited),
@@ -622,6 +692,7 @@ int main(void)
         test_of(a_refusal_in_between_brings_no_earlier_answer_back),
         test_of(nor_does_it_end_what_is_asked_next),
         test_of(duplicates_wait_for_the_first_and_get_its_id),
+        test_of(a_duplicate_of_what_is_refused_does_not_get_an_earlier_answer),
         test_of(a_duplicate_gives_up_at_its_deadline),
         test_of(a_store_that_cannot_be_asked_is_no_answer),
         test_of(what_is_remembered_is_bounded),

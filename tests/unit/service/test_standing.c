@@ -195,6 +195,13 @@ static struct hf_status rotate(struct hf_op *op, uint32_t *out)
 
 /* --- with a lease and without --- */
 
+static struct hf_status create(struct hf_op *op, uint32_t *out)
+{
+    const struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
+
+    return hf_service_key_create(world.service, op, RING, "new", &plan, out, NULL);
+}
+
 static void with_a_lease_nothing_is_said_of_age(void **unused)
 {
     struct hf_op op = world_as(ALICE);
@@ -614,23 +621,15 @@ static void what_leaves_a_candidate_is_told_to_be_in_doubt(void **unused)
     assert_true(in_doubt > 0);
 }
 
-/*
- * A candidate that its maker has left, so long ago that it may have been promoted without us; key
- * NULL: of "old", else of a new key.
- */
-static void leave_a_candidate_of(const char *key)
+/* A candidate that its maker has left, so long ago that it may have been promoted without us. */
+static void leave_candidate(struct hf_status (*make)(struct hf_op *op, uint32_t *out))
 {
-    const struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
     struct hf_op op = world_as(ROOT);
     uint32_t version = 0;
 
     cluster.other.quiet = true;
     op.deadline_ms = hf_env_boottime_ms(op.env) + SECOND;
-    assert_fails(&op,
-                 key == NULL
-                     ? rotate(&op, &version)
-                     : hf_service_key_create(world.service, &op, RING, key, &plan, &version, NULL),
-                 HF_IN_DOUBT);
+    assert_fails(&op, make(&op, &version), HF_IN_DOUBT);
     cluster.other.quiet = false;
     for (int i = 0; i < 4; i++) {
         small_world_pass(SECOND);
@@ -642,7 +641,7 @@ static void leave_a_candidate_of(const char *key)
 
 static void leave_a_candidate(void)
 {
-    leave_a_candidate_of(NULL);
+    leave_candidate(rotate);
 }
 
 static void a_node_that_may_have_missed_a_promotion_waits_or_says_so(void **unused)
@@ -701,7 +700,7 @@ static void nor_does_it_say_that_a_key_is_not_there(void **unused)
     struct hf_op op = world_as(ROOT);
 
     (void)unused;
-    leave_a_candidate_of("new");
+    leave_candidate(create);
     assert_fails(&op, hf_service_hadoop_key(world.service, &op, RING, "new", &info),
                  HF_UNAVAILABLE);
     op = world_as(ALICE);
@@ -807,7 +806,6 @@ static void a_version_is_proven_on_all_nodes_before_it_is_used(void **unused)
 
 static void a_version_that_a_node_cannot_open_is_abandoned(void **unused)
 {
-    struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
     struct hf_op op = world_as(ROOT);
     uint32_t version = 0;
 
@@ -820,19 +818,52 @@ static void a_version_that_a_node_cannot_open_is_abandoned(void **unused)
     assert_ok(&op, hf_key_primary(world.keys, &op, RING, "old", &version));
     assert_int_equal(version, 1);
     op = world_as(ROOT);
-    assert_fails(&op, hf_service_key_create(world.service, &op, RING, "new", &plan, &version, NULL),
-                 HF_UNAVAILABLE);
+    assert_fails(&op, create(&op, &version), HF_UNAVAILABLE);
     assert_int_equal(world_notes("abandoned", "node-2"), 0);
     assert_int_equal(world_notes("node node-2 could not open it", "\"operation\":\"key.rotate\""),
                      1);
     /* The number is gone, the name is not. */
     cluster.other.opens = HF_OK;
     op = world_as(ROOT);
-    assert_ok(&op, hf_service_key_create(world.service, &op, RING, "new", &plan, &version, NULL));
+    assert_ok(&op, create(&op, &version));
     assert_int_equal(version, 2);
     op = world_as(ROOT);
     assert_ok(&op, rotate(&op, &version));
     assert_int_equal(version, 3);
+}
+
+/* One POST of Hadoop's client that rolls "old", or makes "new", and its whole answer. */
+static struct hf_status post(const char *key,
+                             struct hf_status (*make)(struct hf_op *op, uint32_t *out),
+                             uint32_t *out)
+{
+    const struct hf_bytes asked = hf_bytes_of_text(key);
+    struct hf_repeat *repeat = NULL;
+    struct hf_op op = world_as(ROOT);
+    struct hf_status status;
+
+    assert_ok(&op, hf_service_repeat_begin(world.service, &op, RING, key, &asked, 1, 10 * SECOND,
+                                           &repeat));
+    status = make(&op, out);
+    hf_service_repeat_end(repeat, true);
+    return status;
+}
+
+/* Who was told so asks for another one, though it is asked in the same words and at once. */
+static void what_was_abandoned_can_be_asked_for_again(void **unused)
+{
+    uint32_t version = 0;
+
+    (void)unused;
+    world.service->shared_store = true;
+    cluster.other.opens = HF_CORRUPT;
+    assert_int_equal(post("old", rotate, &version).code, HF_UNAVAILABLE);
+    assert_int_equal(post("new", create, &version).code, HF_UNAVAILABLE);
+    cluster.other.opens = HF_OK;
+    assert_int_equal(post("old", rotate, &version).code, HF_OK);
+    assert_int_equal(version, 3);
+    assert_int_equal(post("new", create, &version).code, HF_OK);
+    assert_int_equal(version, 2);
 }
 
 static void serve_on(const char *node)
@@ -959,6 +990,7 @@ int main(void)
         test_of(a_version_is_proven_on_all_nodes_before_it_is_used),
         test_of(a_silent_node_is_waited_for_once_for_each_version),
         test_of(a_version_that_a_node_cannot_open_is_abandoned),
+        test_of(what_was_abandoned_can_be_asked_for_again),
         test_of(a_node_that_does_not_serve_the_keyring_proves_nothing),
         test_of(a_candidate_is_proven_by_those_who_serve_it_whoever_settles_it),
         test_of(a_repeat_goes_on_where_the_first_time_stopped),
