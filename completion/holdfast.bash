@@ -80,7 +80,7 @@ _holdfast_word()
     "policy show 0" | "policy put 0" | "policy remove 0")
         "$@" policy list 2>/dev/null
         ;;
-    "policy put 1" | "drill verify 0" | "node accept 0" | "node approve 0")
+    "policy put 1" | "drill verify 0" | "node accept 0" | "node approve 0" | "node revoke 0")
         compgen -f -- "$current"
         ;;
     "drill show 0")

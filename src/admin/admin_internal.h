@@ -46,7 +46,7 @@ struct hf_status take_protector(struct hf_op *op, const struct hf_admin *admin,
 void put_date_or_null(struct hf_json_writer *writer, const char *name, uint64_t date_ms);
 /* The query "keep_root" of removals, false when absent; and what a removal answers. */
 struct hf_status take_keep_root(struct hf_op *op, const struct hf_request *request, bool *out);
-struct hf_status answer_removal(struct hf_reply *reply, bool keep_root, uint32_t generation);
+void put_removal(struct hf_json_writer *writer, bool keep_root, uint32_t generation);
 const char *ring_of(const struct hf_request *request);
 const char *key_of(const struct hf_request *request);
 /* Base64 of secret bytes into the reply, which is wiped when sent. */
@@ -91,6 +91,7 @@ HANDLER(node_approve);
 HANDLER(node_drain);
 HANDLER(serve_stale);
 HANDLER(node_remove);
+HANDLER(node_revoke);
 /* sessions.c */
 HANDLER(session_end);
 /* sites.c */
@@ -116,6 +117,7 @@ HANDLER(key_destroy);
 HANDLER(key_export);
 HANDLER(key_usage);
 HANDLER(key_public);
+HANDLER(key_revocation);
 /* use.c */
 HANDLER(data_key);
 HANDLER(encrypt);

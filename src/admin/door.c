@@ -31,6 +31,7 @@ static const struct hf_route routes[] = {
     { HF_DELETE, "/api/v1/slots/:slot", KIB(1), HF_WORKER, hf_admin_slot_remove },
     { HF_POST, "/api/v1/slots/:slot/test", KIB(16), HF_WORKER, hf_admin_slot_test },
     { HF_POST, "/api/v1/serve-stale", KIB(1), HF_WORKER, hf_admin_serve_stale },
+    { HF_POST, "/api/v1/revocations", KIB(4), HF_WORKER, hf_admin_node_revoke },
     { HF_GET, "/api/v1/nodes", 0, HF_WORKER, hf_admin_nodes },
     { HF_POST, "/api/v1/nodes", KIB(16), HF_WORKER, hf_admin_node_approve },
     { HF_GET, "/api/v1/nodes/:node", 0, HF_WORKER, hf_admin_node },
@@ -70,6 +71,7 @@ static const struct hf_route routes[] = {
     { HF_POST, KEY "/export", KIB(4), HF_WORKER, hf_admin_key_export },
     { HF_GET, KEY "/versions/:version/usage", 0, HF_WORKER, hf_admin_key_usage },
     { HF_GET, KEY "/public", 0, HF_WORKER, hf_admin_key_public },
+    { HF_GET, KEY "/revocation", 0, HF_WORKER, hf_admin_key_revocation },
 
     { HF_GET, "/api/v1/policies", 0, HF_WORKER, hf_admin_policy_list },
     { HF_GET, "/api/v1/policies/:policy", 0, HF_WORKER, hf_admin_policy_get },

@@ -25,6 +25,10 @@ HANDLER(drill)
     HF_TRY(take_body(op, request, members, &body));
     HF_TRY(hf_json_text_or(op, body, "keyring", NULL, &keyring));
     HF_TRY(hf_json_u64_or(op, body, "wait_ms", 0, &wait_ms));
+    /* Nothing said is the usual time; to the service, too, that is 0. */
+    if (wait_ms == 0 && hf_json_has(body, "wait_ms")) {
+        return hf_fail(op, HF_INVALID, "a drill waits a second at least");
+    }
     HF_TRY(hf_service_drill(service_of(exchange), op, keyring, wait_ms, id));
     start_object(reply, &writer);
     hf_json_put_text(&writer, "id", id);

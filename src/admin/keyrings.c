@@ -20,6 +20,7 @@ static void add_keyring(struct hf_json_writer *writer, const struct hf_keyring_i
         hf_json_put_text(writer, NULL, info->settings.serve_on.names[i]);
     }
     hf_json_close_array(writer);
+    hf_json_put_u64(writer, "min_ways", info->settings.min_ways);
     hf_json_put_date(writer, "created", info->created_ms);
 }
 
@@ -88,6 +89,7 @@ static struct hf_status take_settings(struct hf_op *op, const struct hf_json *bo
                           &settings->max_stale_wrap_ms));
     HF_TRY(hf_json_u64_or(op, body, "rotate_every_ms", settings->rotate_every_ms,
                           &settings->rotate_every_ms));
+    HF_TRY(hf_json_u64_or(op, body, "min_ways", settings->min_ways, &settings->min_ways));
     return take_serve_on(op, body, &settings->serve_on);
 }
 
@@ -102,6 +104,7 @@ static const char *const keyring_members[] = { "name",
                                                "max_stale_wrap_ms",
                                                "rotate_every_ms",
                                                "serve_on",
+                                               "min_ways",
                                                NULL };
 
 static struct hf_status put_keyring(struct hf_reply *reply, int status,

@@ -4,6 +4,7 @@
 #include "admin/admin_internal.h"
 #include "base/alloc.h"
 #include "base/text.h"
+#include "service/revocation.h"
 
 #define PAGE_DEFAULT 1000
 #define PAGE_MAX     10000
@@ -271,6 +272,22 @@ static void put_version(struct hf_reply *reply, int status, uint32_t version)
     hf_json_close_object(&writer);
 }
 
+/* In a cluster also how many nodes have opened it, of those that serve it. */
+static void put_new_version(struct hf_reply *reply, int status, uint32_t version,
+                            const struct hf_op *op)
+{
+    struct hf_json_writer writer;
+
+    start_object(reply, &writer);
+    reply->status = status;
+    hf_json_put_u64(&writer, "version", version);
+    if (op->proven_of > 0) {
+        hf_json_put_u64(&writer, "proven_on", op->proven_on);
+        hf_json_put_u64(&writer, "proven_of", op->proven_of);
+    }
+    hf_json_close_object(&writer);
+}
+
 HANDLER(key_create)
 {
     static const char *const members[] = { "name",       "algorithm",   "exportable",
@@ -299,7 +316,7 @@ HANDLER(key_create)
     }
     free(attributes.items);
     HF_TRY(status);
-    put_version(reply, 201, version);
+    put_new_version(reply, 201, version, op);
     return HF_SUCCESS;
 }
 
@@ -316,7 +333,7 @@ HANDLER(key_rotate)
     HF_TRY(take_bytes(op, body, "material", &material));
     HF_TRY(hf_service_key_rotate(service_of(exchange), op, ring_of(request), key_of(request),
                                  material, &version, NULL));
-    put_version(reply, 200, version);
+    put_new_version(reply, 200, version, op);
     return HF_SUCCESS;
 }
 
@@ -458,24 +475,47 @@ HANDLER(key_usage)
     return HF_SUCCESS;
 }
 
-HANDLER(key_public)
+/* The query "version", HF_LATEST when absent. */
+static struct hf_status take_version_query(struct hf_op *op, const struct hf_request *request,
+                                           uint32_t *out)
 {
     HF_AUTO(buf) text = hf_buf_new();
-    HF_AUTO(buf) spki = hf_buf_new();
-    struct hf_json_writer writer;
     uint64_t number = HF_LATEST;
-    uint32_t version = 0;
     bool given = false;
 
     HF_TRY(take_query(op, request, "version", text, &given));
     if (given) {
         HF_TRY(hf_parse_u64(op, hf_buf_text(text), HF_LATEST - 1, &number));
     }
+    *out = (uint32_t)number;
+    return HF_SUCCESS;
+}
+
+HANDLER(key_public)
+{
+    HF_AUTO(buf) spki = hf_buf_new();
+    struct hf_json_writer writer;
+    uint32_t version = HF_LATEST;
+
+    HF_TRY(take_version_query(op, request, &version));
     HF_TRY(hf_service_key_public(service_of(exchange), op, ring_of(request), key_of(request),
-                                 (uint32_t)number, spki, &version));
+                                 version, spki, &version));
     start_object(reply, &writer);
     hf_json_put_u64(&writer, "version", version);
     hf_json_put_base64(&writer, "public", hf_buf_bytes(spki));
     hf_json_close_object(&writer);
     return HF_SUCCESS;
+}
+
+HANDLER(key_revocation)
+{
+    HF_AUTO(buf) json = hf_buf_new();
+    struct hf_revocation revocation;
+    uint32_t version = HF_LATEST;
+
+    HF_TRY(take_version_query(op, request, &version));
+    HF_TRY(hf_service_key_revocation(service_of(exchange), op, ring_of(request), key_of(request),
+                                     version, &revocation));
+    hf_revocation_write(&revocation, json);
+    return answer_json(reply, json);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "admin/admin_internal.h"
+#include "service/revocation.h"
 
 static void put_node(struct hf_json_writer *writer, const struct hf_node_info *node)
 {
@@ -121,11 +122,40 @@ HANDLER(node_drain)
 
 HANDLER(node_remove)
 {
+    struct hf_json_writer writer;
     uint32_t generation = 0;
     bool keep_root = false;
 
     HF_TRY(take_keep_root(op, request, &keep_root));
     HF_TRY(hf_service_node_remove(service_of(exchange), op, hf_request_segment(request, "node"),
                                   keep_root, &generation));
-    return answer_removal(reply, keep_root, generation);
+    start_object(reply, &writer);
+    hf_json_put_bool(
+        &writer, "this_node",
+        hf_service_node_is_this(service_of(exchange), hf_request_segment(request, "node")));
+    put_removal(&writer, keep_root, generation);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
+}
+
+/* The body is a revocation as 'holdfast key revocation' has written it. */
+HANDLER(node_revoke)
+{
+    struct hf_revocation revocation;
+    struct hf_json_writer writer;
+    bool followed = false;
+
+    HF_TRY(hf_revocation_read(op, hf_request_body(request), &revocation));
+    HF_TRY(hf_service_node_revoke(service_of(exchange), op, &revocation, &followed));
+    start_object(reply, &writer);
+    hf_json_put_text(&writer, "keyring", revocation.keyring);
+    hf_json_put_text(&writer, "key", revocation.key);
+    if (revocation.version != HF_LATEST) {
+        hf_json_put_u64(&writer, "version", revocation.version);
+    }
+    hf_json_put_text(&writer, "state", hf_revoked_as_name(revocation.as));
+    hf_json_put_u64(&writer, "commit", revocation.seq);
+    hf_json_put_bool(&writer, "followed", followed);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
 }

@@ -133,7 +133,8 @@ static const char *what_remains(bool keep_root)
                        "every later copy open; rotate the root to end that"
                      : "whoever has the slot's secret and a copy of the store from before the "
                        "rotation opens that copy for ever, and knows the keys it holds; rotate "
-                       "keys that must be kept from him";
+                       "keys that must be kept from him; if he also gets a copy from before the "
+                       "records are all moved, he has the new root, too";
 }
 
 struct hf_status take_keep_root(struct hf_op *op, const struct hf_request *request, bool *out)
@@ -149,27 +150,26 @@ struct hf_status take_keep_root(struct hf_op *op, const struct hf_request *reque
     return HF_SUCCESS;
 }
 
-struct hf_status answer_removal(struct hf_reply *reply, bool keep_root, uint32_t generation)
+void put_removal(struct hf_json_writer *writer, bool keep_root, uint32_t generation)
 {
-    struct hf_json_writer writer;
-
-    start_object(reply, &writer);
-    hf_json_put_u64(&writer, "root_generation", generation);
-    hf_json_put_bool(&writer, "root_kept", keep_root);
-    hf_json_put_text(&writer, "remains", what_remains(keep_root));
-    hf_json_close_object(&writer);
-    return HF_SUCCESS;
+    hf_json_put_u64(writer, "root_generation", generation);
+    hf_json_put_bool(writer, "root_kept", keep_root);
+    hf_json_put_text(writer, "remains", what_remains(keep_root));
 }
 
 HANDLER(slot_remove)
 {
+    struct hf_json_writer writer;
     uint32_t generation = 0;
     bool keep_root = false;
 
     HF_TRY(take_keep_root(op, request, &keep_root));
     HF_TRY(hf_service_slot_remove(service_of(exchange), op, hf_request_segment(request, "slot"),
                                   keep_root, &generation));
-    return answer_removal(reply, keep_root, generation);
+    start_object(reply, &writer);
+    put_removal(&writer, keep_root, generation);
+    hf_json_close_object(&writer);
+    return HF_SUCCESS;
 }
 
 /* --- the root --- */

@@ -52,8 +52,16 @@ void hf_op_clear(struct hf_op *op)
     op->text[0] = '\0';
 }
 
+bool hf_op_is_stopped(const struct hf_op *op)
+{
+    return op->stop != NULL && atomic_load(op->stop);
+}
+
 struct hf_status hf_op_check_deadline(struct hf_op *op)
 {
+    if (hf_op_is_stopped(op)) {
+        return hf_fail(op, HF_UNAVAILABLE, "the program ends");
+    }
     if (op->deadline_ms != 0 && hf_env_boottime_ms(op->env) >= op->deadline_ms) {
         return hf_fail(op, HF_UNAVAILABLE, "the time for this operation is over");
     }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,12 +50,15 @@ struct hf_op {
     const char *door;               /* static name of the door it came through; NULL: none */
     uint64_t arrived_ms;            /* realtime, of its request; 0: nobody's, or not known */
     uint64_t deadline_ms;           /* on the boottime clock; 0: none */
+    const atomic_bool *stop;        /* once it is set, the time is over as well; NULL: never */
     struct hf_request_id request_id;
     struct hf_fence *fence; /* what every commit under it also has to get past; NULL: nothing */
     bool may_wait;          /* false on a loop thread: what would wait answers HF_LATER instead */
     unsigned lane;          /* the number of the thread that runs it; picks per-thread caches */
     struct hf_standing standing;
-    enum hf_code code; /* of the failure that text tells about */
+    unsigned proven_on; /* nodes that have opened the version which it made, */
+    unsigned proven_of; /* of so many that serve it; 0: it made none, or nobody knows any more */
+    enum hf_code code;  /* of the failure that text tells about */
     enum hf_cause cause;
     char text[HF_OP_TEXT_MAX]; /* for log, audit and those who may know; never key material */
 };
@@ -76,8 +80,9 @@ HF_STATUS hf_fail_cause(struct hf_op *op, enum hf_code code, enum hf_cause cause
 /* Forget an earlier failure, so that the operation can go on or be tried again. */
 void hf_op_clear(struct hf_op *op);
 
-/* HF_UNAVAILABLE once the deadline has passed. */
+/* HF_UNAVAILABLE once the deadline has passed, or its thread is to stop. */
 HF_STATUS hf_op_check_deadline(struct hf_op *op);
+bool hf_op_is_stopped(const struct hf_op *op);
 
 bool hf_request_id_is_set(const struct hf_request_id *id);
 

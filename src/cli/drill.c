@@ -1,4 +1,5 @@
 /* holdfast drill, drill list, drill show, drill verify, what-if. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,11 @@ static struct hf_status print_texts(struct cli *cli, const struct hf_json *cells
         if (text[0] != '\0') {
             cli_print("\nnode %s, slot %s: %s\n", node, slot, text);
         }
+        if (hf_json_has(cell, "unlisted")) {
+            cli_print("\nnode %s, slot %s: %" PRIu64 " key versions are of keyrings that found no "
+                      "room, so in how many ways they open is not known\n",
+                      node, slot, number_of(cli, cell, "unlisted"));
+        }
         if (hf_json_has(cell, "not_asked")) {
             HF_AUTO(buf) keyrings = hf_buf_new();
 
@@ -213,6 +219,11 @@ static struct hf_status print_drill(struct cli *cli, const struct hf_json *drill
     cli_print_table(rings, keyrings, HF_COUNT(keyrings));
     HF_TRY(print_failures(cli, drill));
     HF_TRY(print_texts(cli, cells));
+    if (hf_json_has(drill, "trimmed")) {
+        cli_print(
+            "\nThere was too much to tell: the lists above are not whole; the nodes' parts in "
+            "the receipt have more.\n");
+    }
     cli_print("\n%s\n", verdict(light, silent));
     return HF_SUCCESS;
 }
@@ -291,7 +302,9 @@ static struct hf_status drill(struct cli *cli)
     if (cli_option(cli, "keyring") != NULL) {
         hf_json_put_text(&writer, "keyring", cli_option(cli, "keyring"));
     }
-    hf_json_put_u64(&writer, "wait_ms", wait_ms);
+    if (cli_option(cli, "wait") != NULL) {
+        hf_json_put_u64(&writer, "wait_ms", wait_ms);
+    }
     hf_json_close_object(&writer);
     HF_TRY(cli_fetch(cli, "POST", "/api/v1/drill", hf_buf_bytes(body), answer));
     HF_TRY(hf_json_parse(&cli->op, hf_buf_bytes(answer), &json));
@@ -460,6 +473,20 @@ static void put_losses(const struct cli *cli, struct hf_buf *body)
     hf_json_close_object(&writer);
 }
 
+static struct hf_status print_unproven(struct cli *cli, const struct hf_json *keyring)
+{
+    const char *name = NULL;
+    bool proven = false;
+
+    HF_TRY(hf_json_text(&cli->op, keyring, "keyring", &name));
+    HF_TRY(hf_json_bool_or(&cli->op, keyring, "proven", false, &proven));
+    if (!proven) {
+        cli_print("no drill has opened anything of keyring ");
+        cli_print_name(name);
+    }
+    return HF_SUCCESS;
+}
+
 static struct hf_status print_what_if(struct cli *cli, const struct hf_json *answer)
 {
     static const struct cli_column columns[] = { { "KEYRING", "keyring" },
@@ -480,6 +507,7 @@ static struct hf_status print_what_if(struct cli *cli, const struct hf_json *ans
             cli_print("unreadable: ");
             cli_print_name(hf_json_string(hf_json_at(named, j)));
         }
+        HF_TRY(print_unproven(cli, hf_json_at(keyrings, i)));
     }
     cli_print("\n%s\n", opens ? "The store still opens." : "Nothing opens the store any more.");
     return HF_SUCCESS;
@@ -533,6 +561,8 @@ static struct hf_status what_if(struct cli *cli)
     HF_AUTO(json) json = NULL;
     uint64_t unreadable = 0;
     uint64_t people_only = 0;
+    const struct hf_json *keyrings = NULL;
+    bool opens = false;
 
     if (cli_flag(cli, "min-cut") == (cli_option(cli, "lose") != NULL)) {
         return hf_fail(&cli->op, HF_INVALID, "say what is lost, with --lose, or ask for --min-cut");
@@ -548,8 +578,12 @@ static struct hf_status what_if(struct cli *cli)
     HF_TRY(hf_json_parse(&cli->op, hf_buf_bytes(answer), &json));
     HF_TRY(hf_json_u64_or(&cli->op, json, "unreadable", 0, &unreadable));
     HF_TRY(hf_json_u64_or(&cli->op, json, "people_only", 0, &people_only));
-    if (unreadable > 0 || people_only > 0) {
-        cli->result = unreadable > 0 ? CLI_BAD : CLI_AMBER;
+    HF_TRY(hf_json_bool_or(&cli->op, json, "opens", false, &opens));
+    HF_TRY(hf_json_array_or(&cli->op, json, "keyrings", &keyrings));
+    if (unreadable > 0 || (!opens && hf_json_count(keyrings) > 0)) {
+        cli->result = CLI_BAD;
+    } else if (people_only > 0) {
+        cli->result = CLI_AMBER;
     }
     if (cli->json) {
         cli_print("%s\n", hf_buf_text(answer));

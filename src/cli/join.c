@@ -184,7 +184,7 @@ static struct hf_status write_audit_key(struct hf_crypto *crypto, struct hf_op *
 
 struct hf_status hf_join_accept(struct hf_crypto *crypto, struct hf_op *op,
                                 const struct hf_init_settings *settings,
-                                const struct hf_join_bundle *bundle)
+                                const struct hf_join_bundle *bundle, bool *out_is_kept)
 {
     static const char *const names[] = { "store", "state", "audit" };
     const char *directory = settings->directory;
@@ -205,7 +205,8 @@ struct hf_status hf_join_accept(struct hf_crypto *crypto, struct hf_op *op,
     HF_TRY(write_authority(op, directory, bundle));
     HF_TRY(write_certificate(crypto, op, directory, bundle));
     HF_TRY(write_audit_key(crypto, op, directory));
-    return is_missing(path)
+    *out_is_kept = !is_missing(path);
+    return !*out_is_kept
                ? hf_init_write_joined_config(op, directory, &config, !is_missing(certificate))
                : HF_SUCCESS;
 }

@@ -22,7 +22,8 @@ HF_STATUS hf_join_prepare(struct hf_crypto *crypto, struct hf_op *op, const char
  * where it is not there yet, so that it can be done again, and the certificate, over the one that
  * is there. Of the settings count directory, owner, listeners, keyring and store. HF_INVALID when
  * the bundle is for another key, HF_EXISTS when the machine belongs to another store already.
+ * out_is_kept: there was a configuration, which says what it said.
  */
 HF_STATUS hf_join_accept(struct hf_crypto *crypto, struct hf_op *op,
                          const struct hf_init_settings *settings,
-                         const struct hf_join_bundle *bundle);
+                         const struct hf_join_bundle *bundle, bool *out_is_kept);

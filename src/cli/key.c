@@ -1,5 +1,6 @@
 /* holdfast key. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,19 @@ static struct hf_status show(struct cli *cli)
     return HF_SUCCESS;
 }
 
+/* Nodes that were away when the version was made open it before they serve again. */
+static void print_proof(struct cli *cli, const struct hf_json *answer)
+{
+    uint64_t on = 0, of = 0;
+
+    if (hf_json_u64_or(&cli->op, answer, "proven_on", 0, &on).code == HF_OK &&
+        hf_json_u64_or(&cli->op, answer, "proven_of", 0, &of).code == HF_OK && on < of) {
+        cli_print("It is proven on %" PRIu64 " of %" PRIu64
+                  " nodes; the others open it before they serve again.\n",
+                  on, of);
+    }
+}
+
 static struct hf_status rotate(struct cli *cli)
 {
     HF_AUTO_STRING path = NULL;
@@ -299,6 +313,7 @@ static struct hf_status rotate(struct cli *cli)
     if (answer != NULL) {
         cli_add_value(version, answer, "version");
         cli_print("%s@%s encrypts from now on.\n", cli->words[0], hf_buf_text(version));
+        print_proof(cli, answer);
     }
     return HF_SUCCESS;
 }
@@ -445,19 +460,27 @@ static void print_pem(const char *base64)
     cli_print("-----END PUBLIC KEY-----\n");
 }
 
+/* --version as a query. */
+static struct hf_status add_version(struct cli *cli, struct hf_buf *tail)
+{
+    uint64_t version = 0;
+
+    if (cli_option(cli, "version") != NULL) {
+        HF_TRY(cli_number(cli, "version", 0, &version));
+        hf_buf_add_format(tail, "?version=%llu", (unsigned long long)version);
+    }
+    return HF_SUCCESS;
+}
+
 static struct hf_status public_half(struct cli *cli)
 {
     HF_AUTO(buf) tail = hf_buf_new();
     HF_AUTO_STRING path = NULL;
     HF_AUTO(json) answer = NULL;
     const char *base64 = NULL;
-    uint64_t version = 0;
 
     hf_buf_add_text(tail, "/public");
-    if (cli_option(cli, "version") != NULL) {
-        HF_TRY(cli_number(cli, "version", 0, &version));
-        hf_buf_add_format(tail, "?version=%llu", (unsigned long long)version);
-    }
+    HF_TRY(add_version(cli, tail));
     HF_TRY(cli_key_path(cli, cli->words[0], hf_buf_text(tail), &path));
     HF_TRY(cli_call(cli, "GET", path, HF_BYTES_NONE, &answer));
     if (answer == NULL) {
@@ -465,6 +488,21 @@ static struct hf_status public_half(struct cli *cli)
     }
     HF_TRY(hf_json_text(&cli->op, answer, "public", &base64));
     print_pem(base64);
+    return HF_SUCCESS;
+}
+
+/* As it came, with --json or without: it goes to another node, and a MAC is over it. */
+static struct hf_status revocation(struct cli *cli)
+{
+    HF_AUTO(buf) tail = hf_buf_new();
+    HF_AUTO(buf) answer = hf_buf_new();
+    HF_AUTO_STRING path = NULL;
+
+    hf_buf_add_text(tail, "/revocation");
+    HF_TRY(add_version(cli, tail));
+    HF_TRY(cli_key_path(cli, cli->words[0], hf_buf_text(tail), &path));
+    HF_TRY(cli_fetch(cli, "GET", path, HF_BYTES_NONE, answer));
+    cli_print("%s\n", hf_buf_text(answer));
     return HF_SUCCESS;
 }
 
@@ -502,6 +540,9 @@ const struct command cli_key_commands[] = {
       "holdfast key destroy hadoop/sales --reason \"retention ended\"", destroy },
     { "key", "export", "KEYRING/KEY", "version=", "Prints the material of an exportable key.",
       "holdfast key export payroll/partner --version 1", export_key },
+    { "key", "revocation", "KEYRING/KEY", "version=",
+      "Prints that a key, or a version, is out of use, for a node that cannot hear of it.",
+      "holdfast key revocation hadoop/sales --version 2 > sales.revocation", revocation },
     { "key", "usage", "KEYRING/KEY VERSION", "", "Shows how often a version was used, and by whom.",
       "holdfast key usage hadoop/sales 0", usage },
     { 0 },

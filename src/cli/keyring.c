@@ -60,6 +60,7 @@ static struct hf_status add_settings(struct cli *cli, struct hf_json_writer *wri
                   { "max-stale", "max_stale_ms" },
                   { "max-stale-wrap", "max_stale_wrap_ms" },
                   { "rotate-every", "rotate_every_ms" } };
+    uint64_t min_ways = 0;
     uint64_t ms = 0;
     bool yes = false;
 
@@ -77,6 +78,10 @@ static struct hf_status add_settings(struct cli *cli, struct hf_json_writer *wri
     }
     if (cli_option(cli, "serve-on") != NULL) {
         add_serve_on(writer, cli_option(cli, "serve-on"));
+    }
+    if (cli_option(cli, "min-ways") != NULL) {
+        HF_TRY(cli_number(cli, "min-ways", 0, &min_ways));
+        hf_json_put_u64(writer, "min_ways", min_ways);
     }
     HF_TRY(cli_duration(cli, "max-stale", 1, &ms));
     if (ms == 0) {
@@ -149,7 +154,7 @@ static struct hf_status rotate(struct cli *cli)
 #define SETTINGS                                                                                   \
     "approve-destroy=|approve-export=|approve-slot-removal=|destroy-wait=|dark-window=|max-stale=" \
     "|"                                                                                            \
-    "max-stale-wrap=|rotate-every=|serve-on="
+    "max-stale-wrap=|rotate-every=|serve-on=|min-ways="
 
 const struct command cli_keyring_commands[] = {
     { "keyring", "list", "", "", "Lists keyrings.", "holdfast keyring list", list },

@@ -156,6 +156,23 @@ static struct hf_status print_accepted(struct cli *cli, const struct hf_join_bun
     return HF_SUCCESS;
 }
 
+/* On standard error, so that it is seen beside --json, too. */
+static void tell_configuration(const struct cli *cli, bool is_kept)
+{
+    if (is_kept) {
+        (void)fprintf(stderr,
+                      "%s/holdfast.conf was there and stays as it is: options that go into it have "
+                      "no effect. Change it by hand, or move it away and give the command again.\n",
+                      cli->directory);
+    } else if (cli_option(cli, "store") == NULL) {
+        (void)fprintf(stderr,
+                      "No --store was given: %s/holdfast.conf names a store of its own on this "
+                      "machine, not a database that nodes share. For one, move that file away and "
+                      "give the command again with --store postgres --store-host HOST:PORT ...\n",
+                      cli->directory);
+    }
+}
+
 static struct hf_status node_accept(struct cli *cli)
 {
     HF_AUTO(crypto) crypto = NULL;
@@ -164,6 +181,7 @@ static struct hf_status node_accept(struct cli *cli)
     HF_AUTO(caller) me = NULL;
     char fingerprint[HF_FINGERPRINT_LEN];
     HF_AUTO(buf) section = hf_buf_new();
+    bool is_kept = false;
     struct hf_init_settings settings = {
         .directory = cli->directory,
         .listen_hadoop = cli_option(cli, "listen-hadoop"),
@@ -184,8 +202,10 @@ static struct hf_status node_accept(struct cli *cli)
     }
     HF_TRY(hf_caller_from_uid(&cli->op, (uint32_t)getuid(), &me));
     settings.owner = getuid() != 0 ? me->name : NULL;
-    HF_TRY(hf_join_accept(crypto, &cli->op, &settings, bundle));
-    return print_accepted(cli, bundle, fingerprint);
+    HF_TRY(hf_join_accept(crypto, &cli->op, &settings, bundle, &is_kept));
+    HF_TRY(print_accepted(cli, bundle, fingerprint));
+    tell_configuration(cli, is_kept);
+    return HF_SUCCESS;
 }
 
 /* A name into its place; what is too long is refused with all other names that cannot be. */
@@ -378,9 +398,47 @@ static struct hf_status node_serve_stale(struct cli *cli)
     return HF_SUCCESS;
 }
 
+static struct hf_status print_revoked(struct cli *cli, const struct hf_json *answer)
+{
+    HF_AUTO(buf) what = hf_buf_new();
+    HF_AUTO(buf) seq = hf_buf_new();
+    const char *state = NULL;
+    bool followed = false;
+
+    HF_TRY(hf_json_text(&cli->op, answer, "state", &state));
+    HF_TRY(hf_json_bool_or(&cli->op, answer, "followed", false, &followed));
+    cli_add_value(seq, answer, "commit");
+    cli_add_value(what, answer, "keyring");
+    hf_buf_add_text(what, "/");
+    cli_add_value(what, answer, "key");
+    if (hf_json_has(answer, "version")) {
+        hf_buf_add_text(what, "@");
+        cli_add_value(what, answer, "version");
+    }
+    if (followed) {
+        cli_print("This node has followed commit %s already: it knows of %s what the store says.\n",
+                  hf_buf_text(seq), hf_buf_text(what));
+    } else {
+        cli_print("%s is %s on this node from now on, until it has followed commit %s.\n",
+                  hf_buf_text(what), state, hf_buf_text(seq));
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status node_revoke(struct cli *cli)
+{
+    HF_AUTO(buf) text = hf_buf_new();
+    HF_AUTO(json) answer = NULL;
+
+    HF_TRY(cli_read_file(cli, cli->words[0], text));
+    HF_TRY(cli_call(cli, "POST", "/api/v1/revocations", hf_buf_bytes(text), &answer));
+    return answer != NULL ? print_revoked(cli, answer) : HF_SUCCESS;
+}
+
 static struct hf_status node_remove(struct cli *cli)
 {
     bool kept = cli_flag(cli, "keep-root");
+    bool is_asked = false;
     HF_AUTO_STRING path = NULL;
     HF_AUTO(json) answer = NULL;
 
@@ -390,6 +448,10 @@ static struct hf_status node_remove(struct cli *cli)
         return HF_SUCCESS;
     }
     cli_print("Node %s and its slot are removed.\n", cli->words[0]);
+    HF_TRY(hf_json_bool_or(&cli->op, answer, "this_node", false, &is_asked));
+    if (is_asked) {
+        cli_print("It is the node that was asked: it locks itself now, and serves nobody.\n");
+    }
     return cli_print_removal(cli, answer, kept);
 }
 
@@ -417,6 +479,9 @@ const struct command cli_member_commands[] = {
     { "node", "serve-stale", "", "for=",
       "Lets this node open keys for a time though nobody knows how old its copy of the store is.",
       "holdfast --dir /srv/holdfast node serve-stale --for 4h", node_serve_stale },
+    { "node", "revoke", "FILE", "",
+      "Gives a revocation to a node that is cut off: it uses that key no more, from now on.",
+      "holdfast --dir /srv/holdfast node revoke sales.revocation", node_revoke },
     { "node", "drain", "NAME", "undo",
       "Lets clients leave a node: it says that it is not ready, and goes on opening.",
       "holdfast --dir /srv/holdfast node drain node-2", node_drain },

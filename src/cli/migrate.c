@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "cli/init_files.h"
@@ -31,7 +33,7 @@ static void id_text(const struct hf_store_state *state, char out[2 * HF_STORE_ID
     out[2 * HF_STORE_ID_LEN] = '\0';
 }
 
-/* The destination as a retired store tells it: the id in it is asked for by resume(). */
+/* The destination as a retired store tells it, for people. */
 static char *destination_of(const struct hf_migration *migration,
                             const struct hf_store_state *state)
 {
@@ -84,6 +86,89 @@ static struct hf_status check_end(struct hf_op *op, const struct hf_migration *m
     return HF_SUCCESS;
 }
 
+/* --- nodes that run --- */
+
+/* Nodes beat once a second, also when nothing is written; and what is read may lag. */
+#define LOOKS   20
+#define LOOK_MS 250
+
+struct pulse {
+    char node[HF_NODE_NAME_MAX + 1];
+    uint64_t number;
+};
+
+/* The heartbeats as they were at the beginning, and who has sent one since. */
+struct pulses {
+    struct pulse *items;
+    size_t count;
+    bool is_later;
+    struct hf_buf running; /* names */
+};
+
+static void pulses_done(struct pulses *pulses)
+{
+    free(pulses->items);
+    hf_buf_done(&pulses->running);
+}
+
+static bool has_beaten(const struct pulses *pulses, const struct hf_beat *beat)
+{
+    for (size_t i = 0; i < pulses->count; i++) {
+        if (strcmp(pulses->items[i].node, beat->node) == 0) {
+            return pulses->items[i].number != beat->number;
+        }
+    }
+    return true;
+}
+
+static struct hf_status feel(void *context, const struct hf_beat *beat)
+{
+    struct pulses *pulses = context;
+    struct pulse *pulse;
+
+    if (pulses->is_later) {
+        if (has_beaten(pulses, beat)) {
+            hf_buf_add_format(&pulses->running, "%s%s", pulses->running.len > 0 ? ", " : "",
+                              beat->node);
+        }
+        return HF_SUCCESS;
+    }
+    pulses->items = hf_realloc_array(pulses->items, pulses->count + 1, sizeof *pulses->items);
+    pulse = &pulses->items[pulses->count++];
+    *pulse = (struct pulse){ .number = beat->number };
+    memcpy(pulse->node, beat->node, strnlen(beat->node, HF_NODE_NAME_MAX));
+    return HF_SUCCESS;
+}
+
+static struct hf_status feel_pulses(struct hf_op *op, struct hf_engine *source,
+                                    struct pulses *pulses)
+{
+    uint64_t seq = 0;
+
+    hf_buf_clear(&pulses->running);
+    HF_TRY(hf_engine_beats(source, op, feel, pulses, &seq));
+    pulses->is_later = true;
+    return HF_SUCCESS;
+}
+
+/* A node that runs would be shut out of its store; one that is idle writes nothing but this. */
+static struct hf_status await_silence(struct hf_op *op, struct hf_engine *source,
+                                      struct pulses *pulses)
+{
+    const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+
+    HF_TRY(feel_pulses(op, source, pulses));
+    for (int i = 0; i < LOOKS && pulses->count > 0 && pulses->running.len == 0; i++) {
+        (void)nanosleep(&pause, NULL);
+        HF_TRY(feel_pulses(op, source, pulses));
+    }
+    return pulses->running.len == 0
+               ? HF_SUCCESS
+               : hf_fail(op, HF_WRONG_STATE,
+                         "these nodes run on the store: %s; stop all nodes first",
+                         hf_buf_text(&pulses->running));
+}
+
 /* --- a move from its beginning --- */
 
 struct copies {
@@ -110,18 +195,22 @@ static struct hf_status move_with(struct hf_op *op, const struct hf_migration *m
                                   struct hf_engine *source, const struct copies *copies,
                                   struct hf_migration_report *out)
 {
+    __attribute__((cleanup(pulses_done))) struct pulses pulses = { 0 };
     HF_AUTO(engine) target = NULL;
     HF_AUTO(buf) head = hf_buf_new();
     HF_AUTO_STRING destination = NULL;
     struct hf_store_state *state = &out->state;
     uint64_t seq = 0;
 
+    hf_buf_init(&pulses.running);
+    HF_TRY(feel_pulses(op, source, &pulses));
     HF_TRY(hf_engine_state(source, op, state, head));
     HF_TRY(hf_engine_snapshot(source, op, copies->source, &seq));
     if (seq != state->seq) {
         return hf_fail(op, HF_CONFLICT, "somebody writes to the store: stop all nodes first");
     }
     HF_TRY(make_target(op, migration, copies, &target, &out->counts));
+    HF_TRY(await_silence(op, source, &pulses));
     destination = destination_of(migration, state);
     HF_TRY(hf_engine_retire(source, op, seq, destination));
     HF_TRY(hf_engine_settle(target, op));
@@ -152,17 +241,19 @@ static struct hf_status move(struct hf_op *op, const struct hf_migration *migrat
 
 /* --- a move whose source was retired already --- */
 
-/* why is what a retired store told. */
-static bool names_store(const char *why, const struct hf_store_state *state)
-{
-    char id[2 * HF_STORE_ID_LEN + 1];
+struct retired {
+    uint8_t store_id[HF_STORE_ID_LEN];
+    char why[HF_OP_TEXT_MAX]; /* what is told to whoever opens it */
+};
 
-    id_text(state, id);
-    return strstr(why, id) != NULL;
+static bool is_it(const struct retired *retired, const struct hf_store_state *state)
+{
+    return memcmp(retired->store_id, state->store_id, sizeof retired->store_id) == 0;
 }
 
 static struct hf_status settle_arrived(struct hf_op *op, const struct hf_migration *migration,
-                                       const char *why, struct hf_migration_report *out)
+                                       const struct retired *retired,
+                                       struct hf_migration_report *out)
 {
     HF_AUTO(engine) target = NULL;
     struct hf_store_settings settings = *migration->to;
@@ -170,7 +261,7 @@ static struct hf_status settle_arrived(struct hf_op *op, const struct hf_migrati
     settings.arriving = true;
     HF_TRY(open_engine(op, migration, &settings, &target));
     HF_TRY(hf_engine_state(target, op, &out->state, NULL));
-    if (!names_store(why, &out->state)) {
+    if (!is_it(retired, &out->state)) {
         return hf_fail(op, HF_EXISTS, "another store is on its way to %s", migration->to_words);
     }
     return hf_engine_settle(target, op);
@@ -179,21 +270,22 @@ static struct hf_status settle_arrived(struct hf_op *op, const struct hf_migrati
 static struct hf_status resume(struct hf_op *op, const struct hf_migration *migration,
                                struct hf_migration_report *out)
 {
-    char why[HF_OP_TEXT_MAX];
+    struct retired retired;
     struct hf_status status;
 
-    memcpy(why, op->text, sizeof why);
+    memcpy(retired.why, op->text, sizeof retired.why);
     hf_op_clear(op);
+    HF_TRY(hf_engine_retired(op, migration->from, retired.store_id));
     out->resumed = true;
     hf_init_remove_tree(migration->scratch);
-    status = settle_arrived(op, migration, why, out);
+    status = settle_arrived(op, migration, &retired, out);
     if (status.code != HF_OK && status.code != HF_NOT_FOUND) {
         return status;
     }
     hf_op_clear(op);
     HF_TRY(read_state(op, migration, migration->to, &out->state, NULL));
-    if (!names_store(why, &out->state)) {
-        return hf_fail(op, HF_CONFLICT, "%.400s", why);
+    if (!is_it(&retired, &out->state)) {
+        return hf_fail(op, HF_CONFLICT, "%s", retired.why);
     }
     return HF_SUCCESS;
 }

@@ -29,9 +29,11 @@ struct hf_migration_report {
 HF_STATUS hf_migrate_check(struct hf_op *op, const struct hf_migration *migration,
                            struct hf_migration_report *out);
 /*
- * HF_WRONG_STATE while a process has a store open, HF_EXISTS when there is a store at the
- * destination, HF_CONFLICT when somebody writes to the source, HF_CORRUPT when the copy read back
- * is not what was copied, HF_IN_DOUBT when the end of a step was not seen: call again.
+ * HF_WRONG_STATE while a process has an embedded store open, or nodes send heartbeats to a shared
+ * one (those that have sent some before are listened to for some seconds), HF_EXISTS when there is
+ * a store at the destination, HF_CONFLICT when somebody writes to the source, HF_CORRUPT when the
+ * copy read back is not what was copied, HF_IN_DOUBT when the end of a step was not seen: call
+ * again.
  */
 HF_STATUS hf_migrate(struct hf_op *op, const struct hf_migration *migration,
                      struct hf_migration_report *out);

@@ -53,6 +53,7 @@ struct hf_status hf_cluster_recall_stamp(struct hf_cluster *cluster, struct hf_o
     if (!cluster->fresh.known) {
         cluster->fresh = recalled;
     }
+    cluster->missed.after = recalled.opened;
     pthread_mutex_unlock(&cluster->lock);
     return HF_SUCCESS;
 }
@@ -264,6 +265,7 @@ struct look {
     } * rows;
     size_t count;
     uint64_t seq;
+    uint64_t began_ms;
     bool echoed; /* our own row is not older than the awaited echo */
 };
 
@@ -337,6 +339,26 @@ static void take_row(struct look *look, const struct hf_cluster_row *row)
     pthread_mutex_unlock(&cluster->lock);
 }
 
+/* Whether that is new: a row stays there for many looks, and the log has room for better. */
+static bool changes_belief(struct hf_cluster *cluster, const char *node, bool disbelieved)
+{
+    struct hf_cluster_peer *peer;
+    bool *was = &cluster->disbelieved;
+    bool changes = false;
+
+    pthread_mutex_lock(&cluster->lock);
+    if (strcmp(node, cluster->node) != 0) {
+        peer = peer_named(cluster->peers, cluster->peer_count, node);
+        was = peer != NULL ? &peer->disbelieved : NULL;
+    }
+    if (was != NULL) {
+        changes = *was != disbelieved;
+        *was = disbelieved;
+    }
+    pthread_mutex_unlock(&cluster->lock);
+    return changes;
+}
+
 /* One that is not of the cluster counts as absent: nobody can make the others wait less by it. */
 static struct hf_status judge_rows(struct look *look, struct hf_op *op)
 {
@@ -344,11 +366,16 @@ static struct hf_status judge_rows(struct look *look, struct hf_op *op)
     struct hf_status status = HF_SUCCESS;
 
     for (size_t i = 0; i < look->count && status.code == HF_OK; i++) {
+        const char *node = look->rows[i].node;
+
         status = hf_cluster_row_read(look->cluster, op, &look->rows[i].beat, row);
         if (status.code == HF_OK) {
+            (void)changes_belief(look->cluster, node, false);
             take_row(look, row);
         } else if (status.code == HF_CORRUPT || status.code == HF_UNSUPPORTED) {
-            HF_WARNING(look->cluster->env, "a heartbeat is not believed: %s", op->text);
+            if (changes_belief(look->cluster, node, true)) {
+                HF_WARNING(look->cluster->env, "a heartbeat is not believed: %s", op->text);
+            }
             hf_op_clear(op);
             status = HF_SUCCESS;
         }
@@ -394,13 +421,15 @@ static struct hf_status follow(struct hf_cluster *cluster, struct hf_op *op, uin
 
 /*
  * The echo came back and all that is confirmed of its snapshot is applied: so is all that was
- * acknowledged before the heartbeat was sent. The first lease waits for the candidates too.
+ * acknowledged before the heartbeat was sent. The first lease waits for the candidates too, and for
+ * what was promoted without this node.
  */
 static bool is_up_to_date(struct hf_cluster *cluster, const struct look *look)
 {
     return look->echoed && !cluster->forgotten && cluster->applied >= cluster->echo.seq &&
            (cluster->applied >= look->seq || cluster->applied >= cluster->confirmed) &&
-           (hf_cluster_is_leased(cluster) || cluster->candidate_count == 0);
+           (hf_cluster_is_leased(cluster) ||
+            (cluster->candidate_count == 0 && cluster->missed.is_over));
 }
 
 static void take_lease(struct hf_cluster *cluster, const struct look *look)
@@ -421,16 +450,20 @@ static struct hf_status use_look(struct look *look, struct hf_op *op)
     struct hf_cluster *cluster = look->cluster;
 
     HF_TRY(judge_rows(look, op));
+    pthread_mutex_lock(&cluster->lock);
+    cluster->looked_ms = look->began_ms;
+    pthread_mutex_unlock(&cluster->lock);
     HF_TRY(follow(cluster, op, look->seq));
     take_lease(cluster, look);
     hf_cluster_try_candidates(cluster, op);
+    HF_TRY(hf_cluster_open_missed(cluster, op));
     take_lease(cluster, look);
     return HF_SUCCESS;
 }
 
 static struct hf_status look_around(struct hf_cluster *cluster, struct hf_op *op)
 {
-    struct look look = { .cluster = cluster };
+    struct look look = { .cluster = cluster, .began_ms = hf_cluster_now_ms(cluster) };
     uint64_t deadline_ms = limit_time(cluster, op);
     struct hf_status status = hf_engine_beats(cluster->engine, op, copy_row, &look, &look.seq);
 
@@ -463,6 +496,7 @@ static struct hf_status keep_stamp(struct hf_cluster *cluster, struct hf_op *op)
 
     pthread_mutex_lock(&cluster->lock);
     stamp = cluster->fresh;
+    stamp.opened = hf_cluster_opened(cluster);
     pthread_mutex_unlock(&cluster->lock);
     if (!stamp.known || cluster->lease == 0 ||
         (cluster->kept && stamp.boottime_ms - cluster->kept_ms < KEEP_MS)) {
@@ -489,6 +523,12 @@ void hf_cluster_forget(struct hf_cluster *cluster)
     cluster->listed = false;
     cluster->have_list = false;
     memset(&cluster->report, 0, sizeof cluster->report);
+    memset(&cluster->missed, 0, sizeof cluster->missed);
+    /* What the others said was of that history. */
+    for (size_t i = 0; i < cluster->peer_count; i++) {
+        cluster->peers[i].seen = false;
+        memset(&cluster->peers[i].row, 0, sizeof cluster->peers[i].row);
+    }
     cluster->forgotten = true;
     pthread_mutex_unlock(&cluster->lock);
 }

@@ -44,6 +44,13 @@ struct hf_cluster_calls {
                                uint64_t *out_applied);
     /* Opens the candidate that was noted with this seq; the code of a failure is its reason. */
     struct hf_status (*open_version)(void *context, struct hf_op *op, uint64_t seq);
+    /*
+     * Opens versions that came into use by commits after that one, for a while: from the beginning,
+     * or from where the last call stopped. *out_left is false when none is left. What does not open
+     * is told with hf_cluster_unopened().
+     */
+    struct hf_status (*open_missed)(void *context, struct hf_op *op, uint64_t after_seq,
+                                    bool from_beginning, bool *out_left);
     /* Keeps the stamp of the last fresh moment where a restart finds it, unaltered. */
     struct hf_status (*keep)(void *context, struct hf_op *op, struct hf_bytes stamp);
     /* Returns once tell() was called with a higher number, or at that time of the boottime clock.
@@ -73,8 +80,8 @@ void hf_cluster_free(struct hf_cluster *cluster);
 HF_DEFINE_CLEANUP(cluster)
 
 /*
- * After a restart: what keep() was last given. It counts until there is a lease. HF_CORRUPT when it
- * cannot be read.
+ * After a restart: what keep() was last given. It counts until there is a lease, and what came into
+ * use after it is opened before. HF_CORRUPT when it cannot be read.
  */
 HF_STATUS hf_cluster_recall_stamp(struct hf_cluster *cluster, struct hf_op *op,
                                   struct hf_bytes stamp);
@@ -145,6 +152,9 @@ struct hf_cluster_view {
     uint64_t stale_until_ms; /* what hf_cluster_serve_stale() was given, on the boottime clock */
     uint64_t applied;
     uint64_t confirmed;
+    bool opens_missed;       /* what came into use while it was away, before it has a lease */
+    uint64_t unopened;       /* versions that do not open here, and others have promoted */
+    char unopened_text[200]; /* the first of them, and why */
 };
 /* How it stands; visit (may be NULL) is shown each member, and must not call the cluster. */
 void hf_cluster_look(struct hf_cluster *cluster, struct hf_cluster_view *out,
@@ -209,6 +219,12 @@ bool hf_cluster_wait_until(struct hf_cluster *cluster, bool (*done)(void *contex
  * order, but before follow() gives a higher seq as applied.
  */
 void hf_cluster_candidate(struct hf_cluster *cluster, uint64_t seq);
+
+/*
+ * A version that others have promoted does not open here: for status, as text, until the node is
+ * locked. A restart tries it again.
+ */
+void hf_cluster_unopened(struct hf_cluster *cluster, const char *text);
 
 struct hf_cluster_proof {
     bool promote;     /* else abandon, and: */

@@ -48,6 +48,7 @@ struct hf_cluster_peer {
     bool seen;
     struct hf_cluster_row row; /* the last one believed */
     uint64_t grew_ms; /* when it last differed, on our clock; at first: when it was listed */
+    bool disbelieved; /* the row there was at the last look */
 };
 
 /* The last fresh moment, as it is kept. */
@@ -56,6 +57,16 @@ struct hf_cluster_stamp {
     uint8_t boot_id[HF_BOOT_ID_LEN];
     uint64_t boottime_ms;
     uint64_t realtime_ms;
+    uint64_t opened; /* all versions of commits up to there had been opened */
+};
+
+/* What came into use while this node was not there to open it as a candidate. */
+struct hf_cluster_missed {
+    uint64_t after; /* by commits after this one; */
+    bool has_begun; /* some of it was tried, */
+    bool is_over;   /* all of it was */
+    uint64_t unopened;
+    char text[200]; /* of the first that did not open */
 };
 
 /* As many as can last at one time: one begins with each heartbeat. */
@@ -99,12 +110,14 @@ struct hf_cluster {
     pthread_mutex_t lock;      /* guards everything below */
     uint64_t news;             /* grows with whatever a waiter may wait for */
     bool listed;               /* we are a member */
+    bool disbelieved;          /* our own row as the last look showed it */
     bool have_list;
     uint64_t lists;         /* how often a list named us that did not before, */
     uint64_t lists_applied; /* and how many of these with all that comes before are applied */
     bool forgotten;         /* hf_cluster_forget() was called since the last turn */
     struct hf_cluster_peer *peers; /* the other members */
     size_t peer_count;
+    uint64_t looked_ms; /* when the last look at them began that came back */
     uint64_t shrunk_ms; /* until a while after this, one who left may have a lease, */
     uint64_t left_ms;   /* the same, leaving out who left before this process began */
     uint64_t confirmed; /* the watermark */
@@ -122,6 +135,7 @@ struct hf_cluster {
     uint64_t *candidates; /* not tried yet, in order */
     size_t candidate_count;
     struct hf_cluster_report report;
+    struct hf_cluster_missed missed;
 };
 
 static inline uint64_t hf_cluster_now_ms(struct hf_cluster *cluster)
@@ -166,7 +180,11 @@ uint64_t hf_cluster_staleness_ms(struct hf_cluster *cluster);
 
 /* proof.c */
 
-/* Tries the candidates that are noted, a number of them. */
+/* Tries the candidates that are noted, for a while. */
 void hf_cluster_try_candidates(struct hf_cluster *cluster, struct hf_op *op);
 /* With the lock. */
 uint64_t hf_cluster_proved(const struct hf_cluster *cluster);
+/* Opens some of what was missed, unless that is over. */
+HF_STATUS hf_cluster_open_missed(struct hf_cluster *cluster, struct hf_op *op);
+/* With the lock: up to which commit everything has been opened here; for the stamp. */
+uint64_t hf_cluster_opened(const struct hf_cluster *cluster);

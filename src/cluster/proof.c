@@ -1,4 +1,5 @@
 /* Born proven: trying candidates here, and deciding by what all nodes report. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -6,7 +7,7 @@
 #include "cluster/cluster_internal.h"
 
 /* Of one turn, so that a heap of candidates does not delay the next heartbeat. */
-#define CANDIDATES_PER_TURN 16
+#define TRY_MS 200
 
 /* What a node says of one candidate. */
 enum verdict { VERDICT_NONE, VERDICT_OPENED, VERDICT_FAILED };
@@ -95,9 +96,10 @@ static void end_candidate(struct hf_cluster *cluster, uint64_t seq, enum hf_code
 
 void hf_cluster_try_candidates(struct hf_cluster *cluster, struct hf_op *op)
 {
+    uint64_t until_ms = hf_cluster_now_ms(cluster) + TRY_MS;
     uint64_t seq = 0;
 
-    for (size_t i = 0; i < CANDIDATES_PER_TURN && next_candidate(cluster, &seq); i++) {
+    while (hf_cluster_now_ms(cluster) < until_ms && next_candidate(cluster, &seq)) {
         struct hf_status status = cluster->calls->open_version(cluster->context, op, seq);
 
         if (status.code != HF_OK) {
@@ -108,6 +110,58 @@ void hf_cluster_try_candidates(struct hf_cluster *cluster, struct hf_op *op)
         end_candidate(cluster, seq, status.code);
     }
 }
+
+/* --- what was missed --- */
+
+struct hf_status hf_cluster_open_missed(struct hf_cluster *cluster, struct hf_op *op)
+{
+    struct hf_cluster_missed *missed = &cluster->missed;
+    struct hf_status status;
+    uint64_t after;
+    bool is_over;
+    bool has_begun;
+    bool is_left = true;
+
+    pthread_mutex_lock(&cluster->lock);
+    is_over = missed->is_over;
+    has_begun = missed->has_begun;
+    /* A store that begins anew has other commits of these numbers. */
+    after = missed->after <= cluster->applied ? missed->after : 0;
+    pthread_mutex_unlock(&cluster->lock);
+    if (is_over) {
+        return HF_SUCCESS;
+    }
+    status = cluster->calls->open_missed(cluster->context, op, after, !has_begun, &is_left);
+    pthread_mutex_lock(&cluster->lock);
+    /* What was walked while the node was locked was nothing: the next unlock begins anew. */
+    if (!cluster->forgotten) {
+        missed->has_begun = true;
+        missed->is_over = status.code == HF_OK && !is_left;
+    }
+    pthread_mutex_unlock(&cluster->lock);
+    return status;
+}
+
+void hf_cluster_unopened(struct hf_cluster *cluster, const char *text)
+{
+    struct hf_cluster_missed *missed = &cluster->missed;
+
+    pthread_mutex_lock(&cluster->lock);
+    /* What was tried while the node was locked says nothing. */
+    if (!cluster->forgotten && missed->unopened++ == 0) {
+        (void)snprintf(missed->text, sizeof missed->text, "%s", text);
+    }
+    pthread_mutex_unlock(&cluster->lock);
+}
+
+uint64_t hf_cluster_opened(const struct hf_cluster *cluster)
+{
+    bool is_all = cluster->missed.is_over && cluster->missed.unopened == 0;
+
+    return is_all ? hf_cluster_proved(cluster) : cluster->missed.after;
+}
+
+/* --- deciding --- */
 
 static enum verdict verdict_of(const struct hf_cluster_report *report, uint64_t seq,
                                const char **out_reason)
@@ -174,9 +228,10 @@ static void count_self(struct count *count)
     count_verdict(count, cluster->node, verdict, reason, true);
 }
 
+/* Silence counts for as long as we have listened: a look that hangs says nothing of the others. */
 static void count_peer(struct count *count, const struct hf_cluster_peer *peer)
 {
-    bool alive = count->now_ms - peer->grew_ms < HF_CLUSTER_ACK_MS;
+    bool alive = count->cluster->looked_ms < peer->grew_ms + HF_CLUSTER_ACK_MS;
     const char *reason = "";
     enum verdict verdict = VERDICT_NONE;
 

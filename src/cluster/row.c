@@ -5,8 +5,9 @@
 #include "base/codec.h"
 #include "cluster/cluster_internal.h"
 
-#define ROW_VERSION   1
-#define STAMP_VERSION 1
+#define ROW_VERSION 1
+/* 2: with what had been opened. */
+#define STAMP_VERSION 2
 
 enum { ROW_LEASED = 1, ROW_HOLDS = 2 };
 
@@ -157,6 +158,7 @@ void hf_cluster_stamp_write(const struct hf_cluster_stamp *stamp, struct hf_buf 
     hf_buf_add(out, stamp->boot_id, sizeof stamp->boot_id);
     hf_put_u64(out, stamp->boottime_ms);
     hf_put_u64(out, stamp->realtime_ms);
+    hf_put_u64(out, stamp->opened);
 }
 
 struct hf_status hf_cluster_stamp_read(struct hf_op *op, struct hf_bytes bytes,
@@ -164,14 +166,17 @@ struct hf_status hf_cluster_stamp_read(struct hf_op *op, struct hf_bytes bytes,
 {
     struct hf_cluster_stamp stamp = { .known = true };
     struct hf_reader reader;
+    uint8_t version;
 
     hf_reader_init(&reader, bytes);
-    if (hf_take_u8(&reader) != STAMP_VERSION) {
+    version = hf_take_u8(&reader);
+    if (version == 0 || version > STAMP_VERSION) {
         return hf_fail(op, HF_CORRUPT, "the stamp of the last fresh moment has no known format");
     }
     take_raw(&reader, stamp.boot_id, sizeof stamp.boot_id);
     stamp.boottime_ms = hf_take_u64(&reader);
     stamp.realtime_ms = hf_take_u64(&reader);
+    stamp.opened = version > 1 ? hf_take_u64(&reader) : 0;
     HF_TRY(hf_reader_end(&reader, op, "the stamp of the last fresh moment"));
     *out = stamp;
     return HF_SUCCESS;

@@ -38,7 +38,10 @@ void hf_cluster_look(struct hf_cluster *cluster, struct hf_cluster_view *out,
         .stale_until_ms = cluster->serve_stale_until_ms,
         .applied = cluster->applied,
         .confirmed = cluster->confirmed,
+        .opens_missed = !cluster->missed.is_over,
+        .unopened = cluster->missed.unopened,
     };
+    memcpy(out->unopened_text, cluster->missed.text, sizeof out->unopened_text);
     if (visit != NULL && cluster->listed) {
         const struct hf_cluster_member self = {
             .node = cluster->node,

@@ -78,7 +78,8 @@ const struct row hf_config_rows[] = {
     { "proof", "drill_hours", ROW_NUMBER, "24", NULL, 0, 24L * 365,
       "A drill runs so often by itself; 0: only when asked for." },
     { "proof", "min_ways", ROW_NUMBER, "1", NULL, 1, 1000,
-      "Fewer independent ways to open a key version without a person are amber." },
+      "Fewer independent ways to open a key version without a person are amber, where the keyring "
+      "does not say." },
 
     { "slot", "protector", ROW_TEXT, "keyfile", "keyfile|passphrase|node", 0, 0, "How it opens." },
     { "slot", "file", ROW_PATH, NULL, NULL, 0, 0,

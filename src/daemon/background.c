@@ -33,6 +33,7 @@ void hf_node_unlocked(void *context)
     hf_node_report(node, &op, hf_service_feed_audit(node->service, &op), "audit feed");
     hf_node_report(node, &op, hf_seal_pin(node->seal, &op), "pin");
     hf_node_report(node, &op, hf_service_node_enroll(node->service, &op), "membership");
+    hf_node_report(node, &op, hf_service_node_leave(node->service, &op), "membership");
     hf_node_renew_certificates(node, &op);
 }
 
@@ -72,6 +73,7 @@ static void each_minute(struct hf_node *node, struct hf_op *op)
 {
     hf_node_report(node, op, hf_cookies_refresh(node->cookies, op), "cookie secrets");
     hf_node_report(node, op, hf_service_node_enroll(node->service, op), "membership");
+    hf_node_report(node, op, hf_service_node_leave(node->service, op), "membership");
     hf_node_report(node, op, hf_usage_merge(node->keys, op), "usage counts");
     hf_node_report(node, op, hf_service_proof_metrics(node->service, op), "metrics of proofs");
 }
@@ -142,11 +144,26 @@ static void rest_while_locked(struct hf_node *node, struct hf_chores *chores)
     *chores = (struct hf_chores){ .sign_due_ms = chores->sign_due_ms };
 }
 
+/* Once for each news of it: what fails is looked at again within a minute, and by each unlock. */
+static bool take_may_be_out(struct hf_node *node)
+{
+    bool may_be_out;
+
+    pthread_mutex_lock(&node->lock);
+    may_be_out = node->may_be_out;
+    node->may_be_out = false;
+    pthread_mutex_unlock(&node->lock);
+    return may_be_out;
+}
+
 void hf_node_do_chores(struct hf_node *node, struct hf_op *op, struct hf_chores *chores)
 {
     uint32_t generation;
 
     sign_trail(node, op, chores);
+    if (take_may_be_out(node)) {
+        hf_node_report(node, op, hf_service_node_leave(node->service, op), "membership");
+    }
     if (!hf_seal_is_unlocked(node->seal)) {
         rest_while_locked(node, chores);
         return;
@@ -190,7 +207,7 @@ static void *run(void *context)
 
     hf_op_init(&op, node->env);
     op.lane = hf_net_lanes(node->net);
-    while (hf_node_wait(node, SECOND_MS, NULL)) {
+    while (hf_node_wait(node, SECOND_MS, &node->chores_wanted)) {
         op.deadline_ms = hf_env_boottime_ms(node->env) + HF_NODE_PATIENCE_MS;
         hf_node_do_chores(node, &op, &chores);
     }
@@ -219,6 +236,8 @@ void hf_node_stop_background(struct hf_node *node)
         node->background_runs = false;
     }
     if (node->follower_runs) {
+        /* It may be in the middle of a copy, or wait for a store that is gone. */
+        atomic_store(&node->follower_stops, true);
         pthread_join(node->follower, NULL);
         node->follower_runs = false;
     }

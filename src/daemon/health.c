@@ -72,9 +72,10 @@ static void count_lease(struct hf_node *node)
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_stale_seconds",
                                     NULL, "Since this node last knew every change; -1: not known."),
                   view.stale_ms == UINT64_MAX ? -1 : (int64_t)(view.stale_ms / 1000));
+    /* Not what the others were told: they are told nothing while the store is away. */
     hf_metric_set(hf_metrics_series(node->env->metrics, HF_METRIC_GAUGE, "holdfast_applied_seq",
                                     NULL, "The last commit of the store that is in use here."),
-                  (int64_t)view.applied);
+                  (int64_t)hf_seal_seq(node->seal));
 }
 
 /* Written anew each time: an item that is told no more must not keep its last light. */

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "daemon/node.h"
 
 #define DRAIN_MS 20000
@@ -23,18 +24,22 @@ enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct arguments {
     const char *directory;
     const char *config_file;
+    const char *min_seq; /* NULL: any */
     bool check_config;
     bool describe_config;
 };
 
 static const char usage[] =
-    "Usage: holdfastd [--dir D] [--config FILE] [--check-config]\n"
+    "Usage: holdfastd [--dir D] [--config FILE] [--min-seq N] [--check-config]\n"
     "\n"
     "Serves the keys of one Holdfast node until it gets SIGTERM.\n"
     "\n"
     "  --dir D          the node's directory, made by \"holdfast init --dir D\";\n"
     "                   default /var/lib/holdfast with /etc/holdfast/holdfast.conf\n"
     "  --config FILE    another configuration file\n"
+    "  --min-seq N      refuse a store that stands below commit N (\"holdfast status\" tells it):\n"
+    "                   for a machine that has not seen the store before, which may be an old "
+    "copy\n"
     "  --check-config   say whether the configuration is good, and end\n"
     "  --settings       list every setting with its default, and end\n"
     "  --version, --help\n"
@@ -48,13 +53,10 @@ static enum exit_code parse_arguments(int argc, char **argv, struct arguments *a
                                       bool *out_done)
 {
     static const struct option options[] = {
-        { "dir", required_argument, NULL, 'd' },
-        { "config", required_argument, NULL, 'c' },
-        { "check-config", no_argument, NULL, 'k' },
-        { "settings", no_argument, NULL, 's' },
-        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "dir", required_argument, NULL, 'd' },     { "config", required_argument, NULL, 'c' },
+        { "min-seq", required_argument, NULL, 'm' }, { "check-config", no_argument, NULL, 'k' },
+        { "settings", no_argument, NULL, 's' },      { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
     };
     int option;
 
@@ -65,6 +67,9 @@ static enum exit_code parse_arguments(int argc, char **argv, struct arguments *a
             break;
         case 'c':
             arguments->config_file = optarg;
+            break;
+        case 'm':
+            arguments->min_seq = optarg;
             break;
         case 'k':
             arguments->check_config = true;
@@ -207,11 +212,21 @@ static struct hf_status serve(struct hf_op *op, struct hf_env *env,
 {
     struct hf_node *node = NULL;
     struct hf_status status;
+    uint64_t min_seq = 0;
     sigset_t set;
 
+    if (arguments->min_seq != NULL) {
+        if (hf_parse_u64(op, arguments->min_seq, UINT64_MAX, &min_seq).code != HF_OK) {
+            return hf_fail(op, HF_INVALID,
+                           "--min-seq takes the number of a commit, as status tells it, not "
+                           "\"%.40s\"",
+                           arguments->min_seq);
+        }
+    }
     block_signals(&set);
     raise_descriptor_limit();
     HF_TRY(hf_node_new(op, env, config, &node));
+    hf_node_require_seq(node, min_seq);
     status = hf_node_start(node, op);
     if (status.code == HF_OK) {
         HF_INFO(env, "holdfastd " HF_VERSION " serves as %s", config->node);

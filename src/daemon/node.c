@@ -222,15 +222,19 @@ static struct hf_status unlock_whole(struct hf_node *node, struct hf_op *op,
     return hf_seal_unlock(node->seal, op, protector, out);
 }
 
+/* *out_refused: the store was looked at, and has no slot that this opens. */
 static struct hf_status try_slot(struct hf_node *node, struct hf_op *op,
-                                 const struct hf_config_slot *slot)
+                                 const struct hf_config_slot *slot, bool *out_refused)
 {
     const struct hf_protector_settings settings = { .kind = slot->protector, .file = slot->file };
     HF_AUTO(protector) protector = NULL;
     struct hf_slot_info opened = { 0 };
+    struct hf_status status;
 
     HF_TRY(hf_protector_open(node->crypto, op, &settings, &protector));
-    HF_TRY(unlock_whole(node, op, protector, &opened));
+    status = unlock_whole(node, op, protector, &opened);
+    *out_refused = *out_refused || status.code == HF_NOT_FOUND || status.code == HF_DENIED;
+    HF_TRY(status);
     HF_INFO(node->env, "slot %s has opened the root key", opened.name);
     /* For status only: the node serves without it. */
     if (hf_seal_slot_proven(node->seal, op, opened.id).code != HF_OK) {
@@ -255,10 +259,11 @@ static void report_closed(struct hf_node *node, struct hf_op *op, struct hf_stat
 }
 
 /* One after another, until one has opened. Gives up where the store is not the one we know. */
-static struct hf_status try_slots(struct hf_node *node, struct hf_op *op)
+static struct hf_status try_slots(struct hf_node *node, struct hf_op *op, bool *out_refused)
 {
+    *out_refused = false;
     for (size_t i = 0; i < node->config->slot_count; i++) {
-        struct hf_status status = try_slot(node, op, &node->config->slots[i]);
+        struct hf_status status = try_slot(node, op, &node->config->slots[i], out_refused);
 
         if (status.code == HF_OK || status.code == HF_CORRUPT || status.code == HF_WRONG_STATE) {
             return status;
@@ -274,16 +279,23 @@ static struct hf_status try_slots(struct hf_node *node, struct hf_op *op)
  */
 struct hf_status hf_node_unlock(struct hf_node *node, struct hf_op *op)
 {
-    HF_TRY(try_slots(node, op));
+    bool is_refused;
+
+    HF_TRY(try_slots(node, op, &is_refused));
     /* A copy that has lost the records of slots looks as if this node had none. */
-    if (!hf_seal_is_unlocked(node->seal) && node->config->slot_count > 0 && renew_copy(node)) {
-        HF_TRY(try_slots(node, op));
+    if (!hf_seal_is_unlocked(node->seal) && is_refused && renew_copy(node)) {
+        HF_TRY(try_slots(node, op, &is_refused));
     }
     if (!hf_seal_is_unlocked(node->seal)) {
         HF_WARNING(node->env, "the node is locked; open it with: holdfast --dir %s unlock",
                    node->config->directory);
     }
     return HF_SUCCESS;
+}
+
+void hf_node_require_seq(struct hf_node *node, uint64_t min_seq)
+{
+    hf_seal_require_seq(node->seal, min_seq);
 }
 
 struct hf_status hf_node_start(struct hf_node *node, struct hf_op *op)

@@ -17,6 +17,9 @@ struct hf_node;
 HF_STATUS hf_node_new(struct hf_op *op, struct hf_env *env, const struct hf_config *config,
                       struct hf_node **out);
 
+/* Before hf_node_start(): a store that stands below that commit is refused; 0: none is. */
+void hf_node_require_seq(struct hf_node *node, uint64_t min_seq);
+
 /*
  * Tries the configured slots in order; without success the node stays locked, which is not a
  * failure. Then binds the listeners and serves. Fails when the store is refused (another store,

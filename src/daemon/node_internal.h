@@ -70,9 +70,12 @@ struct hf_node {
     struct hf_peers *peers;
     pthread_t follower; /* makes the turns among the peers */
     bool follower_runs;
-    pthread_mutex_t lock; /* guards the rest */
+    atomic_bool follower_stops; /* whatever it waits for */
+    pthread_mutex_t lock;       /* guards the rest */
     pthread_cond_t wake;
-    bool turn_wanted; /* of the follower, at once */
+    bool turn_wanted;   /* of the follower, at once */
+    bool chores_wanted; /* of the background, at once */
+    bool may_be_out;    /* a key of the node's name was removed, perhaps its own */
     bool stopping;
 };
 
@@ -103,6 +106,11 @@ struct hf_status hf_node_unlock(struct hf_node *node, struct hf_op *op);
 
 /* --- site.c --- */
 struct hf_service_outside hf_node_outside(struct hf_node *node);
+
+/* --- revoked.c --- */
+struct hf_status hf_node_keep_revocations(void *context, struct hf_op *op, struct hf_bytes content);
+struct hf_status hf_node_recall_revocations(void *context, struct hf_op *op,
+                                            struct hf_secret **out);
 
 /* --- renew.c --- */
 #define HF_RENEW_BEFORE_MS ((uint64_t)30 * 24 * 3600 * 1000)

@@ -23,11 +23,13 @@
 #define IDLE_MS 25
 /* So long after the last news it counts as under way. */
 #define LULL_MS 250
+/* A turn opens what was missed for so long, so that the next heartbeat is not late. */
+#define MISSED_MS 200
 /* While the node is locked, and for what the turns of the cluster layer do not look at. */
 #define LOOK_MS        200
 #define FIRST_LEASE_MS 1000
 #define STAMP_MAX      128
-#define MAC_KEY        "cluster"
+#define MAC_KEY        HF_CLUSTER_SECRET
 #define MAC_KEY_LEN    32
 #define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 
@@ -42,6 +44,7 @@ struct trial {
     char *keyring;
     char *key;
     uint32_t version;
+    bool is_promoted; /* by the others */
 };
 
 struct hf_peers {
@@ -56,10 +59,12 @@ struct hf_peers {
     struct hf_mac *mac; /* of heartbeats; NULL: not read since the unlock */
     struct member *members;
     size_t member_count;
-    struct trial *trials;
+    struct trial *trials; /* from next_trial on */
+    size_t next_trial;
     size_t trial_count;
 
     /* of the thread that makes the turns */
+    struct hf_key_place missed; /* where the walk over what was missed stands */
     uint64_t applied;
     uint64_t lull_ms; /* until then something is under way */
     uint64_t look_ms; /* when the store is looked at next, whatever the others say */
@@ -97,18 +102,33 @@ static struct hf_status compute_mac(void *context, struct hf_op *op, struct hf_b
     return status;
 }
 
+/* In the order of their commits, which is that in which they come, as a rule, and are taken. */
+static void add_trial(struct hf_peers *peers, const struct trial *trial)
+{
+    size_t at = peers->trial_count;
+
+    peers->trials = hf_realloc_array(peers->trials, peers->trial_count + 1, sizeof *peers->trials);
+    while (at > peers->next_trial && peers->trials[at - 1].seq > trial->seq) {
+        peers->trials[at] = peers->trials[at - 1];
+        at--;
+    }
+    peers->trials[at] = *trial;
+    peers->trial_count++;
+}
+
 static void note_candidate(void *context, const struct hf_candidate *candidate)
 {
     struct hf_peers *peers = context;
-
-    pthread_mutex_lock(&peers->lock);
-    peers->trials = hf_realloc_array(peers->trials, peers->trial_count + 1, sizeof *peers->trials);
-    peers->trials[peers->trial_count++] = (struct trial){
+    const struct trial trial = {
         .seq = candidate->seq,
         .keyring = hf_strdup(candidate->keyring),
         .key = hf_strdup(candidate->key),
         .version = candidate->version,
+        .is_promoted = candidate->is_promoted,
     };
+
+    pthread_mutex_lock(&peers->lock);
+    add_trial(peers, &trial);
     pthread_mutex_unlock(&peers->lock);
     hf_cluster_candidate(peers->cluster, candidate->seq);
 }
@@ -163,46 +183,119 @@ static void trial_done(struct trial *trial)
     free(trial->key);
 }
 
-/* Takes it out of the list; false when it was never noted. */
+/* Takes one of that commit out of the list; false: there is none. */
 static bool take_trial(struct hf_peers *peers, uint64_t seq, struct trial *out)
 {
-    bool found = false;
+    size_t first;
+    size_t at;
+    bool found;
 
     pthread_mutex_lock(&peers->lock);
-    for (size_t i = 0; i < peers->trial_count && !found; i++) {
-        if (peers->trials[i].seq == seq) {
-            *out = peers->trials[i];
-            peers->trials[i] = peers->trials[--peers->trial_count];
-            found = true;
-        }
+    first = peers->next_trial;
+    at = first;
+    while (at < peers->trial_count && peers->trials[at].seq < seq) {
+        at++;
+    }
+    found = at < peers->trial_count && peers->trials[at].seq == seq;
+    if (found) {
+        *out = peers->trials[at];
+        memmove(&peers->trials[first + 1], &peers->trials[first], (at - first) * sizeof *out);
+        peers->next_trial++;
+    }
+    if (peers->next_trial == peers->trial_count) {
+        peers->next_trial = 0;
+        peers->trial_count = 0;
     }
     pthread_mutex_unlock(&peers->lock);
     return found;
 }
 
-static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
+/* What other nodes serve is theirs to prove: nobody counts what this one says of it. */
+static struct hf_status try_version(struct hf_peers *peers, struct hf_op *op,
+                                    const struct hf_candidate *version)
 {
-    struct hf_peers *peers = context;
-    struct trial trial = { 0 };
+    struct hf_keys *keys = peers->node->keys;
     struct hf_status status;
 
-    if (!take_trial(peers, seq, &trial)) {
-        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
-                             "a record of commit %" PRIu64 " does not open", seq);
-    }
-    /* What other nodes serve is theirs to prove: nobody counts what this one says of it. */
-    if (!hf_keyring_is_served_by(peers->node->keys, op, trial.keyring, peers->node->config->node)) {
-        trial_done(&trial);
+    if (!hf_keyring_is_served_by(keys, op, version->keyring, peers->node->config->node)) {
         return HF_SUCCESS;
     }
-    status = hf_key_prove(peers->node->keys, op, trial.keyring, trial.key, trial.version);
+    status = hf_key_prove(keys, op, version->keyring, version->key, version->version);
     /* A copy that is made anew under its reader wants to be asked again. */
     if (status.code == HF_UNAVAILABLE) {
         hf_op_clear(op);
-        status = hf_key_prove(peers->node->keys, op, trial.keyring, trial.key, trial.version);
+        status = hf_key_prove(keys, op, version->keyring, version->key, version->version);
     }
-    trial_done(&trial);
+    /* Deleted or destroyed since. */
+    if (version->is_promoted && status.code == HF_NOT_FOUND) {
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    if (version->is_promoted && status.code != HF_OK && hf_seal_is_unlocked(peers->node->seal)) {
+        HF_AUTO_STRING text = hf_format("%.64s/%.64s@%" PRIu32 ": %.100s", version->keyring,
+                                        version->key, version->version, op->text);
+
+        HF_WARNING(op->env, "this node cannot open what others have promoted: %s", text);
+        hf_cluster_unopened(peers->cluster, text);
+    }
     return status;
+}
+
+static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
+{
+    struct hf_peers *peers = context;
+    struct hf_status status = HF_SUCCESS;
+    struct trial trial = { 0 };
+    bool is_known = false;
+
+    /* A root that moves writes many records with one commit. */
+    while (take_trial(peers, seq, &trial)) {
+        const struct hf_candidate version = { .keyring = trial.keyring,
+                                              .key = trial.key,
+                                              .version = trial.version,
+                                              .is_promoted = trial.is_promoted };
+        struct hf_status tried = try_version(peers, op, &version);
+
+        status = tried.code != HF_OK ? tried : status;
+        trial_done(&trial);
+        is_known = true;
+    }
+    if (!is_known) {
+        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
+                             "a record of commit %" PRIu64 " does not open", seq);
+    }
+    return status;
+}
+
+/* That one does not open keeps no other from being tried, nor this node from its lease. */
+static struct hf_status open_one_missed(void *context, struct hf_op *op,
+                                        const struct hf_candidate *version)
+{
+    struct hf_peers *peers = context;
+
+    if (try_version(peers, op, version).code != HF_OK) {
+        hf_op_clear(op);
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status open_missed(void *context, struct hf_op *op, uint64_t after_seq,
+                                    bool from_beginning, bool *out_left)
+{
+    struct hf_peers *peers = context;
+    uint64_t until_ms = hf_env_boottime_ms(op->env) + MISSED_MS;
+    bool is_done = false;
+
+    if (from_beginning) {
+        hf_key_place_done(&peers->missed);
+        peers->missed = (struct hf_key_place){ 0 };
+    }
+    while (!is_done && hf_env_boottime_ms(op->env) < until_ms) {
+        HF_TRY(hf_keys_each_newer(peers->node->keys, op, after_seq, &peers->missed, open_one_missed,
+                                  peers, &is_done));
+    }
+    *out_left = !is_done;
+    return HF_SUCCESS;
 }
 
 /* Beside the copy whose age it tells, with a MAC, so that nobody makes an old copy look fresh. */
@@ -282,7 +375,7 @@ static void wake(void *context)
 }
 
 static const struct hf_cluster_calls calls = {
-    compute_mac, follow, open_version, keep_stamp, wait_for_news, tell, wake,
+    compute_mac, follow, open_version, open_missed, keep_stamp, wait_for_news, tell, wake,
 };
 
 /* --- the members --- */
@@ -316,6 +409,19 @@ static void hand_on_members(struct hf_peers *peers)
     free(names);
 }
 
+/* The background looks whether it is this machine, or another one that has its name. */
+static void note_own(struct hf_node *node, const struct hf_member *member)
+{
+    if (strcmp(member->node.name, node->config->node) != 0) {
+        return;
+    }
+    pthread_mutex_lock(&node->lock);
+    node->may_be_out = member->state == HF_MEMBER_REMOVED || member->former.len > 0;
+    node->chores_wanted = node->may_be_out;
+    pthread_cond_broadcast(&node->wake);
+    pthread_mutex_unlock(&node->lock);
+}
+
 static struct hf_status take_member(void *context, struct hf_op *op,
                                     const struct hf_opened_view *record)
 {
@@ -324,6 +430,7 @@ static struct hf_status take_member(void *context, struct hf_op *op,
     struct member *place;
 
     HF_TRY(hf_member_parse(op, record->plain, &member));
+    note_own(peers->node, member);
     pthread_mutex_lock(&peers->lock);
     place = place_of(peers, member->node.name);
     memcpy(place->name, member->node.name, strlen(member->node.name) + 1);
@@ -351,9 +458,11 @@ static void forget(void *context)
 
     pthread_mutex_lock(&peers->lock);
     peers->member_count = 0;
-    while (peers->trial_count > 0) {
+    while (peers->trial_count > peers->next_trial) {
         trial_done(&peers->trials[--peers->trial_count]);
     }
+    peers->next_trial = 0;
+    peers->trial_count = 0;
     pthread_mutex_unlock(&peers->lock);
     forget_mac(peers);
     hf_cluster_forget(peers->cluster);
@@ -368,7 +477,13 @@ void hf_peers_unlocked(struct hf_peers *peers)
     }
     hf_op_init(&op, peers->node->env);
     hand_on_members(peers);
-    if (read_stamp(peers, &op).code != HF_OK) {
+    /* Without the stamp it opens nothing until it has followed the store: nor what was revoked. */
+    if (hf_service_revocations_recall(peers->node->service, &op).code != HF_OK) {
+        HF_ERROR(peers->node->env,
+                 "which keys were revoked on this node cannot be read, so it opens nothing until "
+                 "there is a lease: %s",
+                 op.text);
+    } else if (read_stamp(peers, &op).code != HF_OK) {
         HF_WARNING(peers->node->env,
                    "how old the copy of the store is, is not known until there is a lease: %s",
                    op.text);
@@ -426,6 +541,7 @@ uint64_t hf_peers_turn(struct hf_peers *peers, struct hf_op *op)
     /* It may have been locked meanwhile; and what the copy says of the store is in the log. */
     report(peers, op);
     hf_op_clear(op);
+    hf_service_revocations_end(peers->node->service, op);
     now_ms = hf_env_boottime_ms(op->env);
     pthread_mutex_lock(&peers->lock);
     is_busy = peers->waiting > 0 || now_ms < peers->lull_ms;
@@ -441,6 +557,7 @@ static void *run(void *context)
 
     hf_op_init(&op, peers->node->env);
     op.lane = hf_net_lanes(peers->node->net) + 1;
+    op.stop = &peers->node->follower_stops;
     while (hf_node_wait(peers->node, ms, &peers->node->turn_wanted)) {
         ms = hf_peers_turn(peers, &op);
     }
@@ -554,6 +671,7 @@ void hf_peers_free(struct hf_peers *peers)
         pthread_mutex_destroy(&peers->lock);
         free(peers->members);
         free(peers->trials);
+        hf_key_place_done(&peers->missed);
         free(peers->stamp_file);
         free(peers);
     }

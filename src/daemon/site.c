@@ -60,5 +60,7 @@ struct hf_service_outside hf_node_outside(struct hf_node *node)
     return (struct hf_service_outside){ .context = node,
                                         .locked = hf_node_locked,
                                         .reopen = reopen,
-                                        .end_standby_cluster = end_standby_cluster };
+                                        .end_standby_cluster = end_standby_cluster,
+                                        .keep_revocations = hf_node_keep_revocations,
+                                        .recall_revocations = hf_node_recall_revocations };
 }

@@ -224,12 +224,24 @@ static void tell_staleness(struct hf_exchange *exchange)
     hf_reply_header(&exchange->reply, "X-Holdfast-Stale", seconds);
 }
 
+/* A version that some node has still to open says so (docs/cluster.md). */
+static void tell_proof(struct hf_exchange *exchange)
+{
+    const struct hf_op *op = &exchange->op;
+    char text[32];
+
+    if (op->proven_on < op->proven_of) {
+        (void)snprintf(text, sizeof text, "%u of %u", op->proven_on, op->proven_of);
+        hf_reply_header(&exchange->reply, "X-Holdfast-Proven", text);
+    }
+}
+
 static void send_reply(struct hf_exchange *exchange)
 {
     struct session *session = exchange->session;
 
     tell_staleness(exchange);
-
+    tell_proof(exchange);
     if (hf_conn_is_draining(session->conn)) {
         exchange->reply.close = true;
     }

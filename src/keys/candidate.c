@@ -57,13 +57,16 @@ static bool raise_key(struct hf_key_record *key, const struct hf_version_record 
 }
 
 struct hf_status hf_key_promote(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
-                                const char *keyring, const char *key, uint32_t version)
+                                const char *keyring, const char *key, uint32_t version,
+                                const char *reason)
 {
     struct hf_name name = { keyring, key };
     HF_AUTO(stored_key) stored_key = NULL;
     HF_AUTO(stored_version) stored = NULL;
     struct hf_version_record *record = NULL;
+    struct hf_bytes words;
 
+    HF_TRY(hf_reason_check(op, reason, &words));
     HF_TRY(read_candidate(keys, op, &name, version, &stored));
     HF_TRY(hf_stored_key_read(keys, op, &name, HF_OR_UNBORN, &stored_key));
     record = &stored->record;
@@ -73,6 +76,7 @@ struct hf_status hf_key_promote(struct hf_keys *keys, struct hf_op *op, struct h
     }
     record->candidate = false;
     record->stays_pre_active = false;
+    record->reason = words;
     HF_TRY(hf_stage_version(op, txn, &name, version, stored->opened->revision, record));
     if (!raise_key(&stored_key->record, record, version)) {
         return HF_SUCCESS;

@@ -219,6 +219,9 @@ struct hf_status hf_find_version(struct hf_keys *keys, struct hf_op *op, const s
         return hf_fail(op, HF_WRONG_STATE, "version %u of the key %s/%s is %s", number,
                        name->keyring, name->key, hf_key_state_name(state));
     }
+    if (keys->revoked.count > 0) {
+        HF_TRY(hf_revoked_check(&keys->revoked, op, name, number, need));
+    }
     if (need == HF_NEED_PROTECT && hf_has_altered(keys)) {
         HF_TRY(check_lasts(keys, op, name, number));
     }

@@ -71,5 +71,13 @@ HF_STATUS hf_find(struct hf_keys *keys, struct hf_op *op, const struct hf_name *
 HF_STATUS hf_found_open(struct hf_keys *keys, struct hf_op *op, const struct hf_name *name,
                         const struct hf_found *found, struct hf_secret **out);
 
+struct hf_revoked;
+struct hf_revoked_list;
+/* Whether this node may still use the version so: HF_WRONG_STATE says as of which commit not. */
+HF_STATUS hf_revoked_check(const struct hf_revoked_list *list, struct hf_op *op,
+                           const struct hf_name *name, uint32_t number, enum hf_need need);
+/* Copies; the caller has locked all lanes. */
+void hf_revoked_replace(struct hf_revoked_list *list, const struct hf_revoked *items, size_t count);
+
 /* HF_LATER unless op may wait. */
 HF_STATUS hf_need_waiting(struct hf_op *op);

@@ -337,6 +337,19 @@ static void drop_all_of(struct hf_index *index, const struct hf_index_key *key)
     }
 }
 
+void hf_index_drop(struct hf_index *index, const char *keyring, const char *name, uint32_t number)
+{
+    const struct hf_index_key *key = hf_index_key(index, keyring, name);
+
+    for (uint32_t i = 0; key != NULL && i < key->version_count; i++) {
+        const struct hf_index_version *version = hf_index_version_at(key, i);
+
+        if (number == HF_LATEST || version->number == number) {
+            drop(index, version);
+        }
+    }
+}
+
 static enum hf_presence presence_of(const struct hf_key_record *record)
 {
     if (record->unborn) {
@@ -508,7 +521,7 @@ static void update_candidate(struct hf_index *index, struct hf_index_key *key, u
     atomic_fetch_sub(&index->candidates, had && key->candidate_seq == 0);
 }
 
-void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf_bytes name,
+bool hf_index_put_version(struct hf_index *index, const char *keyring, struct hf_bytes name,
                           uint64_t seq, uint32_t number, const struct hf_version_record *record)
 {
     struct hf_index_key *key = need_key(index, keyring, name);
@@ -516,11 +529,13 @@ void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf
     uint32_t at = version_place(key, number);
     bool waited = false;
     bool was_candidate = false;
+    bool is_new = true;
 
     if (!version->candidate) {
         note_seq(index, key, seq);
     }
     if (at < key->version_count && hf_index_version_at(key, at)->number == number) {
+        is_new = false;
         waited = waits(hf_index_version_at(key, at));
         was_candidate = hf_index_version_at(key, at)->candidate;
         replace_version(index, key, at, version);
@@ -533,6 +548,7 @@ void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf
     if (version->candidate || was_candidate) {
         update_candidate(index, key, seq);
     }
+    return is_new;
 }
 
 /* --- the end --- */

@@ -107,6 +107,10 @@ void hf_index_put_keyring(struct hf_index *index, const char *keyring, uint64_t 
 /* seq: of the commit that wrote it; record NULL: a tombstone. */
 void hf_index_put_key(struct hf_index *index, const char *keyring, struct hf_bytes name,
                       uint64_t seq, const struct hf_key_record *record);
-void hf_index_put_version(struct hf_index *index, const char *keyring, struct hf_bytes name,
+/* The same; true: no version of that number was there. */
+bool hf_index_put_version(struct hf_index *index, const char *keyring, struct hf_bytes name,
                           uint64_t seq, uint32_t number, const struct hf_version_record *record);
+/* What was made from that version, or with HF_LATEST from any of the key, is made anew if at all.
+ */
+void hf_index_drop(struct hf_index *index, const char *keyring, const char *name, uint32_t number);
 void hf_index_clear(struct hf_index *index);

@@ -42,6 +42,9 @@ static struct hf_status check_settings(struct hf_op *op, const struct hf_keyring
     if (settings->rotate_every_ms > 0 && settings->rotate_every_ms < HOUR_MS) {
         return hf_fail(op, HF_INVALID, "keys rotate every hour at most, or never (0)");
     }
+    if (settings->min_ways > HF_MIN_WAYS_MAX) {
+        return hf_fail(op, HF_INVALID, "a keyring wants %d ways at most", HF_MIN_WAYS_MAX);
+    }
     /* P8: a node that is cut off may have used the version for that long without saying so. */
     if (settings->dark_window_ms < settings->max_stale_ms) {
         return hf_fail(op, HF_INVALID, "the dark window may not be shorter than max_stale");
@@ -65,6 +68,7 @@ static void record_from(const struct hf_keyring_settings *settings,
     record->rotate_every_ms = settings->rotate_every_ms;
     record->serve_on = settings->serve_on;
     hf_serve_on_sort(&record->serve_on);
+    record->min_ways = (uint32_t)settings->min_ways;
 }
 
 static void info_from(const struct hf_index_keyring *keyring, struct hf_keyring_info *out)
@@ -85,6 +89,7 @@ static void info_from(const struct hf_index_keyring *keyring, struct hf_keyring_
         .max_stale_wrap_ms = record->max_stale_wrap_ms,
         .rotate_every_ms = record->rotate_every_ms,
         .serve_on = record->serve_on,
+        .min_ways = record->min_ways,
     };
     out->key_version = record->key_version;
     out->created_ms = record->created_ms;
@@ -214,4 +219,33 @@ void hf_keyring_each(struct hf_keys *keys,
         visit(context, &infos[i]);
     }
     free(infos);
+}
+
+static void survey_keys(const struct hf_sorted *sorted, struct hf_keyring_content *out)
+{
+    struct hf_sorted_place place = hf_sorted_after(sorted, NULL);
+    const struct hf_index_key *key;
+
+    while ((key = hf_sorted_next(sorted, &place)) != NULL) {
+        out->changed = key->seq > out->changed ? key->seq : out->changed;
+        for (uint32_t i = 0; i < key->version_count; i++) {
+            enum hf_key_state state = hf_index_version_at(key, i)->state;
+
+            out->versions += state != HF_KEY_DESTROYED && state != HF_KEY_DESTROYED_COMPROMISED;
+        }
+    }
+}
+
+void hf_keyring_survey(struct hf_keys *keys, const struct hf_op *op, const char *name,
+                       struct hf_keyring_content *out)
+{
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    const struct hf_index_keyring *keyring = hf_index_keyring(keys->index, name);
+
+    *out = (struct hf_keyring_content){ 0 };
+    if (keyring != NULL) {
+        survey_keys(&keyring->live, out);
+        survey_keys(&keyring->deleted, out);
+    }
+    hf_lane_unlock(lane);
 }

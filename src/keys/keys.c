@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "keys/find.h"
 #include "keys/lane.h"
 #include "keys/name.h"
 
@@ -130,6 +131,7 @@ static void tell_candidate(struct hf_keys *keys, const struct hf_path_parts *par
         .version = parts->version,
         .seq = seq,
         .created_ms = record->created_ms,
+        .is_promoted = !record->candidate,
     };
 
     if (keys->on_candidate != NULL) {
@@ -143,16 +145,17 @@ static struct hf_status apply_version(void *context, struct hf_op *op,
     struct hf_keys *keys = context;
     struct hf_path_parts parts;
     struct hf_version_record record = { 0 };
+    bool is_new;
 
     HF_TRY(hf_version_path_parse(op, view->path, &parts));
     if (!view->tombstone) {
         HF_TRY(hf_version_record_decode(op, view->plain, &record));
     }
     begin_change(keys);
-    hf_index_put_version(keys->index, parts.keyring, parts.name, view->seq, parts.version,
-                         view->tombstone ? NULL : &record);
+    is_new = hf_index_put_version(keys->index, parts.keyring, parts.name, view->seq, parts.version,
+                                  view->tombstone ? NULL : &record);
     end_change(keys);
-    if (record.candidate) {
+    if (record.candidate || (is_new && !keys->is_loading && record.wrapped.len > 0)) {
         tell_candidate(keys, &parts, &record, view->seq);
     }
     return HF_SUCCESS;
@@ -165,6 +168,17 @@ static void clear(void *context)
     lock_all(keys);
     drop_everywhere(keys, NULL);
     hf_index_clear(keys->index);
+    unlock_all(keys);
+}
+
+void hf_keys_set_revoked(struct hf_keys *keys, const struct hf_revoked *items, size_t count)
+{
+    hf_assert(count <= HF_REVOKED_MAX);
+    lock_all(keys);
+    hf_revoked_replace(&keys->revoked, items, count);
+    for (size_t i = 0; i < count; i++) {
+        hf_index_drop(keys->index, items[i].keyring, items[i].key, items[i].version);
+    }
     unlock_all(keys);
 }
 
@@ -219,6 +233,7 @@ void hf_keys_free(struct hf_keys *keys)
         pthread_mutex_destroy(&keys->lanes[i].lock);
     }
     free(keys->lanes);
+    hf_revoked_replace(&keys->revoked, NULL, 0);
     hf_index_free(keys->index);
     hf_usage_book_free(keys->usage);
     pthread_mutex_destroy(&keys->change_lock);

@@ -66,6 +66,9 @@ bool hf_serve_on_names(const struct hf_serve_on *list, const char *node);
 bool hf_serve_on_serves(const struct hf_serve_on *list, const char *node);
 bool hf_serve_on_equal(const struct hf_serve_on *a, const struct hf_serve_on *b);
 
+/* Independent ways to open a version that a keyring can want. */
+#define HF_MIN_WAYS_MAX 1000
+
 struct hf_keyring_settings {
     const char *main_key; /* NULL: "main" */
     bool approve_destroy; /* two people for destroy */
@@ -77,6 +80,7 @@ struct hf_keyring_settings {
     uint64_t max_stale_wrap_ms; /* default 10 min */
     uint64_t rotate_every_ms;   /* keys get a new version when the primary is so old; 0: never */
     struct hf_serve_on serve_on;
+    uint64_t min_ways; /* fewer are amber; 0: what the nodes are configured to want */
 };
 void hf_keyring_settings_default(struct hf_keyring_settings *settings);
 
@@ -107,6 +111,13 @@ HF_STATUS hf_keyring_rotate(struct hf_keys *keys, struct hf_op *op, struct hf_tx
 void hf_keyring_each(struct hf_keys *keys,
                      void (*visit)(void *context, const struct hf_keyring_info *info),
                      void *context);
+struct hf_keyring_content {
+    uint64_t versions; /* of live keys and of deleted ones: those with something left to open */
+    uint64_t changed;  /* the last commit that changed such a key, or a version in use; 0: none */
+};
+/* Goes through all its keys. Nothing, for one that is not there. */
+void hf_keyring_survey(struct hf_keys *keys, const struct hf_op *op, const char *name,
+                       struct hf_keyring_content *out);
 
 /* --- keys: a transaction holds one change of a key at most --- */
 
@@ -199,12 +210,14 @@ HF_STATUS hf_key_rotate_candidate(struct hf_keys *keys, struct hf_op *op, struct
                                   const struct hf_secret *material, uint32_t *out_version);
 /*
  * Makes a candidate Active and, unless a later one is it already, primary. One of a plan with
- * pre_active stays Pre-Active. HF_EXISTS: it is promoted already. HF_WRONG_STATE with cause version
- * destroyed: it was abandoned, or destroyed with its key; the text has the reason. HF_NOT_FOUND:
- * its key is deleted, or there never was such a version.
+ * pre_active stays Pre-Active. reason, of at most 255 bytes and empty for none, is kept as that of
+ * its state: who has not opened it yet. HF_EXISTS: it is promoted already. HF_WRONG_STATE with
+ * cause version destroyed: it was abandoned, or destroyed with its key; the text has the reason.
+ * HF_NOT_FOUND: its key is deleted, or there never was such a version.
  */
 HF_STATUS hf_key_promote(struct hf_keys *keys, struct hf_op *op, struct hf_txn *txn,
-                         const char *keyring, const char *name, uint32_t version);
+                         const char *keyring, const char *name, uint32_t version,
+                         const char *reason);
 /*
  * Destroys a candidate, also of a deleted key: the tombstone's reason is "abandoned: " and reason,
  * together at most 255 bytes. Its number is never used again. A key that was not born is destroyed
@@ -220,16 +233,37 @@ struct hf_candidate {
     uint32_t version;
     uint64_t seq;        /* of the commit that wrote its record as it is now */
     uint64_t created_ms; /* by the clock of the node that made it */
+    bool is_promoted;    /* without this node: it was away, and saw no candidate */
 };
 /*
  * Set before unlock. tell is called for each candidate that is found at unlock or comes with a
  * commit of this node or another, and again when its record is written anew (rewrap, root
- * rotation), with that commit's seq. It is called within the seal's feed and must call neither keys
- * nor seal; what it is given lives until it returns.
+ * rotation), with that commit's seq. It is also told of a version that comes with a commit after
+ * the unlock and was promoted before this node saw it; for those found at unlock there is
+ * hf_keys_each_newer(). It is called within the seal's feed and must call neither keys nor seal;
+ * what it is given lives until it returns.
  */
 void hf_keys_on_candidate(struct hf_keys *keys,
                           void (*tell)(void *context, const struct hf_candidate *candidate),
                           void *context);
+
+/* A place in a walk over all keys; all zero: the beginning. */
+struct hf_key_place {
+    size_t keyring;
+    struct hf_buf after; /* the name of the last key */
+};
+void hf_key_place_done(struct hf_key_place *place);
+/*
+ * For a node that was away: visits a page of the versions in use of keys that are not deleted and
+ * that a commit after that one has changed, each with the seq of its key's last commit. *place
+ * moves on; *out_done: there is none behind it. The visitor may call keys; what it fails with ends
+ * the page.
+ */
+HF_STATUS hf_keys_each_newer(struct hf_keys *keys, struct hf_op *op, uint64_t after_seq,
+                             struct hf_key_place *place,
+                             struct hf_status (*visit)(void *context, struct hf_op *op,
+                                                       const struct hf_candidate *version),
+                             void *context, bool *out_done);
 /*
  * For a job: visits the candidates of keys that are not deleted, made at or before that time: those
  * whose writer has died between the two transactions. The visitor promotes or abandons each in a

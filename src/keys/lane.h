@@ -14,6 +14,7 @@
 
 #include "keys/hot.h"
 #include "keys/index.h"
+#include "keys/revoked.h"
 #include "keys/usage.h"
 
 struct hf_lane {
@@ -24,12 +25,19 @@ struct hf_lane {
     struct hf_usage_lane usage; /* has a lock of its own */
 } __attribute__((aligned(128)));
 
+/* What was revoked on this node by hand. */
+struct hf_revoked_list {
+    struct hf_revoked *items;
+    size_t count;
+};
+
 struct hf_keys {
     struct hf_seal *seal;
     struct hf_crypto *crypto;
     struct hf_index *index;
-    pthread_mutex_t change_lock; /* held by whoever locks all lanes */
-    bool is_loading;             /* the feed's: its thread holds them for many changes */
+    pthread_mutex_t change_lock;    /* held by whoever locks all lanes */
+    bool is_loading;                /* the feed's: its thread holds them for many changes */
+    struct hf_revoked_list revoked; /* read and changed as the index is */
     struct hf_lane *lanes;
     unsigned lane_count; /* the last is for threads that have no number of their own */
     struct hf_usage_book *usage;

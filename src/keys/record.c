@@ -1,4 +1,4 @@
-/* Keyring, key, version and usage records: version 1 of each, and 2 and 3 of keyrings. */
+/* Keyring, key, version and usage records: version 1 of each, and 2 to 4 of keyrings. */
 #include "keys/record.h"
 
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #define FORMAT          1
 #define FORMAT_ROTATING 2 /* of keyrings whose keys rotate by the clock */
 #define FORMAT_SERVED   3 /* of keyrings that name the nodes that serve them */
+#define FORMAT_WAYS     4 /* of keyrings that say in how many ways their keys must open */
 
 #define KEYRING_APPROVE_DESTROY      0x01
 #define KEYRING_APPROVE_EXPORT       0x02
@@ -56,6 +57,9 @@ static struct hf_status refuse(struct hf_op *op, const char *what)
 /* One form each: a later format is written, and read, only where the one before would not do. */
 static uint8_t keyring_format(const struct hf_keyring_record *record)
 {
+    if (record->min_ways > 0) {
+        return FORMAT_WAYS;
+    }
     if (record->serve_on.count > 0) {
         return FORMAT_SERVED;
     }
@@ -86,6 +90,9 @@ void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_
             hf_put_text(out, record->serve_on.names[i]);
         }
     }
+    if (format >= FORMAT_WAYS) {
+        hf_put_u32(out, record->min_ways);
+    }
 }
 
 /* Names that a node can have, in order and each once. */
@@ -109,7 +116,7 @@ static bool is_sound_keyring(const struct hf_keyring_record *record, uint8_t for
     return (flags & ~KEYRING_FLAGS) == 0 && record->main_key.len > 0 &&
            record->main_key.len <= 64 &&
            memchr(record->main_key.data, '\0', record->main_key.len) == NULL &&
-           format == keyring_format(record);
+           record->min_ways <= HF_MIN_WAYS_MAX && format == keyring_format(record);
 }
 
 struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes content,
@@ -122,7 +129,7 @@ struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes cont
 
     hf_reader_init(&reader, content);
     format = hf_take_u8(&reader);
-    if (!reader.failed && (format < FORMAT || format > FORMAT_SERVED)) {
+    if (!reader.failed && (format < FORMAT || format > FORMAT_WAYS)) {
         return refuse_format(op, "a keyring record", format);
     }
     flags = hf_take_u8(&reader);
@@ -140,6 +147,7 @@ struct hf_status hf_keyring_record_decode(struct hf_op *op, struct hf_bytes cont
     if (format >= FORMAT_SERVED) {
         take_serve_on(&reader, &record.serve_on);
     }
+    record.min_ways = format >= FORMAT_WAYS ? hf_take_u32(&reader) : 0;
     HF_TRY(hf_reader_end(&reader, op, "a keyring record"));
     if (!is_sound_keyring(&record, format, flags)) {
         return refuse(op, "a keyring record");

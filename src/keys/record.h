@@ -20,6 +20,7 @@ struct hf_keyring_record {
     struct hf_bytes main_key;
     uint64_t rotate_every_ms;    /* 0: never */
     struct hf_serve_on serve_on; /* in the order of the names; none: all */
+    uint32_t min_ways;           /* 0: what the nodes are configured to want */
 };
 void hf_keyring_record_encode(const struct hf_keyring_record *record, struct hf_buf *out);
 HF_STATUS hf_keyring_record_decode(struct hf_op *op, struct hf_bytes content,

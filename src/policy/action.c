@@ -21,7 +21,7 @@ static const struct {
 } roles[] = {
     { "key-admin",
       { "keyring.*", "key.create", "key.import", "key.list", "key.read", "key.rotate", "key.rewrap",
-        "key.state", "key.delete", "key.recover", "key.destroy", "why", NULL } },
+        "key.state", "key.delete", "key.recover", "key.destroy", "key.revocation", "why", NULL } },
     { "key-user",
       { "key.list", "key.read", "key.generate", "key.unwrap", "key.reencrypt", "key.encrypt",
         "key.decrypt", "key.sign", "key.verify", "key.mac", "random", NULL } },

@@ -100,23 +100,10 @@ static void settle(struct hf_policy *policy)
     atomic_fetch_add(&policy->generation, 1);
 }
 
-static void match_list(void *context, const struct hf_damaged *record)
-{
-    bool *is_altered = context;
-
-    if (strcmp(record->path, HF_POLICY_PREFIX HF_POLICY_LIST) == 0) {
-        *is_altered = true;
-    }
-}
-
 bool hf_policy_is_sound(const struct hf_policy *policy)
 {
-    bool is_altered = false;
-
-    if (hf_seal_damage(policy->seal, NULL, NULL) > 0) {
-        (void)hf_seal_damage(policy->seal, match_list, &is_altered);
-    }
-    return policy->is_complete && !is_altered;
+    return policy->is_complete &&
+           hf_seal_harm(policy->seal, HF_POLICY_PREFIX HF_POLICY_LIST) == HF_HARM_NONE;
 }
 
 static void forget_list(struct hf_policy *policy)

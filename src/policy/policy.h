@@ -68,7 +68,9 @@
     row(HF_ACT_NODE_APPROVE, "node.approve", false) \
     row(HF_ACT_NODE_CHANGE, "node.change", false) \
     row(HF_ACT_NODE_REMOVE, "node.remove", false) \
-    row(HF_ACT_SERVE_STALE, "node.serve-stale", false)
+    row(HF_ACT_SERVE_STALE, "node.serve-stale", false) \
+    row(HF_ACT_KEY_REVOCATION, "key.revocation", true) \
+    row(HF_ACT_NODE_REVOKE, "node.revoke", false)
 /* clang-format on */
 
 #define HF_ACTION_ENUM(id, name, concerns_key) id,

@@ -1,11 +1,11 @@
 /* The list of records that do not open: what an operator has to restore. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/log.h"
 #include "seal/seal_internal.h"
+
+#define NAMED_MAX 1000 /* in the log */
 
 void hf_damage_init(struct hf_damage *damage)
 {
@@ -16,12 +16,7 @@ void hf_damage_init(struct hf_damage *damage)
 void hf_damage_clear(struct hf_damage *damage)
 {
     pthread_mutex_lock(&damage->lock);
-    for (size_t i = 0; i < damage->count; i++) {
-        free((char *)damage->items[i].path);
-    }
-    free(damage->items);
-    damage->items = NULL;
-    damage->count = 0;
+    hf_by_path_clear(&damage->records);
     damage->total = 0;
     pthread_mutex_unlock(&damage->lock);
 }
@@ -32,39 +27,23 @@ void hf_damage_done(struct hf_damage *damage)
     pthread_mutex_destroy(&damage->lock);
 }
 
-/* The caller holds the lock. */
-static struct hf_damaged *find(const struct hf_damage *damage, const char *path)
-{
-    for (size_t i = 0; i < damage->count; i++) {
-        if (strcmp(damage->items[i].path, path) == 0) {
-            return &damage->items[i];
-        }
-    }
-    return NULL;
-}
-
 void hf_damage_add(struct hf_seal *seal, const struct hf_damaged *record, const char *why)
 {
     struct hf_damage *damage = &seal->damage;
     struct hf_damaged *known;
-    bool is_listed = false;
+    bool is_named = false;
 
     pthread_mutex_lock(&damage->lock);
-    known = find(damage, record->path);
+    known = hf_by_path_find(&damage->records, record->path);
     if (known != NULL && record->revision > known->revision) {
         known->revision = record->revision;
         known->seq = record->seq;
     } else if (known == NULL) {
-        is_listed = damage->count < HF_DAMAGE_MAX;
-        damage->total++;
-    }
-    if (is_listed) {
-        damage->items = hf_realloc_array(damage->items, damage->count + 1, sizeof *damage->items);
-        damage->items[damage->count++] =
-            (struct hf_damaged){ hf_strdup(record->path), record->revision, record->seq };
+        hf_by_path_add(&damage->records, record);
+        is_named = ++damage->total <= NAMED_MAX;
     }
     pthread_mutex_unlock(&damage->lock);
-    if (is_listed) {
+    if (is_named) {
         HF_ERROR(seal->env, "the record %.300s (revision %" PRIu64 ") does not open: %s",
                  record->path, record->revision, why);
     }
@@ -79,10 +58,9 @@ void hf_damage_heal(struct hf_seal *seal, const char *path, uint64_t revision)
         return;
     }
     pthread_mutex_lock(&damage->lock);
-    known = find(damage, path);
+    known = hf_by_path_find(&damage->records, path);
     if (known != NULL && known->revision < revision) {
-        free((char *)known->path);
-        *known = damage->items[--damage->count];
+        hf_by_path_remove(&damage->records, known);
         damage->total--;
     }
     pthread_mutex_unlock(&damage->lock);
@@ -103,7 +81,7 @@ enum hf_harm hf_seal_harm(struct hf_seal *seal, const char *path)
         return HF_HARM_NONE;
     }
     pthread_mutex_lock(&damage->lock);
-    known = find(damage, path);
+    known = hf_by_path_find(&damage->records, path);
     if (known != NULL) {
         harm = known->revision == 0 ? HF_HARM_MISSED : HF_HARM_UNTOLD;
     }
@@ -122,9 +100,7 @@ uint64_t hf_seal_damage(struct hf_seal *seal,
         return atomic_load(&damage->total);
     }
     pthread_mutex_lock(&damage->lock);
-    for (size_t i = 0; i < damage->count; i++) {
-        visit(context, &damage->items[i]);
-    }
+    hf_by_path_each(damage->records, visit, context);
     total = damage->total;
     pthread_mutex_unlock(&damage->lock);
     return total;

@@ -32,7 +32,7 @@ void hf_feed_init(struct hf_feed *feed)
 
 void hf_feed_done(struct hf_feed *feed)
 {
-    hf_feed_forget_gaps(feed);
+    hf_by_path_clear(&feed->gaps);
     pthread_cond_destroy(&feed->moved);
     pthread_mutex_destroy(&feed->lock);
     free(feed->consumers);
@@ -91,7 +91,7 @@ void hf_feed_clear(struct hf_feed *feed)
             feed->consumers[i].clear(feed->consumers[i].context);
         }
     }
-    hf_feed_forget_gaps(feed);
+    hf_by_path_clear(&feed->gaps);
     pthread_mutex_unlock(&feed->lock);
 }
 

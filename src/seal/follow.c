@@ -6,12 +6,10 @@
  * commit that is known, and where the store's head stands they are the head's.
  */
 #include <inttypes.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "base/log.h"
 #include "seal/seal_internal.h"
 
@@ -64,83 +62,38 @@ static struct hf_status fail_altered(struct hf_op *op, uint64_t seq)
 
 /* --- gaps: records that were overtaken, so that a later batch brings what they are now --- */
 
-/* In a tree of the C library, by path: a node that was away for long may meet one for each key. */
-struct gap {
-    uint64_t revision;
-    uint64_t seq;
-    char path[];
-};
-
-static int compare_gaps(const void *a, const void *b)
-{
-    return strcmp(((const struct gap *)a)->path, ((const struct gap *)b)->path);
-}
-
-static struct gap *gap_new(const char *path, uint64_t revision, uint64_t seq)
-{
-    size_t len = strlen(path) + 1;
-    struct gap *gap = hf_alloc(sizeof *gap + len);
-
-    gap->revision = revision;
-    gap->seq = seq;
-    memcpy(gap->path, path, len);
-    return gap;
-}
-
+/* By path: a node that was away for long may meet one for each key. */
 static void note_gap(struct hf_feed *feed, uint64_t seq, const struct hf_logged_change *change)
 {
-    struct gap *gap = gap_new(change->path, change->revision, seq);
-    struct gap **known = tfind(gap, &feed->gaps, compare_gaps);
+    struct hf_damaged *known = hf_by_path_find(&feed->gaps, change->path);
 
     if (known != NULL) {
-        (*known)->revision = gap->revision;
-        (*known)->seq = gap->seq;
-        free(gap);
+        known->revision = change->revision;
+        known->seq = seq;
     } else {
-        hf_assert(tsearch(gap, &feed->gaps, compare_gaps) != NULL);
+        hf_by_path_add(&feed->gaps, &(struct hf_damaged){ change->path, change->revision, seq });
     }
 }
 
 static void close_gap(struct hf_feed *feed, const struct hf_logged_change *change)
 {
-    struct gap *wanted;
-    struct gap **place;
+    struct hf_damaged *known = hf_by_path_find(&feed->gaps, change->path);
 
-    if (feed->gaps == NULL) {
-        return;
+    if (known != NULL) {
+        hf_by_path_remove(&feed->gaps, known);
     }
-    wanted = gap_new(change->path, 0, 0);
-    place = tfind(wanted, &feed->gaps, compare_gaps);
-    if (place != NULL) {
-        struct gap *gap = *place;
-
-        (void)tdelete(gap, &feed->gaps, compare_gaps);
-        free(gap);
-    }
-    free(wanted);
 }
 
-void hf_feed_forget_gaps(struct hf_feed *feed)
+static void report_gap(void *context, const struct hf_damaged *record)
 {
-    tdestroy(feed->gaps, free);
-    feed->gaps = NULL;
-}
-
-static void report_gap(const void *node, VISIT which, void *context)
-{
-    const struct gap *gap = *(struct gap *const *)node;
-    const struct hf_damaged record = { gap->path, gap->revision, gap->seq };
-
-    if (which == postorder || which == leaf) {
-        hf_damage_add(context, &record, "the store does not show it as it was committed");
-    }
+    hf_damage_add(context, record, "the store does not show it as it was committed");
 }
 
 /* The log is read to its end and nothing overtook them: somebody took them away. */
 static void report_gaps(struct hf_seal *seal)
 {
-    twalk_r(seal->feed.gaps, report_gap, seal);
-    hf_feed_forget_gaps(&seal->feed);
+    hf_by_path_each(seal->feed.gaps, report_gap, seal);
+    hf_by_path_clear(&seal->feed.gaps);
 }
 
 /* --- reading --- */
@@ -262,7 +215,7 @@ static struct hf_status read_log(struct hf_seal *seal, struct hf_unlocked *unloc
 
         if (status.code == HF_NOT_FOUND) {
             hf_op_clear(op);
-            hf_feed_forget_gaps(feed);
+            hf_by_path_clear(&feed->gaps);
             return hf_follow_anew(seal, unlocked, op);
         }
         HF_TRY(status);

@@ -297,6 +297,20 @@ struct hf_status hf_member_first_stage(struct hf_seal *seal, struct hf_op *op, s
     return stage_new(op, txn, node, made.id, approved_by, member);
 }
 
+struct hf_status hf_member_first_is_taken(struct hf_seal *seal, struct hf_op *op, bool *out)
+{
+    HF_AUTO(opened) opened = NULL;
+    struct hf_status status = hf_seal_get(seal, op, HF_KIND_SECRET, FIRST_PATH, &opened);
+
+    /* One that is altered is there all the same. */
+    if (status.code == HF_OK || status.code == HF_NOT_FOUND || status.code == HF_CORRUPT) {
+        *out = status.code != HF_NOT_FOUND;
+        hf_op_clear(op);
+        return HF_SUCCESS;
+    }
+    return status;
+}
+
 struct hf_status hf_member_change_stage(struct hf_op *op, struct hf_txn *txn,
                                         enum hf_member_state state, struct hf_member *member)
 {

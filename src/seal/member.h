@@ -65,6 +65,8 @@ HF_STATUS hf_member_add_stage(struct hf_seal *seal, struct hf_op *op, struct hf_
 HF_STATUS hf_member_first_stage(struct hf_seal *seal, struct hf_op *op, struct hf_txn *txn,
                                 const struct hf_join_request *node, const char *approved_by,
                                 const struct hf_slot_info *slot);
+/* Whether some node has taken its place in that way: not while a store is one node's own. */
+HF_STATUS hf_member_first_is_taken(struct hf_seal *seal, struct hf_op *op, bool *out);
 /* Stages the record as it is in *member, in a new state. */
 HF_STATUS hf_member_change_stage(struct hf_op *op, struct hf_txn *txn, enum hf_member_state state,
                                  struct hf_member *member);

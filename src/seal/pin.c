@@ -249,8 +249,8 @@ struct hf_status hf_pin_check_head(struct hf_seal *seal, struct hf_unlocked *unl
 
     if (head->seq < min_seq) {
         return hf_fail(op, HF_WRONG_STATE,
-                       "the store went back in time: it stands at commit %" PRIu64
-                       ", and at least %" PRIu64 " was demanded; bring the newer store back",
+                       "the store stands at commit %" PRIu64 ", below commit %" PRIu64
+                       " that --min-seq demands: it is an older copy; bring the newer store back",
                        head->seq, min_seq);
     }
     pthread_mutex_lock(&seal->pin_lock);

@@ -7,6 +7,8 @@
 
 #define PAGE_ITEMS 128
 #define PAGE_BYTES ((size_t)256 << 10)
+/* Lost records for which the copy of the store is made anew. */
+#define RENEWALS_MAX 1000
 
 void hf_opened_free(struct hf_opened *opened)
 {
@@ -108,9 +110,9 @@ struct hf_status hf_seal_get_known(struct hf_seal *seal, struct hf_op *op, enum 
     if (!is_lost(status)) {
         return status;
     }
-    /* Beyond that many nobody is named, and each would make the copy anew again. */
+    /* Each makes the copy anew: with so many it is not the copy. */
     if (hf_seal_harm(seal, path) != HF_HARM_NONE ||
-        hf_seal_damage(seal, NULL, NULL) >= HF_DAMAGE_MAX) {
+        hf_seal_damage(seal, NULL, NULL) >= RENEWALS_MAX) {
         return altered(op, path);
     }
     hf_op_clear(op);

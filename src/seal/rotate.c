@@ -199,6 +199,7 @@ static struct hf_status look_at(void *context, const struct hf_record_view *view
     record = hf_alloc(sizeof *record);
     record->path = hf_strdup(view->path);
     record->revision = view->revision;
+    record->seq = view->seq;
     hf_buf_add_bytes(&record->body, view->body);
     page->items[page->count++] = record;
     page->bytes += view->body.len;

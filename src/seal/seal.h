@@ -211,11 +211,11 @@ struct hf_damaged {
     uint64_t seq;      /* of the commit that wrote it */
 };
 /*
- * How many records were found that do not open, by the unlock or since; visit sees the first
- * thousand. Without visit (NULL) it takes no lock and costs next to nothing. Anything above 0 is
- * status red: those records were altered, and whether others are missing cannot be told until they
- * are restored. A consumer was not told of them, so whoever decides by records of a kind (policy,
- * keys) must look here too and refuse. visit must not call the seal.
+ * How many records were found that do not open, by the unlock or since; visit sees each, in the
+ * order of their paths. Without visit (NULL) it takes no lock and costs next to nothing. Anything
+ * above 0 is status red: those records were altered, and whether others are missing cannot be told
+ * until they are restored. A consumer was not told of them, so whoever decides by records of a kind
+ * (policy, keys) must look here too and refuse. visit must not call the seal.
  */
 uint64_t hf_seal_damage(struct hf_seal *seal,
                         void (*visit)(void *context, const struct hf_damaged *record),
@@ -294,6 +294,27 @@ HF_STATUS hf_seal_open_apart(struct hf_crypto *crypto, struct hf_op *op, struct 
                              const char *slot_id, struct hf_protector *protector,
                              const struct hf_consumer *consumers, size_t count,
                              struct hf_apart *out_found, struct hf_seal **out);
+
+/* What a store has that is shared, and that this node reads from a copy. */
+struct hf_shared {
+    uint64_t records;          /* 0: this store is no copy of another */
+    bool whole;                /* they are those that the head speaks of */
+    uint64_t differing;        /* of them and of those that are gone: not as they were copied */
+    char text[HF_OP_TEXT_MAX]; /* what is wrong when they are not whole; else empty */
+};
+struct hf_shared_plan {
+    void (*differs)(void *context, const char *path);
+    /* For each record. A failure ends the work and is its status. Must not call the seal. */
+    struct hf_status (*go_on)(void *context, struct hf_op *op);
+    void *context;
+};
+/*
+ * Reads all records of the store behind the copy and compares them with its sealed head; where they
+ * are not those, names the ones that differ from the copy. HF_UNAVAILABLE; what is altered there is
+ * no failure.
+ */
+HF_STATUS hf_seal_check_shared(struct hf_seal *seal, struct hf_op *op,
+                               const struct hf_shared_plan *plan, struct hf_shared *out);
 
 /* --- records --- */
 

@@ -451,8 +451,6 @@ HF_STATUS hf_feed_apply(struct hf_feed *feed, struct hf_op *op, const struct hf_
 void hf_feed_begin(struct hf_feed *feed);
 void hf_feed_end(struct hf_feed *feed);
 void hf_feed_clear(struct hf_feed *feed);
-/* follow.c; lock is held. */
-void hf_feed_forget_gaps(struct hf_feed *feed);
 /* Everything up to this head is known: after an unlock. */
 void hf_feed_start(struct hf_feed *feed, const struct hf_head *head);
 /* The same; lock is held. */
@@ -493,15 +491,29 @@ HF_STATUS hf_follow_stored(struct hf_seal *seal, struct hf_unlocked *unlocked, s
 HF_STATUS hf_follow_head(struct hf_seal *seal, struct hf_unlocked *unlocked, struct hf_op *op,
                          uint64_t seq, struct hf_bytes sealed, struct hf_head *out);
 
+/* --- by_path.c --- */
+
+/*
+ * Records that something is wrong with, by their paths; an empty tree is NULL. What is found lives
+ * until it is removed, and may be changed but for its path.
+ */
+struct hf_damaged *hf_by_path_find(void *const *tree, const char *path);
+/* The path must not be in it; everything is copied. */
+void hf_by_path_add(void **tree, const struct hf_damaged *record);
+/* As it was found. */
+void hf_by_path_remove(void **tree, struct hf_damaged *record);
+void hf_by_path_clear(void **tree);
+/* In the order of the paths. */
+void hf_by_path_each(const void *tree,
+                     void (*visit)(void *context, const struct hf_damaged *record), void *context);
+
 /* --- damage: records that do not open --- */
 
 struct hf_damage {
-    pthread_mutex_t lock; /* guards the rest */
-    struct hf_damaged *items;
-    size_t count;           /* kept; the first HF_DAMAGE_MAX */
+    pthread_mutex_t lock;   /* guards the rest */
+    void *records;          /* all of them: one that nobody knew of would pass for whole */
     _Atomic uint64_t total; /* changed under the lock only */
 };
-#define HF_DAMAGE_MAX 1000
 void hf_damage_init(struct hf_damage *damage);
 void hf_damage_done(struct hf_damage *damage);
 void hf_damage_add(struct hf_seal *seal, const struct hf_damaged *record, const char *why);

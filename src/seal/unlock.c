@@ -20,6 +20,7 @@ static struct hf_status try_slot(struct hf_seal *seal, struct hf_op *op,
     const struct hf_slot *slot = record->slot;
     HF_AUTO(secret) root = NULL;
     HF_AUTO(unlocked) unlocked = NULL;
+    struct hf_status verified;
 
     HF_TRY(hf_slot_open_root(seal->crypto, op, seal->store_id, slot, protector, &root));
     HF_TRY(
@@ -28,12 +29,14 @@ static struct hf_status try_slot(struct hf_seal *seal, struct hf_op *op,
     HF_TRY(hf_roots_follow(unlocked, seal->engine, op));
     HF_TRY(hf_roots_load_old(unlocked, seal->engine, op));
     HF_TRY(hf_pin_check_root(seal, unlocked, op));
-    if (hf_slot_verify(unlocked, op, record->record).code == HF_CORRUPT) {
+    verified = hf_slot_verify(unlocked, op, record->record);
+    if (verified.code == HF_CORRUPT) {
         return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
                              "slot \"%s\" opens the root key, but its record is altered; open "
                              "another slot",
                              slot->name);
     }
+    HF_TRY(verified);
     *out = HF_TAKE(unlocked);
     return HF_SUCCESS;
 }

@@ -149,6 +149,7 @@ static struct hf_status give_up(struct acceptance *acceptance, struct hf_op *op)
     op->deadline_ms = 0;
     HF_TRY(hf_engine_accept(hf_seal_engine(service->seal), op));
     acceptance->accepted = true;
+    hf_revocations_warn(service->revocations, op);
     hf_service_feed_from(service, acceptance->common);
     return HF_SUCCESS;
 }

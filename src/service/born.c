@@ -42,13 +42,14 @@ static struct hf_status stage_verdict(struct hf_control *control, struct hf_op *
 {
     const struct verdict *verdict = control->context;
     const struct hf_call *call = &control->call;
+    bool is_on_all = verdict->proof.proven_on == verdict->proof.of;
     char text[160];
 
+    describe(verdict, text, sizeof text);
     if (verdict->proof.promote) {
         HF_TRY(hf_key_promote(call->service->keys, op, txn, call->keyring, call->key,
-                              verdict->version));
+                              verdict->version, is_on_all ? "" : text));
     } else {
-        describe(verdict, text, sizeof text);
         HF_TRY(hf_key_abandon(call->service->keys, op, txn, call->keyring, call->key,
                               verdict->version, text));
     }
@@ -80,8 +81,8 @@ static struct hf_status ask_nodes(struct hf_service *service, struct hf_op *op, 
                             serve_on->count, out);
 }
 
-/* Members that are away are not asked, and have not opened it either: they do before their lease.
- */
+/* Members that are away are not asked, and have not opened it either: they do before their lease
+ * (hf_keys_each_newer). */
 static struct hf_status prove_on_all(struct hf_service *service, struct hf_op *op,
                                      const char *keyring, uint64_t seq,
                                      struct hf_cluster_proof *out)
@@ -188,6 +189,8 @@ static struct hf_status settle(struct hf_control *first, struct hf_op *op,
     HF_TRY(status);
     HF_TRY(hf_standing_in_force(first->call.service, op, second.seq, announced_ms));
     if (second.number == PROMOTED) {
+        op->proven_on = (unsigned)verdict.proof.proven_on;
+        op->proven_of = (unsigned)verdict.proof.of;
         return HF_SUCCESS;
     }
     first->is_abandoned = true;

@@ -90,7 +90,9 @@ struct hf_status hf_call_unlocked(struct hf_service *service, struct hf_op *op)
 {
     if (!hf_seal_is_unlocked(service->seal)) {
         return hf_fail_cause(op, HF_WRONG_STATE, HF_CAUSE_PROTECTOR_UNAVAILABLE,
-                             "the node is locked; 'holdfast unlock' opens it");
+                             atomic_load(&service->removed)
+                                 ? "the node is locked: it was removed from its store"
+                                 : "the node is locked; 'holdfast unlock' opens it");
     }
     return HF_SUCCESS;
 }

@@ -323,6 +323,13 @@ static struct hf_status prove_all(struct opening *opening, struct hf_op *op,
     struct hf_service *service = opening->service;
 
     HF_TRY(find_targets(service, op, &targets));
+    if (targets.count > HF_DRILL_PROOFS) {
+        return hf_fail(
+            op, HF_LIMITED,
+            "this node opens %zu slots by itself, and a part of a drill has room for %d; "
+            "remove some, or have fewer in holdfast.conf",
+            targets.count, HF_DRILL_PROOFS);
+    }
     atomic_store(&service->drill.slots, targets.count);
     for (size_t i = 0; i < targets.count; i++) {
         struct hf_slot_proof *proof = NULL;
@@ -330,6 +337,54 @@ static struct hf_status prove_all(struct opening *opening, struct hf_op *op,
         atomic_store(&service->drill.slots_done, i);
         HF_TRY(prove_slot(opening, op, &targets.items[i], &proof));
         hf_slot_proofs_add(out, proof);
+    }
+    return HF_SUCCESS;
+}
+
+/* --- the store that is shared --- */
+
+struct look {
+    struct hf_service *service;
+    struct hf_slot_proofs *proofs;
+};
+
+/* It opens from the copy, but nobody can copy it any more. */
+static void take_differing(void *context, const char *path)
+{
+    const struct look *look = context;
+
+    for (size_t i = 0; i < look->proofs->count; i++) {
+        struct hf_slot_proof *proof = look->proofs->items[i];
+
+        proof->damaged++;
+        if (!hf_slot_proof_names(proof, path)) {
+            hf_slot_proof_add_failure(proof, path, HF_CAUSE_ALTERED, path);
+        }
+    }
+}
+
+static struct hf_status look_on(void *context, struct hf_op *op)
+{
+    return check_may_go_on(((struct look *)context)->service, op);
+}
+
+/* The records were read from this node's copy: so it looks at what was copied, too. */
+static struct hf_status look_behind(struct hf_service *service, struct hf_op *op,
+                                    struct hf_slot_proofs *proofs)
+{
+    struct look look = { service, proofs };
+    const struct hf_shared_plan plan = { take_differing, look_on, &look };
+    struct hf_shared found;
+
+    HF_TRY(hf_seal_check_shared(service->seal, op, &plan, &found));
+    for (size_t i = 0; i < proofs->count && !found.whole; i++) {
+        struct hf_slot_proof *proof = proofs->items[i];
+
+        proof->whole = false;
+        if (proof->text[0] == '\0') {
+            free(proof->text);
+            proof->text = hf_strdup(found.text);
+        }
     }
     return HF_SUCCESS;
 }
@@ -428,6 +483,7 @@ static struct hf_status finish(const struct opening *opening, struct hf_op *op, 
     part->state = HF_PART_DONE;
     part->text = hf_strdup("");
     part->slots = part->slots_done = proofs->count;
+    part->versions = part->versions_done = atomic_load(&opening->service->drill.versions);
     HF_TRY(copy_proofs(op, proofs, &part->proofs));
     HF_TRY(hf_receipt_write_part(opening->service, op, opening->run, &part->proofs, begun_ms,
                                  &part->document));
@@ -468,6 +524,9 @@ static struct hf_status run_part(struct hf_service *service, struct hf_op *op,
     HF_AUTO(slot_proofs) proofs = hf_alloc(sizeof *proofs);
     struct hf_status status = prove_all(&opening, op, proofs);
 
+    if (status.code == HF_OK) {
+        status = look_behind(service, op, proofs);
+    }
     if (status.code == HF_OK) {
         status = finish(&opening, op, begun_ms, proofs);
     }

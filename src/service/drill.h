@@ -9,6 +9,7 @@
 
 #define HF_DRILL_PLACES 32 /* the last drills; places are used again */
 #define HF_DRILL_NODES  256
+#define HF_DRILL_PROOFS 64 /* of one part */
 
 struct hf_drill_node {
     char *name;
@@ -94,6 +95,13 @@ struct hf_drill_parts {
 HF_STATUS hf_drill_parts_read(struct hf_service *service, struct hf_op *op,
                               const struct hf_drill_run *run, struct hf_drill_parts *out);
 void hf_drill_parts_done(struct hf_drill_parts *parts);
+/* The oldest commit that a proof of these parts speaks of; UINT64_MAX: there is none. */
+uint64_t hf_drill_parts_since(const struct hf_drill_parts *parts);
+/*
+ * The same of the last drill of all keyrings that has ended: proofs that are older are of nodes
+ * that were silent then. 0 where no drill was ever asked for.
+ */
+HF_STATUS hf_drill_since(struct hf_service *service, struct hf_op *op, uint64_t *out);
 /* Done or failed. NULL is neither. */
 bool hf_drill_part_is_over(const struct hf_drill_part *part);
 HF_STATUS hf_drill_end_read(struct hf_service *service, struct hf_op *op,

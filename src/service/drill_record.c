@@ -10,13 +10,12 @@
 #include "base/text.h"
 #include "service/drill.h"
 
-#define FORMAT     1
-#define ID_LEN     8
-#define PROOFS_MAX 64
-#define LAST       "drill/last"
-#define RUN        "drill/run/"
-#define PART       "drill/part/"
-#define END        "drill/end/"
+#define FORMAT 1
+#define ID_LEN 8
+#define LAST   "drill/last"
+#define RUN    "drill/run/"
+#define PART   "drill/part/"
+#define END    "drill/end/"
 
 void hf_drill_run_free(struct hf_drill_run *run)
 {
@@ -191,7 +190,7 @@ static struct hf_status take_proofs(struct hf_reader *reader, struct hf_op *op,
 {
     uint32_t count = hf_take_u32(reader);
 
-    reader->failed = reader->failed || count > PROOFS_MAX;
+    reader->failed = reader->failed || count > HF_DRILL_PROOFS;
     for (uint32_t i = 0; i < count && !reader->failed; i++) {
         struct hf_slot_proof *proof = NULL;
 
@@ -437,6 +436,51 @@ struct hf_status hf_drill_parts_read(struct hf_service *service, struct hf_op *o
     return HF_SUCCESS;
 }
 
+uint64_t hf_drill_parts_since(const struct hf_drill_parts *parts)
+{
+    uint64_t since = UINT64_MAX;
+
+    for (size_t i = 0; i < parts->count; i++) {
+        const struct hf_drill_part *part = parts->items[i];
+        size_t count = part != NULL && part->state == HF_PART_DONE ? part->proofs.count : 0;
+
+        for (size_t j = 0; j < count; j++) {
+            const struct hf_slot_proof *proof = part->proofs.items[j];
+
+            since = proof->opened && proof->seq < since ? proof->seq : since;
+        }
+    }
+    return since;
+}
+
+static struct hf_status since_of(struct hf_service *service, struct hf_op *op,
+                                 const struct hf_drill_run *run, uint64_t *out)
+{
+    __attribute__((cleanup(hf_drill_parts_done))) struct hf_drill_parts parts = { 0 };
+
+    HF_TRY(hf_drill_parts_read(service, op, run, &parts));
+    *out = hf_drill_parts_since(&parts);
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_drill_since(struct hf_service *service, struct hf_op *op, uint64_t *out)
+{
+    uint8_t last = HF_DRILL_PLACES;
+
+    HF_TRY(read_last(service, op, &last));
+    for (uint8_t back = 0; back < HF_DRILL_PLACES && last < HF_DRILL_PLACES; back++) {
+        uint8_t place = (uint8_t)((last + HF_DRILL_PLACES - back) % HF_DRILL_PLACES);
+        HF_AUTO(drill_run) run = NULL;
+
+        HF_TRY(hf_drill_run_read(service, op, place, &run));
+        if (run != NULL && run->ended_ms != 0 && run->keyring[0] == '\0') {
+            return since_of(service, op, run, out);
+        }
+    }
+    *out = last < HF_DRILL_PLACES ? UINT64_MAX : 0;
+    return HF_SUCCESS;
+}
+
 bool hf_drill_part_is_over(const struct hf_drill_part *part)
 {
     return part != NULL && part->state != HF_PART_RUNS;
@@ -452,6 +496,11 @@ struct hf_status hf_drill_end_read(struct hf_service *service, struct hf_op *op,
     HF_TRY(read_record(service, op, path, &opened));
     if (opened != NULL) {
         HF_TRY(hf_drill_end_decode(op, content_of(opened), &end));
+    }
+    if (run->ended_ms != 0 && (end == NULL || strcmp(end->id, run->id) != 0)) {
+        return hf_fail_cause(op, HF_CORRUPT, HF_CAUSE_ALTERED,
+                             "the drill %s has ended, but its receipt (%s) is altered or gone",
+                             run->id, path);
     }
     if (end == NULL || strcmp(end->id, run->id) != 0) {
         return hf_fail(op, HF_WRONG_STATE, "the drill %s has no receipt: it has not ended",

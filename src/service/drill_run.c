@@ -1,4 +1,4 @@
-/* Drills of all nodes: asked for, watched, ended, shown. See drill.h. */
+/* Drills of all nodes: asked for, watched, ended. See drill.h. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,8 @@
 #define MINUTE_MS   ((uint64_t)60 * 1000)
 #define RETRY_MS    (60 * MINUTE_MS)
 #define LOOK_MS     ((uint64_t)1000)
+/* Of the document that ends a drill: a record holds a megabyte, with names and keys around it. */
+#define END_BYTES ((size_t)1000 << 10)
 
 /* --- asking for one --- */
 
@@ -29,14 +31,17 @@ static void add_node(struct hf_drill_run *run, const char *name, const char *sit
     run->nodes[run->node_count++] = (struct hf_drill_node){ hf_strdup(name), hf_strdup(site) };
 }
 
-/* Every node that was approved and not removed, and this one, which may have made the store. */
+/*
+ * Every node that was approved and not removed, and this one, which may have made the store. Nobody
+ * else looks at a store that is this node's own, whomever it has approved.
+ */
 static struct hf_status add_nodes(struct hf_service *service, struct hf_op *op,
                                   struct hf_drill_run *run)
 {
     HF_AUTO(members) members = NULL;
 
     HF_TRY(hf_members_read(service->seal, op, &members));
-    for (size_t i = 0; i < members->count; i++) {
+    for (size_t i = 0; i < members->count && service->shared_store; i++) {
         const struct hf_member *member = members->items[i];
 
         if (member->state != HF_MEMBER_REMOVED) {
@@ -286,7 +291,10 @@ static bool is_renewed(const struct hf_drill_parts *parts, const struct hf_slot_
     return false;
 }
 
-/* What this drill has proven stands last; the proofs of the parts move over. */
+/*
+ * What this drill has proven stands last; the proofs of the parts move over. What a node did not
+ * renew went with its part.
+ */
 static struct hf_status merge(struct hf_service *service, struct hf_op *op,
                               const struct hf_drill_parts *parts, struct hf_slot_proofs **out,
                               size_t *out_fresh)
@@ -331,7 +339,19 @@ static void tell(struct hf_op *op, const char *summary, enum hf_light light, con
     }
 }
 
-static struct hf_status commit_end(const struct hf_drill *drill, struct hf_op *op,
+/* Whatever there is to tell: a drill that could not be written would never end. */
+static struct hf_status write_end(struct hf_drill *drill, struct hf_op *op, struct hf_buf *out)
+{
+    HF_TRY(hf_receipt_write_end(drill, op, out));
+    while (out->len > END_BYTES && drill->trim < HF_DRILL_WITHOUT_CELLS) {
+        drill->trim++;
+        hf_buf_clear(out);
+        HF_TRY(hf_receipt_write_end(drill, op, out));
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status commit_end(struct hf_drill *drill, struct hf_op *op,
                                    struct hf_drill_run *run)
 {
     struct hf_service *service = drill->service;
@@ -349,7 +369,7 @@ static struct hf_status commit_end(const struct hf_drill *drill, struct hf_op *o
 
     memcpy(end->id, run->id, sizeof end->id);
     end->node = hf_strdup(service->node);
-    HF_TRY(hf_receipt_write_end(drill, op, &end->document));
+    HF_TRY(write_end(drill, op, &end->document));
     HF_TRY(hf_receipt_sign(service, op, HF_RECEIPT_END, hf_buf_bytes(&end->document),
                            &end->public_key, &end->signature));
     run->ended_ms = hf_env_realtime_ms(op->env);
@@ -377,11 +397,13 @@ static struct hf_status end(struct hf_service *service, struct hf_op *op, struct
     HF_AUTO(slot_proofs) merged = NULL;
     HF_AUTO(ways) ways = NULL;
     size_t fresh = 0;
+    uint64_t since;
 
     HF_TRY(check_parts(service, op, parts));
     drill.silent = count_silent(parts);
+    since = hf_drill_parts_since(parts);
     HF_TRY(merge(service, op, parts, &merged, &fresh));
-    HF_TRY(hf_ways_new(service, op, &merged, &ways));
+    HF_TRY(hf_ways_new_since(service, op, &merged, since, &ways));
     drill.ways = ways;
     drill.proofs =
         (struct hf_slot_proofs){ ways->proofs->items + (ways->proofs->count - fresh), fresh };
@@ -390,6 +412,13 @@ static struct hf_status end(struct hf_service *service, struct hf_op *op, struct
 }
 
 /* --- the job --- */
+
+/* Every record is another one since: nothing of them is proven. */
+static bool is_of_old_root(struct hf_service *service, const struct hf_slot_proof *proof)
+{
+    return proof->opened && proof->root_generation != hf_seal_root_generation(service->seal) &&
+           !hf_seal_root_is_moving(service->seal);
+}
 
 static struct hf_status is_due(struct hf_service *service, struct hf_op *op,
                                struct hf_drill_watch *watch, bool *out)
@@ -409,7 +438,7 @@ static struct hf_status is_due(struct hf_service *service, struct hf_op *op,
         const struct hf_slot_proof *proof = proofs->items[i];
 
         if (strcmp(proof->node, service->node) == 0 &&
-            proof->when_ms + service->drill_every_ms > now_ms) {
+            proof->when_ms + service->drill_every_ms > now_ms && !is_of_old_root(service, proof)) {
             *out = false;
         }
     }

@@ -53,14 +53,15 @@ static const struct hf_member *find_member(const struct hf_members *members, con
     return NULL;
 }
 
-/* Whose key it is decides; a machine that only has the name is another. */
+/* Whose key it is decides; a machine that only has the name is another. A name may have a new owner
+ * since the one with this key was removed. */
 static enum hf_membership membership_of(const struct hf_member *member,
                                         const struct hf_join_request *node)
 {
     bool same_key = memcmp(member->node.public_key, node->public_key, sizeof node->public_key) == 0;
 
     if (!same_key) {
-        return HF_STANDS_APART;
+        return hf_member_had_key(member, node->public_key) ? HF_STANDS_REMOVED : HF_STANDS_APART;
     }
     return member->state == HF_MEMBER_REMOVED ? HF_STANDS_REMOVED : HF_STANDS_MEMBER;
 }
@@ -72,6 +73,7 @@ struct hf_status hf_node_membership(struct hf_service *service, struct hf_op *op
     HF_AUTO(members) members = NULL;
     const struct hf_member *member;
     struct hf_join_request node;
+    bool taken = true;
 
     if (!service->shared_store) {
         *out = HF_STANDS_ALONE;
@@ -85,7 +87,8 @@ struct hf_status hf_node_membership(struct hf_service *service, struct hf_op *op
     }
     member = find_member(members, service->node);
     if (member == NULL) {
-        *out = members->count == 0 ? HF_STANDS_FIRST : HF_STANDS_APART;
+        HF_TRY(hf_member_first_is_taken(service->seal, op, &taken));
+        *out = taken ? HF_STANDS_APART : HF_STANDS_FIRST;
         return HF_SUCCESS;
     }
     HF_TRY(describe(service, op, slot, &node));
@@ -145,11 +148,11 @@ static struct hf_status stage_first(struct hf_control *control, struct hf_op *op
 {
     const struct enrolling *enrolling = control->context;
     struct hf_service *service = control->call.service;
-    HF_AUTO(members) members = NULL;
     struct hf_slot_info slot;
+    bool taken = true;
 
-    HF_TRY(hf_members_read(service->seal, op, &members));
-    if (members->count > 0) {
+    HF_TRY(hf_member_first_is_taken(service->seal, op, &taken));
+    if (taken) {
         return hf_fail(op, HF_WRONG_STATE, "another node has become the first member");
     }
     HF_TRY(find_own(service, op, enrolling->slot, &slot));
@@ -243,6 +246,34 @@ struct hf_status hf_service_node_enroll(struct hf_service *service, struct hf_op
     case HF_STANDS_APART:
         break;
     }
+    return HF_SUCCESS;
+}
+
+/* --- removed --- */
+
+struct hf_status hf_service_node_leave(struct hf_service *service, struct hf_op *op)
+{
+    static const char why[] = "this node was removed from its store";
+    struct hf_call call = { .service = service, .action = HF_ACT_LOCK, .detail = why };
+    enum hf_membership standing = HF_STANDS_ALONE;
+    size_t members = 0;
+
+    HF_TRY(hf_call_unlocked(service, op));
+    HF_TRY(hf_node_membership(service, op, &standing, &members));
+    atomic_store(&service->removed, standing == HF_STANDS_REMOVED);
+    if (standing != HF_STANDS_REMOVED) {
+        return HF_SUCCESS;
+    }
+    /* It goes whether the trail takes it or not. */
+    if (hf_call_end_synced(&call, op, HF_SUCCESS).code != HF_OK) {
+        HF_WARNING(op->env, "that this node locks itself could not be recorded: %s", op->text);
+        hf_op_clear(op);
+    }
+    hf_seal_lock(service->seal);
+    HF_ERROR(op->env,
+             "%s and has locked itself; its key never comes back: move it away and begin "
+             "again with 'holdfast node join'",
+             why);
     return HF_SUCCESS;
 }
 

@@ -31,10 +31,12 @@ struct hf_service {
     atomic_uint waiting;        /* changes that wait: hf_waiting_enter() */
     char *node;
     bool shared_store;
+    atomic_bool removed;    /* from the list of members, as last seen: hf_service_node_leave() */
     pthread_mutex_t feeder; /* guards the next two; one at a time brings notes into the trail */
     uint64_t fed;           /* the commit up to which there is nothing more to bring */
     uint64_t fed_note;      /* as long as this is the last note of the trail */
     struct hf_repeats *repeats;
+    struct hf_revocations *revocations;
     const struct hf_store_settings *store;
     struct hf_service_outside outside;
     char *site;
@@ -282,11 +284,11 @@ HF_STATUS hf_node_check_serving(struct hf_service *service, struct hf_op *op);
 
 enum hf_membership {
     HF_STANDS_ALONE,   /* the store is this node's: it has no members */
-    HF_STANDS_FIRST,   /* the list is empty, and this node may take the first place */
+    HF_STANDS_FIRST,   /* nobody has taken the first place yet, so this node may */
     HF_STANDS_MEMBER,  /* it is on the list, with the key that it has */
     HF_STANDS_KEYLESS, /* its configuration names no slot of protector "node" */
-    HF_STANDS_REMOVED,
-    HF_STANDS_APART, /* there is a list, and it is not on it */
+    HF_STANDS_REMOVED, /* its key was, whoever has its name now */
+    HF_STANDS_APART,   /* there is a list, and it is not on it */
 };
 /* Where this node stands in the list of members, and how long that is. Waits. */
 HF_STATUS hf_node_membership(struct hf_service *service, struct hf_op *op, enum hf_membership *out,
@@ -321,6 +323,19 @@ bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id
 /* How the change of such a request has ended; is_abandoned: the version it made is, for good. */
 void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id *id,
                          struct hf_status status, bool is_abandoned);
+
+/* --- revocation.c --- */
+
+struct hf_revocations *hf_revocations_new(void);
+void hf_revocations_free(struct hf_revocations *revocations);
+struct hf_revocations_view {
+    size_t count;
+    uint64_t until_seq; /* none of them lasts beyond this commit */
+    bool unread;        /* what was kept cannot be read */
+};
+/* Another history is followed from now on: their commits' numbers mean something else in it. */
+void hf_revocations_warn(struct hf_revocations *revocations, const struct hf_op *op);
+void hf_revocations_look(struct hf_revocations *revocations, struct hf_revocations_view *out);
 
 /* --- repeat_id.c --- */
 

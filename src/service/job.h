@@ -87,5 +87,5 @@ HF_STATUS hf_job_rewrap(struct hf_job *job, struct hf_op *op, bool *out_more);
 HF_STATUS hf_job_purge(struct hf_job *job, struct hf_op *op, bool *out_more);
 /* born.c */
 HF_STATUS hf_job_settle(struct hf_job *job, struct hf_op *op, bool *out_more);
-/* drill.c */
+/* drill_run.c */
 HF_STATUS hf_job_drill(struct hf_job *job, struct hf_op *op, bool *out_more);

@@ -18,6 +18,10 @@ static void ask_settings(struct hf_buf *asked, const struct hf_keyring_settings 
     for (size_t i = 0; i < settings->serve_on.count; i++) {
         hf_put_text(asked, settings->serve_on.names[i]);
     }
+    /* Only where it is said: what a node of an older release was asked is the same here. */
+    if (settings->min_ways > 0) {
+        hf_put_u64(asked, settings->min_ways);
+    }
 }
 
 /* --- create --- */

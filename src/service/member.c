@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/codec.h"
 #include "base/text.h"
-#include "service/internal.h"
+#include "service/proof.h"
 
 /* --- showing --- */
 
@@ -394,6 +394,33 @@ static struct hf_status check_no_key_file(struct hf_service *service, struct hf_
                : HF_SUCCESS;
 }
 
+/*
+ * Without a member nobody has a lease: nothing could be changed any more, and nobody approved. The
+ * record of the first that is left is written, too, so that two removals at the same time conflict.
+ * A store that is this node's own needs no member.
+ */
+static struct hf_status stage_remaining(struct hf_service *service, struct hf_op *op,
+                                        struct hf_txn *txn, const char *name)
+{
+    HF_AUTO(members) members = NULL;
+
+    if (!service->shared_store) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_members_read(service->seal, op, &members));
+    for (size_t i = 0; i < members->count; i++) {
+        struct hf_member *member = members->items[i];
+
+        if (member->state != HF_MEMBER_REMOVED && strcmp(member->node.name, name) != 0) {
+            return hf_member_change_stage(op, txn, member->state, member);
+        }
+    }
+    return hf_fail(op, HF_WRONG_STATE,
+                   "node %s is the last member: without it no node would have a lease, and nothing "
+                   "could be changed any more; approve another node first",
+                   name);
+}
+
 /* A slot that is gone already went with a rotation, or its remover was told what that means. */
 static struct hf_status stage_slot_removal(struct hf_service *service, struct hf_op *op,
                                            struct hf_txn *txn, const struct hf_member *member,
@@ -423,10 +450,12 @@ static struct hf_status stage_removal(struct hf_control *control, struct hf_op *
     }
     HF_TRY(check_no_key_file(service, op, member));
     HF_TRY(hf_serve_on_check_removal(service, op, removal->name));
+    HF_TRY(stage_remaining(service, op, txn, removal->name));
     if (removal->approval[0] != '\0') {
         HF_TRY(hf_approval_use(service, op, txn, removal->approval));
     }
     HF_TRY(stage_slot_removal(service, op, txn, member, removal->keep_root));
+    HF_TRY(hf_slot_proofs_drop(service, op, txn, removal->name));
     HF_TRY(hf_member_change_stage(op, txn, HF_MEMBER_REMOVED, member));
     hf_control_answer(control, generation + (removal->keep_root ? 0 : 1));
     return HF_SUCCESS;
@@ -465,4 +494,9 @@ struct hf_status hf_service_node_remove(struct hf_service *service, struct hf_op
     HF_TRY(remove_node(&control, op));
     *out_generation = control.number;
     return HF_SUCCESS;
+}
+
+bool hf_service_node_is_this(const struct hf_service *service, const char *name)
+{
+    return service->shared_store && strcmp(service->node, name) == 0;
 }

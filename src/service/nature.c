@@ -40,6 +40,7 @@ enum hf_nature hf_nature_of(enum hf_action action)
     case HF_ACT_NODE_APPROVE:
     case HF_ACT_NODE_CHANGE:
     case HF_ACT_NODE_REMOVE:
+    case HF_ACT_KEY_REVOCATION: /* changes nothing, but tells what no lease may contradict */
         return HF_NATURE_CHANGE;
     case HF_ACT_STATUS:
     case HF_ACT_UNLOCK:
@@ -57,6 +58,7 @@ enum hf_nature hf_nature_of(enum hf_action action)
     case HF_ACT_STORE_ACCEPT:
     case HF_ACT_NODE_LIST:
     case HF_ACT_SERVE_STALE: /* asked for where there is no lease */
+    case HF_ACT_NODE_REVOKE: /* likewise */
     case HF_ACTION_COUNT:
         break;
     }

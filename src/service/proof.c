@@ -9,6 +9,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "seal/member.h"
 
 #define FORMAT         1
 #define FORMAT_PARTIAL 2 /* where keyrings were left to other nodes */
@@ -50,16 +51,78 @@ bool hf_slot_proof_is_good(const struct hf_slot_proof *proof)
     return proof->opened && proof->whole && proof->damaged == 0 && proof->failed == 0;
 }
 
+const struct hf_slot_proof_keyring *hf_slot_proof_row(const struct hf_slot_proof *proof,
+                                                      const char *keyring)
+{
+    for (size_t i = 0; i < proof->keyring_count; i++) {
+        if (strcmp(proof->keyrings[i].name, keyring) == 0) {
+            return &proof->keyrings[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t named_of(const struct hf_slot_proof *proof, const char *keyring)
+{
+    uint64_t named = 0;
+
+    for (size_t i = 0; i < proof->failure_count; i++) {
+        named += hf_version_is_of(proof->failures[i].path, keyring);
+    }
+    return named;
+}
+
+bool hf_slot_proof_vouches(const struct hf_slot_proof *proof, const char *keyring)
+{
+    const struct hf_slot_proof_keyring *row = hf_slot_proof_row(proof, keyring);
+
+    return proof->opened && row != NULL && hf_slot_proof_was_asked(proof, keyring) &&
+           (row->failed == 0 || named_of(proof, keyring) >= row->failed);
+}
+
+uint64_t hf_slot_proof_unlisted(const struct hf_slot_proof *proof)
+{
+    uint64_t listed = 0;
+
+    for (size_t i = 0; i < proof->keyring_count; i++) {
+        listed += proof->keyrings[i].versions;
+    }
+    return proof->versions > listed ? proof->versions - listed : 0;
+}
+
+bool hf_slot_proof_is_later(const struct hf_slot_proof *proof, const struct hf_slot_proof *than)
+{
+    return proof->seq != than->seq ? proof->seq > than->seq : proof->when_ms > than->when_ms;
+}
+
+bool hf_slot_proof_names(const struct hf_slot_proof *proof, const char *path)
+{
+    for (size_t i = 0; i < proof->failure_count; i++) {
+        if (strcmp(proof->failures[i].path, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_row_of(const struct hf_slot_proof *proof, const char *path)
+{
+    for (size_t i = 0; i < proof->keyring_count; i++) {
+        if (hf_version_is_of(path, proof->keyrings[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool hf_slot_proof_covers(const struct hf_slot_proof *proof, const char *path)
 {
     /* More failed than are named: then it vouches for none. */
-    if (!proof->opened || proof->unnamed > 0) {
+    if (!proof->opened || proof->unnamed > 0 || !has_row_of(proof, path)) {
         return false;
     }
-    for (size_t i = 0; i < proof->failure_count; i++) {
-        if (strcmp(proof->failures[i].path, path) == 0) {
-            return false;
-        }
+    if (hf_slot_proof_names(proof, path)) {
+        return false;
     }
     for (size_t i = 0; i < proof->not_asked_count; i++) {
         if (hf_version_is_of(path, proof->not_asked[i])) {
@@ -464,18 +527,45 @@ static struct hf_status read_proof(struct hf_service *service, struct hf_op *op,
     return status;
 }
 
+/* One that is no member has made the store; an altered record says nothing, and is told of. */
+static struct hf_status is_removed(struct hf_service *service, struct hf_op *op, const char *node,
+                                   bool *out)
+{
+    HF_AUTO(member) member = NULL;
+    struct hf_status status = hf_member_get(service->seal, op, node, &member);
+
+    if (status.code == HF_NOT_FOUND || status.code == HF_CORRUPT) {
+        hf_op_clear(op);
+        *out = false;
+        return HF_SUCCESS;
+    }
+    HF_TRY(status);
+    *out = member->state == HF_MEMBER_REMOVED;
+    return HF_SUCCESS;
+}
+
+static struct hf_status still_counts(struct hf_service *service, struct hf_op *op,
+                                     const struct hf_slot_proof *proof, bool *out)
+{
+    bool removed = false;
+
+    *out = false;
+    HF_TRY(is_removed(service, op, proof->node, &removed));
+    return removed ? HF_SUCCESS : slot_is_there(service, op, proof->slot, out);
+}
+
 static struct hf_status read_all(struct hf_service *service, struct hf_op *op,
                                  const struct places *places, struct hf_slot_proofs *out)
 {
     for (size_t i = 0; i < places->count; i++) {
         HF_AUTO(slot_proof) proof = NULL;
-        bool is_there = false;
+        bool counts = false;
 
         HF_TRY(read_proof(service, op, places->paths[i], &proof));
         if (proof != NULL) {
-            HF_TRY(slot_is_there(service, op, proof->slot, &is_there));
+            HF_TRY(still_counts(service, op, proof, &counts));
         }
-        if (is_there) {
+        if (counts) {
             hf_slot_proofs_add(out, HF_TAKE(proof));
         }
     }
@@ -517,18 +607,30 @@ static struct hf_status stage_one(struct hf_op *op, struct hf_txn *txn, const st
                       hf_buf_bytes(content));
 }
 
+static bool is_renewed(const struct hf_slot_proofs *proofs, const struct hf_slot_proof *old)
+{
+    for (size_t i = 0; i < proofs->count; i++) {
+        if (strcmp(proofs->items[i]->slot, old->slot) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What this node has proven no more is no proof of it. */
 static struct hf_status drop_if_gone(struct hf_service *service, struct hf_op *op,
-                                     struct hf_txn *txn, const char *path, uint64_t revision)
+                                     struct hf_txn *txn, const struct hf_slot_proofs *proofs,
+                                     const char *path, uint64_t revision)
 {
     HF_AUTO(slot_proof) proof = NULL;
-    bool is_there = true;
+    bool counts = true;
 
     HF_TRY(read_proof(service, op, path, &proof));
     if (proof != NULL) {
-        HF_TRY(slot_is_there(service, op, proof->slot, &is_there));
+        HF_TRY(still_counts(service, op, proof, &counts));
+        counts = counts && (strcmp(proof->node, service->node) != 0 || is_renewed(proofs, proof));
     }
-    return is_there ? HF_SUCCESS
-                    : hf_txn_bury(txn, op, HF_KIND_PROOF, path, revision, HF_BYTES_NONE);
+    return counts ? HF_SUCCESS : hf_txn_bury(txn, op, HF_KIND_PROOF, path, revision, HF_BYTES_NONE);
 }
 
 struct hf_status hf_slot_proofs_stage(struct hf_service *service, struct hf_op *op,
@@ -541,7 +643,25 @@ struct hf_status hf_slot_proofs_stage(struct hf_service *service, struct hf_op *
         HF_TRY(stage_one(op, txn, &places, proofs->items[i]));
     }
     for (size_t i = 0; i < places.count; i++) {
-        HF_TRY(drop_if_gone(service, op, txn, places.paths[i], places.revisions[i]));
+        HF_TRY(drop_if_gone(service, op, txn, proofs, places.paths[i], places.revisions[i]));
+    }
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_slot_proofs_drop(struct hf_service *service, struct hf_op *op,
+                                     struct hf_txn *txn, const char *node)
+{
+    __attribute__((cleanup(places_done))) struct places places = { 0 };
+
+    HF_TRY(find_places(service, op, &places));
+    for (size_t i = 0; i < places.count; i++) {
+        HF_AUTO(slot_proof) proof = NULL;
+
+        HF_TRY(read_proof(service, op, places.paths[i], &proof));
+        if (proof != NULL && strcmp(proof->node, node) == 0) {
+            HF_TRY(hf_txn_bury(txn, op, HF_KIND_PROOF, places.paths[i], places.revisions[i],
+                               HF_BYTES_NONE));
+        }
     }
     return HF_SUCCESS;
 }

@@ -49,8 +49,22 @@ HF_DEFINE_CLEANUP(slot_proof)
 
 /* Whether everything that it speaks of opened. */
 bool hf_slot_proof_is_good(const struct hf_slot_proof *proof);
+/* Whether the record is among those that it names as failed. */
+bool hf_slot_proof_names(const struct hf_slot_proof *proof, const char *path);
 /* Whether it says that this version opened. */
 bool hf_slot_proof_covers(const struct hf_slot_proof *proof, const char *path);
+/* What it says of the keyring; NULL: nothing. */
+const struct hf_slot_proof_keyring *hf_slot_proof_row(const struct hf_slot_proof *proof,
+                                                      const char *keyring);
+/*
+ * Whether it says that versions of the keyring opened, and names all that did not: what is beyond
+ * its list of names could be any.
+ */
+bool hf_slot_proof_vouches(const struct hf_slot_proof *proof, const char *keyring);
+/* Versions of keyrings that found no room in its rows. */
+uint64_t hf_slot_proof_unlisted(const struct hf_slot_proof *proof);
+/* Whether one is the later word: by the store's commits, since the clocks of nodes differ. */
+bool hf_slot_proof_is_later(const struct hf_slot_proof *proof, const struct hf_slot_proof *than);
 /* Whether it was asked for versions of that keyring at all. */
 bool hf_slot_proof_was_asked(const struct hf_slot_proof *proof, const char *keyring);
 void hf_slot_proof_add_not_asked(struct hf_slot_proof *proof, const char *keyring);
@@ -80,9 +94,15 @@ struct hf_slot_proofs {
 void hf_slot_proofs_free(struct hf_slot_proofs *proofs);
 HF_DEFINE_CLEANUP(slot_proofs)
 void hf_slot_proofs_add(struct hf_slot_proofs *proofs, struct hf_slot_proof *proof);
-/* The last proof of each node and slot, of slots that there still are. Waits. */
+/* The last proof of each node and slot, of nodes and slots that there still are. Waits. */
 HF_STATUS hf_slot_proofs_read(struct hf_service *service, struct hf_op *op,
                               struct hf_slot_proofs **out);
-/* Stages the proofs in place of those before, and drops those of slots that are gone. */
+/*
+ * Stages the proofs, which are all of this node, in place of those before; drops those of its slots
+ * that they do not renew, of slots that are gone and of nodes that were removed.
+ */
 HF_STATUS hf_slot_proofs_stage(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
                                const struct hf_slot_proofs *proofs);
+/* Drops those of a node that is removed: another one may come under its name. */
+HF_STATUS hf_slot_proofs_drop(struct hf_service *service, struct hf_op *op, struct hf_txn *txn,
+                              const char *node);

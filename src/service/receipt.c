@@ -31,13 +31,19 @@ enum hf_light hf_drill_light(const struct hf_drill *drill)
         if (!hf_slot_proof_is_good(drill->proofs.items[i])) {
             return HF_RED;
         }
+        /* Of these keyrings it cannot be told in how many ways they open. */
+        if (hf_slot_proof_unlisted(drill->proofs.items[i]) > 0) {
+            light = HF_AMBER;
+        }
     }
     /* Who is silent has proven nothing; and a node without slots opens nothing without a person. */
     if (hf_ways_newest(ways) == NULL || drill->proofs.count == 0 || drill->silent > 0) {
         return HF_AMBER;
     }
     for (size_t i = 0; i < ways->keyring_count && light == HF_GREEN; i++) {
-        if (hf_ways_least(ways, ways->keyrings[i]->name) < drill->service->min_ways) {
+        const char *keyring = ways->keyrings[i]->name;
+
+        if (hf_ways_least(ways, keyring) < hf_ways_wanted(ways, keyring)) {
             light = HF_AMBER;
         }
     }
@@ -78,9 +84,10 @@ static const char *result_of(const struct hf_slot_proof *proof)
     return proof->versions == 0 && proof->not_asked_count > 0 ? "not asked" : "opened";
 }
 
-static void put_not_asked(struct hf_json_writer *writer, const struct hf_slot_proof *proof)
+static void put_not_asked(struct hf_json_writer *writer, const struct hf_slot_proof *proof,
+                          enum hf_drill_trim trim)
 {
-    if (proof->not_asked_count > 0) {
+    if (proof->not_asked_count > 0 && trim == HF_DRILL_WHOLE) {
         hf_json_open_array(writer, "not_asked");
         for (size_t i = 0; i < proof->not_asked_count; i++) {
             hf_json_put_text(writer, NULL, proof->not_asked[i]);
@@ -89,8 +96,11 @@ static void put_not_asked(struct hf_json_writer *writer, const struct hf_slot_pr
     }
 }
 
-static void put_cell(struct hf_json_writer *writer, const struct hf_slot_proof *proof, bool is_now)
+static void put_cell(struct hf_json_writer *writer, const struct hf_slot_proof *proof, bool is_now,
+                     enum hf_drill_trim trim)
 {
+    uint64_t unlisted = hf_slot_proof_unlisted(proof);
+
     hf_json_open_object(writer, NULL);
     hf_json_put_text(writer, "node", proof->node);
     hf_json_put_text(writer, "site", proof->site);
@@ -106,7 +116,10 @@ static void put_cell(struct hf_json_writer *writer, const struct hf_slot_proof *
     hf_json_put_bool(writer, "whole", proof->whole);
     hf_json_put_u64(writer, "versions", proof->versions);
     hf_json_put_u64(writer, "failed", proof->failed);
-    put_not_asked(writer, proof);
+    if (unlisted > 0) {
+        hf_json_put_u64(writer, "unlisted", unlisted);
+    }
+    put_not_asked(writer, proof, trim);
     if (proof->cause != HF_CAUSE_NONE) {
         hf_json_put_text(writer, "cause", hf_cause_name(proof->cause));
     }
@@ -152,18 +165,23 @@ static struct hf_status put_cells(struct hf_json_writer *writer, const struct hf
     struct cells cells = { writer, drill };
 
     hf_json_open_array(writer, "cells");
-    for (size_t i = 0; i < proofs->count; i++) {
-        put_cell(writer, proofs->items[i], is_of(&drill->proofs, proofs->items[i]));
+    if (drill->trim != HF_DRILL_WITHOUT_CELLS) {
+        for (size_t i = 0; i < proofs->count; i++) {
+            put_cell(writer, proofs->items[i], is_of(&drill->proofs, proofs->items[i]),
+                     drill->trim);
+        }
+        HF_TRY(hf_seal_slots(drill->service->seal, op, put_other_slot, &cells));
     }
-    HF_TRY(hf_seal_slots(drill->service->seal, op, put_other_slot, &cells));
     hf_json_close_array(writer);
     return HF_SUCCESS;
 }
 
 static void put_keyrings(struct hf_json_writer *writer, const struct hf_drill *drill)
 {
+    size_t count = drill->trim == HF_DRILL_WITHOUT_CELLS ? 0 : drill->ways->keyring_count;
+
     hf_json_open_array(writer, "keyrings");
-    for (size_t i = 0; i < drill->ways->keyring_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct hf_slot_proof_keyring *keyring = drill->ways->keyrings[i];
 
         hf_json_open_object(writer, NULL);
@@ -171,7 +189,7 @@ static void put_keyrings(struct hf_json_writer *writer, const struct hf_drill *d
         hf_json_put_u64(writer, "versions", keyring->versions);
         hf_json_put_u64(writer, "failed", keyring->failed);
         hf_json_put_u64(writer, "ways", hf_ways_least(drill->ways, keyring->name));
-        hf_json_put_u64(writer, "wanted", drill->service->min_ways);
+        hf_json_put_u64(writer, "wanted", hf_ways_wanted(drill->ways, keyring->name));
         hf_json_close_object(writer);
     }
     hf_json_close_array(writer);
@@ -196,9 +214,10 @@ static void put_failures_of(struct hf_json_writer *writer, const struct hf_slot_
     }
 }
 
-static void put_failures(struct hf_json_writer *writer, const struct hf_slot_proofs *proofs)
+static void put_failures(struct hf_json_writer *writer, const struct hf_slot_proofs *proofs,
+                         enum hf_drill_trim trim)
 {
-    size_t limit = writer->out->len + FAILURE_BYTES;
+    size_t limit = writer->out->len + (trim == HF_DRILL_WHOLE ? FAILURE_BYTES : 0);
 
     hf_json_open_array(writer, "failed");
     for (size_t i = 0; i < proofs->count; i++) {
@@ -237,10 +256,10 @@ struct hf_status hf_receipt_write_part(struct hf_service *service, struct hf_op 
     put_keyring(&writer, run);
     hf_json_open_array(&writer, "cells");
     for (size_t i = 0; i < proofs->count; i++) {
-        put_cell(&writer, proofs->items[i], true);
+        put_cell(&writer, proofs->items[i], true, HF_DRILL_WHOLE);
     }
     hf_json_close_array(&writer);
-    put_failures(&writer, proofs);
+    put_failures(&writer, proofs, HF_DRILL_WHOLE);
     hf_json_close_object(&writer);
     return HF_SUCCESS;
 }
@@ -315,7 +334,10 @@ struct hf_status hf_receipt_write_end(const struct hf_drill *drill, struct hf_op
     HF_TRY(put_nodes(&writer, drill, op));
     HF_TRY(put_cells(&writer, drill, op));
     put_keyrings(&writer, drill);
-    put_failures(&writer, &drill->proofs);
+    put_failures(&writer, &drill->proofs, drill->trim);
+    if (drill->trim != HF_DRILL_WHOLE) {
+        hf_json_put_bool(&writer, "trimmed", true);
+    }
     hf_json_close_object(&writer);
     return HF_SUCCESS;
 }

@@ -7,6 +7,13 @@
 #include "service/drill.h"
 #include "service/ways.h"
 
+/* What is left out of the end of a drill where a record has no room for it. */
+enum hf_drill_trim {
+    HF_DRILL_WHOLE,
+    HF_DRILL_WITHOUT_LISTS, /* names of failures, and of keyrings that a node was not asked for */
+    HF_DRILL_WITHOUT_CELLS, /* all but who answered, and the light: the parts have the rest */
+};
+
 /* A drill that ends: who answered, and what is known of all nodes together. */
 struct hf_drill {
     struct hf_service *service;
@@ -15,6 +22,7 @@ struct hf_drill {
     struct hf_slot_proofs proofs; /* of this drill; a view into those of ways */
     struct hf_ways *ways;         /* with older ones */
     uint32_t silent;              /* nodes that did not answer, or could not do their part */
+    enum hf_drill_trim trim;      /* of the document of its end */
 };
 
 /* Green: all is proven; amber: by fewer than wanted; red: something does not open. */

@@ -144,6 +144,23 @@ static struct hf_status add(struct hf_repeats *repeats, struct hf_op *op, const 
     return HF_SUCCESS;
 }
 
+/* Takes an entry that means nothing any more out of its bucket. The caller holds the lock. */
+static void drop_if_over(struct hf_repeats *repeats, struct hf_repeat_entry *entry, uint64_t now)
+{
+    struct hf_repeat_entry **at = bucket_of(repeats, entry->digest);
+
+    if (!is_over(entry, now)) {
+        return;
+    }
+    while (*at != entry) {
+        hf_assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = entry->next;
+    free(entry);
+    repeats->count--;
+}
+
 struct hf_repeat_entry *hf_repeats_flight(const struct hf_repeats *repeats,
                                           const struct hf_request_id *id)
 {
@@ -320,7 +337,8 @@ static struct hf_status settle_id(struct hf_service *service, struct hf_op *op,
         return HF_SUCCESS;
     }
     pthread_mutex_lock(&repeats->lock);
-    land(repeats, entry, HF_REPEAT_WRITTEN, 0);
+    land(repeats, entry, HF_REPEAT_WRITTEN, entry->until_ms);
+    drop_if_over(repeats, entry, hf_env_boottime_ms(op->env));
     pthread_mutex_unlock(&repeats->lock);
     return status;
 }
@@ -376,23 +394,6 @@ static uint64_t keep_ms(const struct hf_repeat *repeat, bool written, uint64_t n
         return UNWRITTEN_MS;
     }
     return now - repeat->repeats->began_ms < window_ms ? window_ms : 0;
-}
-
-/* Takes an entry that means nothing any more out of its bucket. The caller holds the lock. */
-static void drop_if_over(struct hf_repeats *repeats, struct hf_repeat_entry *entry, uint64_t now)
-{
-    struct hf_repeat_entry **at = bucket_of(repeats, entry->digest);
-
-    if (!is_over(entry, now)) {
-        return;
-    }
-    while (*at != entry) {
-        hf_assert(*at != NULL);
-        at = &(*at)->next;
-    }
-    *at = entry->next;
-    free(entry);
-    repeats->count--;
 }
 
 /* What the client has heard the end of is no first time of what it asks next. */

@@ -31,6 +31,7 @@ struct hf_service *hf_service_new(const struct hf_service_parts *parts)
     pthread_mutex_init(&service->feeder, NULL);
     pthread_mutex_init(&service->drill.lock, NULL);
     service->repeats = hf_repeats_new(REPEATS_MAX);
+    service->revocations = hf_revocations_new();
     hf_jobs_start(service);
     return service;
 }
@@ -42,6 +43,7 @@ void hf_service_free(struct hf_service *service)
     }
     hf_jobs_stop(service);
     hf_repeats_free(service->repeats);
+    hf_revocations_free(service->revocations);
     hf_drill_watch_free(service->watch);
     pthread_mutex_destroy(&service->drill.lock);
     pthread_mutex_destroy(&service->feeder);

@@ -19,6 +19,10 @@
 struct hf_service;
 struct hf_cluster;
 struct hf_cookies;
+struct hf_revocation;
+
+/* The secret of the store that its nodes authenticate what they say to each other with. */
+#define HF_CLUSTER_SECRET "cluster"
 
 /* A slot that this node may open without a person. */
 struct hf_drill_slot {
@@ -36,6 +40,10 @@ struct hf_service_outside {
     /* Has the Patroni of a standby cluster make it a cluster of its own. */
     struct hf_status (*end_standby_cluster)(void *context, struct hf_op *op,
                                             const struct hf_site_stand *stand);
+    /* Keeps what hf_service_node_revoke() is given, durably, in the place of what was kept. */
+    struct hf_status (*keep_revocations)(void *context, struct hf_op *op, struct hf_bytes content);
+    /* What it was last given; *out stays NULL when that is nothing. */
+    struct hf_status (*recall_revocations)(void *context, struct hf_op *op, struct hf_secret **out);
 };
 
 struct hf_service_parts { /* all borrowed */
@@ -58,7 +66,7 @@ struct hf_service_parts { /* all borrowed */
     const struct hf_pkey *signer; /* of receipts: the audit trail's Ed25519 key */
     const struct hf_drill_slot *slots;
     size_t slot_count;
-    uint32_t min_ways;       /* fewer independent ways are amber; 0: 1 */
+    uint32_t min_ways;       /* where a keyring does not say: fewer ways are amber; 0: 1 */
     uint64_t drill_every_ms; /* twice that without a drill is amber; 0: none is due */
 };
 struct hf_service *hf_service_new(const struct hf_service_parts *parts);
@@ -118,9 +126,9 @@ HF_STATUS hf_service_keyring_list(struct hf_service *service, struct hf_op *op,
 /* --- keys: control --- */
 
 /*
- * plan->material set: also needs key.import. want_material: also answers the material where the key
- * is exportable and the caller has key.export (with an export record on disk before), else
- * *out_material is NULL. out_material may be NULL.
+ * plan->material set: also needs key.import. out_material, unless NULL, gets the material where the
+ * key is exportable and the caller has key.export (with an export record on disk before), else
+ * NULL.
  */
 HF_STATUS hf_service_key_create(struct hf_service *service, struct hf_op *op, const char *keyring,
                                 const char *name, const struct hf_key_plan *plan,
@@ -351,7 +359,7 @@ HF_STATUS hf_service_min_cut(struct hf_service *service, struct hf_op *op, const
 
 /*
  * One turn of all jobs, for a thread of the daemon: op has no caller. What is due and no other
- * node's is done for about half a second each; failures are logged. *out_more: there is more to do
+ * node's is done for about a second each; failures are logged. *out_more: there is more to do
  * now; else it is called again within a second.
  */
 void hf_service_run_jobs(struct hf_service *service, struct hf_op *op, bool *out_more);
@@ -437,18 +445,51 @@ HF_STATUS hf_service_node_list(struct hf_service *service, struct hf_op *op, hf_
                                void *context);
 HF_STATUS hf_service_node_show(struct hf_service *service, struct hf_op *op, const char *name,
                                hf_node_visit *visit, void *context);
-/* A draining node says that it is not ready, so that clients leave it; or is taken back. */
 /*
  * Lets this node open existing versions for so long (0: no more) though it has no lease and nobody
  * knows how old its copy is; not where a keyring's max_stale is 0, and not for wrapping.
  * HF_WRONG_STATE for a store that is this node's alone.
  */
 HF_STATUS hf_service_serve_stale(struct hf_service *service, struct hf_op *op, uint64_t for_ms);
+/* A draining node says that it is not ready, so that clients leave it; or is taken back. */
 HF_STATUS hf_service_node_drain(struct hf_service *service, struct hf_op *op, const char *name,
                                 bool draining, hf_node_visit *visit, void *context);
-/* Removes member and slot and begins a root rotation, as hf_service_slot_remove() does. */
+
+/*
+ * Revocations that are carried by hand to a node that is cut off (service/revocation.h).
+ *
+ * The first makes one on a node with a lease: of a key that is deleted or destroyed (HF_LATEST), or
+ * of a version that is suspended, deactivated, compromised or destroyed, once that is in force
+ * everywhere; HF_WRONG_STATE when it is in use. Waits for a lease as a change does.
+ *
+ * The second takes one on any node, with a lease or without. When it has succeeded the node uses
+ * key or version no more than the state in the revocation allows, also after a restart, until it
+ * has followed the commit; *out_followed: it has already, and nothing was kept. HF_INVALID with the
+ * cause other_store or altered, HF_LIMITED when there are too many.
+ *
+ * A store that is this node's alone has none of it: HF_WRONG_STATE.
+ */
+HF_STATUS hf_service_key_revocation(struct hf_service *service, struct hf_op *op,
+                                    const char *keyring, const char *name, uint32_t version,
+                                    struct hf_revocation *out);
+HF_STATUS hf_service_node_revoke(struct hf_service *service, struct hf_op *op,
+                                 const struct hf_revocation *revocation, bool *out_followed);
+/*
+ * For the daemon. After each unlock, before it may open anything without a lease: a failure says
+ * that what was revoked here is not known, so that nothing is opened then. And while it is open,
+ * often: those end whose commit is followed. That takes no lock while there are none.
+ */
+HF_STATUS hf_service_revocations_recall(struct hf_service *service, struct hf_op *op);
+void hf_service_revocations_end(struct hf_service *service, struct hf_op *op);
+
+/*
+ * Removes member and slot and begins a root rotation, as hf_service_slot_remove() does.
+ * HF_WRONG_STATE for the last member of a shared store. A node may remove itself.
+ */
 HF_STATUS hf_service_node_remove(struct hf_service *service, struct hf_op *op, const char *name,
                                  bool keep_root, uint32_t *out_generation);
+/* Whether that is this node's name among those of a shared store. */
+bool hf_service_node_is_this(const struct hf_service *service, const char *name);
 
 /*
  * Where this node stands on the list of members, kept right: the first node of a shared store
@@ -457,6 +498,11 @@ HF_STATUS hf_service_node_remove(struct hf_service *service, struct hf_op *op, c
  * is, and status says what it lacks.
  */
 HF_STATUS hf_service_node_enroll(struct hf_service *service, struct hf_op *op);
+/*
+ * A node whose key was removed from the list locks itself, whoever unlocked it: what it knows is
+ * wiped, and status says why. For the daemon, after each unlock and as soon as its entry changes.
+ */
+HF_STATUS hf_service_node_leave(struct hf_service *service, struct hf_op *op);
 /*
  * Members that have been silent for some seconds are away from now on, so that nobody waits for
  * them; and this node, if it is away and could have a lease, is back. For the daemon, once a

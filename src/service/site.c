@@ -261,6 +261,17 @@ static void mark(struct plan *plan, const struct hf_call *call, struct hf_op *op
     hf_op_clear(op);
 }
 
+static void tell_unrecorded(struct plan *plan, const char *why)
+{
+    HF_AUTO_STRING before = hf_strdup(plan->after);
+
+    if (why != NULL) {
+        (void)snprintf(plan->after, sizeof plan->after,
+                       "the end of the promotion is not in the trail: %.120s%s%s", why,
+                       before[0] != '\0' ? "; and " : "", before);
+    }
+}
+
 static struct hf_status promote(struct plan *plan, struct hf_op *op, struct hf_call *call)
 {
     HF_AUTO_STRING begun =
@@ -269,6 +280,7 @@ static struct hf_status promote(struct plan *plan, struct hf_op *op, struct hf_c
                   plan->old_primary[0] != '\0' ? ", forced while the primary answers: " : "",
                   plan->old_primary);
     HF_AUTO_STRING ended = NULL;
+    HF_AUTO_STRING unrecorded = NULL;
 
     call->detail = begun;
     HF_TRY(hf_call_end_on_disk(call, op, HF_SUCCESS));
@@ -279,8 +291,13 @@ static struct hf_status promote(struct plan *plan, struct hf_op *op, struct hf_c
                       " on; %" PRIu64 " commits known here are lost",
                       plan->site, plan->stand.name, plan->timeline, plan->stand.seq, losses(plan));
     call->detail = ended;
-    HF_TRY(hf_call_end_on_disk(call, op, HF_SUCCESS));
+    /* What has happened is told, whether the trail takes it or not. */
+    if (hf_call_end_on_disk(call, op, HF_SUCCESS).code != HF_OK) {
+        unrecorded = hf_strdup(op->text);
+        hf_op_clear(op);
+    }
     mark(plan, call, op);
+    tell_unrecorded(plan, unrecorded);
     call->detail = NULL;
     return HF_SUCCESS;
 }

@@ -107,16 +107,22 @@ struct hf_status hf_standing_get(const struct hf_call *call, struct hf_op *op)
 
 struct hf_status hf_standing_check(const struct hf_call *call, struct hf_op *op)
 {
-    const struct hf_standing *standing = &op->standing;
-
-    bool changes =
-        hf_nature_changes(hf_nature_of(call->action)) && call->action != HF_ACT_KEY_EXPORT;
+    struct hf_cluster *cluster = call->service->cluster;
+    struct hf_standing standing = op->standing;
+    enum hf_nature nature = hf_nature_of(call->action);
+    bool is_export = call->action == HF_ACT_KEY_EXPORT;
 
     /* What was changed is durable, whatever has become of the lease meanwhile. */
-    if ((standing->lease == 0 && !standing->stale) || changes) {
+    if ((standing.lease == 0 && !standing.stale) || (hf_nature_changes(nature) && !is_export)) {
         return HF_SUCCESS;
     }
-    return hf_cluster_still(call->service->cluster, op, standing);
+    if (standing.stale || is_export || hf_cluster_has_lease(cluster, standing.lease)) {
+        return hf_cluster_still(cluster, op, &standing);
+    }
+    /* Its lease has ended meanwhile: an answer without one, if the keyring has such. Another lease
+     * says nothing of what was read before it. */
+    HF_TRY(serve_stale(call, op, nature));
+    return op->standing.stale ? HF_SUCCESS : hf_cluster_still(cluster, op, &standing);
 }
 
 bool hf_standing_is_doubtful(struct hf_status status)

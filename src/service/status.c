@@ -51,7 +51,11 @@ static void report_seal(const struct report *report)
     uint64_t damaged;
 
     if (!hf_seal_is_unlocked(seal)) {
-        tell(report, HF_RED, "seal", "locked: nothing is served; 'holdfast unlock' opens it");
+        tell(report, HF_RED, "seal", "%s",
+             atomic_load(&report->service->removed)
+                 ? "locked: this node was removed from its store, and its key never comes back; "
+                   "move it away and begin again with 'holdfast node join'"
+                 : "locked: nothing is served; 'holdfast unlock' opens it");
         return;
     }
     damaged = hf_seal_damage(seal, take_first, &first);
@@ -97,23 +101,35 @@ static const struct hf_slot_proof *worst_proof(const struct hf_slot_proofs *proo
     return worst;
 }
 
-static size_t least_ways(const struct hf_ways *ways)
+/* The keyring that lacks most of the ways it wants. */
+struct lacking {
+    const char *keyring; /* NULL: none does */
+    size_t ways;
+    uint32_t wanted;
+};
+
+static struct lacking find_lacking(const struct hf_ways *ways)
 {
-    size_t least = SIZE_MAX;
+    struct lacking found = { .keyring = NULL };
 
     for (size_t i = 0; i < ways->keyring_count; i++) {
-        size_t found = hf_ways_least(ways, ways->keyrings[i]->name);
+        const char *keyring = ways->keyrings[i]->name;
+        size_t least = hf_ways_least(ways, keyring);
+        uint32_t wanted = hf_ways_wanted(ways, keyring);
 
-        least = found < least ? found : least;
+        if (least < wanted &&
+            (found.keyring == NULL || wanted - least > found.wanted - found.ways)) {
+            found = (struct lacking){ keyring, least, wanted };
+        }
     }
-    return least;
+    return found;
 }
 
 static void report_ways(const struct report *report, const struct hf_ways *ways,
                         const struct hf_slot_proof *worst, uint64_t now_ms)
 {
     uint64_t every_ms = report->service->drill_every_ms;
-    size_t least = least_ways(ways);
+    struct lacking lacking = find_lacking(ways);
     HF_AUTO(buf) date = hf_buf_new();
 
     hf_date_add(date, worst->when_ms);
@@ -121,11 +137,11 @@ static void report_ways(const struct report *report, const struct hf_ways *ways,
         tell(report, HF_RED, "proofs",
              "on %.64s through slot %.64s something did not open at %s; 'holdfast drill' says what",
              worst->node, worst->slot_name, hf_buf_text(date));
-    } else if (least < report->service->min_ways) {
+    } else if (lacking.keyring != NULL) {
         tell(report, HF_AMBER, "proofs",
-             "some key versions open in %zu independent ways without a person, and %" PRIu32
-             " are wanted; add slots or nodes",
-             least, report->service->min_ways);
+             "some key versions of keyring %.64s open in %zu independent ways without a person, "
+             "and %" PRIu32 " are wanted; add slots or nodes",
+             lacking.keyring, lacking.ways, lacking.wanted);
     } else if (every_ms != 0 && now_ms > worst->when_ms + 2 * every_ms) {
         tell(report, HF_AMBER, "proofs",
              "that of %.64s through slot %.64s is of %s; is that node locked or gone?", worst->node,
@@ -216,8 +232,8 @@ static struct hf_status report_member(const struct report *report, struct hf_op 
         break;
     case HF_STANDS_FIRST:
         tell(report, HF_AMBER, "member",
-             "the store has no members yet; this node becomes the first as soon as the store takes "
-             "it: the log says what is in the way");
+             "this node is not a member yet, and becomes the first as soon as the store takes it: "
+             "the log says what is in the way");
         break;
     case HF_STANDS_KEYLESS:
         tell(report, HF_RED, "member",
@@ -333,6 +349,57 @@ static void report_lease(const struct report *report)
     hf_buf_done(&quiet.names);
 }
 
+/* --- proofs of new versions --- */
+
+static size_t count_away(const struct hf_members *members)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < members->count; i++) {
+        count += hf_member_is_away(members->items[i]);
+    }
+    return count;
+}
+
+/* Which nodes open a version that is made now, and whether this one has opened all of the others'.
+ */
+static struct hf_status report_versions(const struct report *report, struct hf_op *op)
+{
+    struct hf_cluster *cluster = report->service->cluster;
+    HF_AUTO(members) members = NULL;
+    struct quiet quiet = { .count = 0 };
+    struct hf_cluster_view view;
+    size_t away;
+
+    if (cluster == NULL) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_members_read(report->service->seal, op, &members));
+    away = count_away(members);
+    hf_buf_init(&quiet.names);
+    hf_cluster_look(cluster, &view, note_quiet, &quiet);
+    hf_buf_done(&quiet.names);
+    if (view.unopened > 0) {
+        tell(report, HF_RED, "versions",
+             "%" PRIu64 " that other nodes have promoted do not open here: %.150s; mend that, then "
+             "'holdfast lock' and 'holdfast unlock' try them again",
+             view.unopened, view.unopened_text);
+    } else if (view.opens_missed) {
+        tell(report, HF_AMBER, "versions",
+             "what came into use while this node was away is not opened yet; it has no lease "
+             "before");
+    } else if (quiet.count + away > 0) {
+        tell(report, HF_AMBER, "versions",
+             "new ones are proven on %zu of %zu nodes now; the others open them before they have a "
+             "lease again",
+             quiet.members - quiet.count, quiet.members + away);
+    } else {
+        tell(report, HF_GREEN, "versions", "new ones are proven on %zu of %zu nodes", quiet.members,
+             quiet.members);
+    }
+    return HF_SUCCESS;
+}
+
 /* --- memory and audit --- */
 
 static void report_memory(const struct report *report)
@@ -414,22 +481,60 @@ static struct hf_status report_root(const struct report *report, struct hf_op *o
     return HF_SUCCESS;
 }
 
-static struct hf_status report_all(struct report *report, struct hf_op *op)
+/* Said only while there are any. */
+static void report_revocations(const struct report *report)
 {
+    struct hf_revocations_view view;
+
+    hf_revocations_look(report->service->revocations, &view);
+    if (view.unread) {
+        tell(report, HF_RED, "revocations",
+             "those that were given to this node cannot be read, as the log says: without a lease "
+             "it opens nothing, unless 'holdfast node serve-stale' lets it open what may be "
+             "revoked; bring the database back");
+    } else if (view.count > 0) {
+        tell(report, HF_AMBER, "revocations",
+             "%zu were given to this node by hand and are in force here; all have ended once it "
+             "has followed commit %" PRIu64,
+             view.count, view.until_seq);
+    }
+}
+
+/* What cannot be read is red, and keeps nothing else from being told. */
+static void tell_failure(const struct report *report, struct hf_op *op, const char *name,
+                         struct hf_status status)
+{
+    if (status.code != HF_OK) {
+        tell(report, HF_RED, name, "cannot be told: %.250s", op->text);
+        hf_op_clear(op);
+    }
+}
+
+static void report_all(struct report *report, struct hf_op *op)
+{
+    static const struct {
+        const char *name;
+        struct hf_status (*report)(const struct report *report, struct hf_op *op);
+    } sections[] = {
+        { "root", report_root },         { "member", report_member }, { "away", report_away },
+        { "versions", report_versions }, { "proofs", report_proofs },
+    };
+
     report_seal(report);
-    HF_TRY(report_slots(report, op));
+    tell_failure(report, op, "slots", report_slots(report, op));
     report_memory(report);
     report_audit(report);
     if (!hf_seal_is_unlocked(report->service->seal)) {
-        return HF_SUCCESS;
+        return;
     }
-    HF_TRY(report_root(report, op));
-    HF_TRY(report_member(report, op));
-    HF_TRY(report_away(report, op));
+    for (size_t i = 0; i < HF_COUNT(sections); i++) {
+        tell_failure(report, op, sections[i].name, sections[i].report(report, op));
+    }
     report_lease(report);
+    report_revocations(report);
     report_policy(report);
-    HF_TRY(report_proofs(report, op));
-    return hf_canary_each(report->service, op, report_canary, report);
+    tell_failure(report, op, "keyrings",
+                 hf_canary_each(report->service, op, report_canary, report));
 }
 
 struct hf_status hf_service_status(struct hf_service *service, struct hf_op *op,
@@ -438,7 +543,6 @@ struct hf_status hf_service_status(struct hf_service *service, struct hf_op *op,
 {
     struct hf_call call = { .service = service, .action = HF_ACT_STATUS };
     struct report report = { service, visit, context };
-    struct hf_status status;
     struct hf_status recorded;
 
     if (!op->may_wait) {
@@ -448,11 +552,11 @@ struct hf_status hf_service_status(struct hf_service *service, struct hf_op *op,
     if (hf_seal_is_unlocked(service->seal)) {
         HF_TRY(hf_call_allow(&call, op));
     }
-    status = report_all(&report, op);
-    recorded = hf_call_end(&call, op, status);
+    report_all(&report, op);
+    recorded = hf_call_end(&call, op, HF_SUCCESS);
     /* It says what is wrong and nothing of keys, so it is told where the trail takes no line too.
      */
-    if (status.code == HF_OK && recorded.code == HF_NO_SPACE) {
+    if (recorded.code == HF_NO_SPACE) {
         hf_op_clear(op);
         return HF_SUCCESS;
     }

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/text.h"
+#include "service/drill.h"
 
 static const char *const kind_names[] = {
     [HF_THING_NODE] = "node",
@@ -30,6 +31,7 @@ void hf_ways_free(struct hf_ways *ways)
     free(ways->things);
     free(ways->items);
     free(ways->served);
+    free(ways->rings);
     free(ways->keyrings);
     hf_slot_proofs_free(ways->proofs);
     free(ways);
@@ -70,6 +72,22 @@ struct mapping {
     uint32_t generation;
 };
 
+/* The root was rotated since the drill; what counts is that the slot has opened the new one. */
+static void map_unattended(const struct mapping *mapping, const struct hf_slot_info *slot)
+{
+    struct hf_ways *ways = mapping->ways;
+
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        if (proof->opened && strcmp(proof->slot, slot->id) == 0 &&
+            proof->root_generation != mapping->generation &&
+            hf_slot_is_proven(slot, mapping->generation)) {
+            add_way(ways, proof->node, proof->site, proof->slot_name)->proof = proof;
+        }
+    }
+}
+
 static bool is_first_of_node(const struct hf_slot_proofs *proofs, size_t at)
 {
     for (size_t i = 0; i < at; i++) {
@@ -92,12 +110,10 @@ static bool is_drilled(const struct hf_slot_proofs *proofs, const char *node, co
 }
 
 /* People take a slot's secret to any node; where the node has it itself, the drill knows better. */
-static void map_people(void *context, const struct hf_slot_info *slot)
+static void map_people(const struct mapping *mapping, const struct hf_slot_info *slot)
 {
-    const struct mapping *mapping = context;
     const struct hf_slot_proofs *proofs = mapping->ways->proofs;
 
-    (void)add_thing(mapping->ways, HF_THING_SLOT, slot->name);
     if (!slot->needs_human || !hf_slot_is_proven(slot, mapping->generation)) {
         return;
     }
@@ -108,6 +124,26 @@ static void map_people(void *context, const struct hf_slot_info *slot)
             add_way(mapping->ways, proof->node, proof->site, slot->name)->needs_people = true;
         }
     }
+}
+
+static void map_slot(void *context, const struct hf_slot_info *slot)
+{
+    const struct mapping *mapping = context;
+
+    (void)add_thing(mapping->ways, HF_THING_SLOT, slot->name);
+    map_unattended(mapping, slot);
+    map_people(mapping, slot);
+}
+
+static void note_ring(void *context, const struct hf_keyring_info *info)
+{
+    struct hf_ways *ways = context;
+    struct hf_ways_ring *ring;
+
+    ways->rings = hf_realloc_array(ways->rings, ways->ring_count + 1, sizeof *ways->rings);
+    ring = &ways->rings[ways->ring_count++];
+    *ring = (struct hf_ways_ring){ .min_ways = (uint32_t)info->settings.min_ways };
+    memcpy(ring->name, info->name, sizeof ring->name);
 }
 
 static void note_served(void *context, const struct hf_keyring_info *info)
@@ -126,17 +162,6 @@ static void note_served(void *context, const struct hf_keyring_info *info)
 }
 
 /* --- keyrings --- */
-
-static const struct hf_slot_proof_keyring *keyring_of(const struct hf_slot_proof *proof,
-                                                      const char *name)
-{
-    for (size_t i = 0; i < proof->keyring_count; i++) {
-        if (strcmp(proof->keyrings[i].name, name) == 0) {
-            return &proof->keyrings[i];
-        }
-    }
-    return NULL;
-}
 
 static void add_keyring(struct hf_ways *ways, const struct hf_slot_proof_keyring *keyring)
 {
@@ -169,11 +194,11 @@ static void add_from_others(struct hf_ways *ways, const char *name)
         const struct hf_slot_proof *proof = ways->proofs->items[i];
 
         if (proof->opened && hf_slot_proof_was_asked(proof, name) &&
-            (newest == NULL || proof->when_ms > newest->when_ms)) {
+            (newest == NULL || hf_slot_proof_is_later(proof, newest))) {
             newest = proof;
         }
     }
-    keyring = newest != NULL ? keyring_of(newest, name) : NULL;
+    keyring = newest != NULL ? hf_slot_proof_row(newest, name) : NULL;
     keyring = keyring != NULL ? keyring : unproven(ways, name);
     if (keyring != NULL) {
         add_keyring(ways, keyring);
@@ -206,22 +231,38 @@ static void find_keyrings(struct hf_ways *ways)
 struct hf_status hf_ways_new(struct hf_service *service, struct hf_op *op,
                              struct hf_slot_proofs **proofs, struct hf_ways **out)
 {
+    uint64_t since = 0;
+
+    HF_TRY(hf_drill_since(service, op, &since));
+    return hf_ways_new_since(service, op, proofs, since, out);
+}
+
+struct hf_status hf_ways_new_since(struct hf_service *service, struct hf_op *op,
+                                   struct hf_slot_proofs **proofs, uint64_t since,
+                                   struct hf_ways **out)
+{
     HF_AUTO(ways) ways = hf_alloc(sizeof *ways);
     struct mapping mapping = { ways, hf_seal_root_generation(service->seal) };
 
+    ways->min_ways = service->min_ways;
     ways->proofs = HF_TAKE(*proofs);
+    ways->since = since;
     (void)add_thing(ways, HF_THING_NODE, service->node);
     for (size_t i = 0; i < ways->proofs->count; i++) {
         const struct hf_slot_proof *proof = ways->proofs->items[i];
 
         (void)add_thing(ways, HF_THING_NODE, proof->node);
-        if (proof->opened) {
+        if (proof->opened && proof->root_generation == mapping.generation) {
             add_way(ways, proof->node, proof->site, proof->slot_name)->proof = proof;
         }
     }
-    HF_TRY(hf_seal_slots(service->seal, op, map_people, &mapping));
+    HF_TRY(hf_seal_slots(service->seal, op, map_slot, &mapping));
     if (service->shared_store) {
         hf_keyring_each(service->keys, note_served, ways);
+    }
+    hf_keyring_each(service->keys, note_ring, ways);
+    for (size_t i = 0; i < ways->ring_count; i++) {
+        hf_keyring_survey(service->keys, op, ways->rings[i].name, &ways->rings[i].content);
     }
     find_keyrings(ways);
     *out = HF_TAKE(ways);
@@ -267,16 +308,39 @@ static bool is_served(const struct hf_ways *ways, const char *node, const char *
     return true;
 }
 
-/* Whether the proof says that the version opened, or any of the keyring that did not fail. */
-static bool speaks_of(const struct hf_slot_proof *proof, const char *keyring, const char *path)
+/* Whether the keyring in question is, or may be, another one than when the proof was made. */
+static bool is_outdated(const struct hf_ways *ways, const struct hf_slot_proof *proof,
+                        const char *keyring, const char *path)
 {
+    for (size_t i = 0; i < ways->ring_count && proof->seq < ways->since; i++) {
+        const struct hf_ways_ring *ring = &ways->rings[i];
+        bool is_meant = path != NULL ? hf_version_is_of(path, ring->name)
+                                     : keyring == NULL || strcmp(keyring, ring->name) == 0;
+
+        if (is_meant && ring->content.changed > proof->seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the proof says that the version opened, or any of the keyring that did not fail. */
+static bool speaks_of(const struct hf_ways *ways, const struct hf_slot_proof *proof,
+                      const char *keyring, const char *path)
+{
+    if (is_outdated(ways, proof, keyring, path)) {
+        return false;
+    }
     if (path != NULL) {
         return hf_slot_proof_covers(proof, path);
     }
-    return keyring == NULL || hf_slot_proof_was_asked(proof, keyring);
+    return keyring == NULL || hf_slot_proof_vouches(proof, keyring);
 }
 
-/* Records are a node's, whatever slot opens the root: what opened there by itself tells. */
+/*
+ * Records are a node's, whatever slot opens the root: what opened there by itself tells. Where
+ * nothing did, a person opens it unless the records are known to be altered.
+ */
 static bool opens_by_itself(const struct hf_ways *ways, const char *node, const char *keyring,
                             const char *path)
 {
@@ -285,13 +349,13 @@ static bool opens_by_itself(const struct hf_ways *ways, const char *node, const 
     for (size_t i = 0; i < ways->proofs->count; i++) {
         const struct hf_slot_proof *proof = ways->proofs->items[i];
 
-        if (!proof->opened || strcmp(proof->node, node) != 0) {
+        if (strcmp(proof->node, node) != 0) {
             continue;
         }
-        if (speaks_of(proof, keyring, path)) {
+        if (proof->opened && speaks_of(ways, proof, keyring, path)) {
             return true;
         }
-        is_known = true;
+        is_known = is_known || proof->opened || proof->cause == HF_CAUSE_ALTERED;
     }
     return !is_known;
 }
@@ -302,7 +366,7 @@ bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const ch
     if (!is_served(ways, way->node, keyring, path)) {
         return false;
     }
-    return way->proof != NULL ? speaks_of(way->proof, keyring, path)
+    return way->proof != NULL ? speaks_of(ways, way->proof, keyring, path)
                               : opens_by_itself(ways, way->node, keyring, path);
 }
 
@@ -314,78 +378,6 @@ bool hf_way_survives(const struct hf_way *way, const bool *lost)
         }
     }
     return true;
-}
-
-/* --- the smallest cut --- */
-
-struct search {
-    const struct hf_ways *ways;
-    const struct hf_cut_question *question;
-    bool *lost;
-    bool *in_question; /* per way */
-};
-
-static const struct hf_way *first_left(const struct search *search)
-{
-    for (size_t i = 0; i < search->ways->count; i++) {
-        const struct hf_way *way = &search->ways->items[i];
-
-        if (search->in_question[i] && hf_way_survives(way, search->lost)) {
-            return way;
-        }
-    }
-    return NULL;
-}
-
-/* One of the things of any way that is left must go: so each is tried. */
-static bool can_cut(struct search *search, size_t losses)
-{
-    const struct hf_way *way = first_left(search);
-
-    if (way == NULL) {
-        return true;
-    }
-    for (size_t i = 0; i < way->count && losses > 0; i++) {
-        size_t thing = way->things[i];
-
-        if (search->ways->things[thing].kind == HF_THING_SITE && !search->question->with_sites) {
-            continue;
-        }
-        search->lost[thing] = true;
-        if (can_cut(search, losses - 1)) {
-            return true;
-        }
-        search->lost[thing] = false;
-    }
-    return false;
-}
-
-size_t hf_ways_cut(const struct hf_ways *ways, const struct hf_cut_question *question,
-                   size_t *out_things)
-{
-    struct search search = { .ways = ways, .question = question };
-    size_t losses = 0;
-    size_t count = 0;
-
-    search.lost = hf_alloc_array(ways->thing_count + 1, sizeof *search.lost);
-    search.in_question = hf_alloc_array(ways->count + 1, sizeof *search.in_question);
-    for (size_t i = 0; i < ways->count; i++) {
-        const struct hf_way *way = &ways->items[i];
-
-        search.in_question[i] = (question->with_people || !way->needs_people) &&
-                                hf_way_opens(ways, way, question->keyring, question->path);
-    }
-    while (!can_cut(&search, losses)) {
-        losses++;
-    }
-    for (size_t i = 0; i < ways->thing_count && out_things != NULL; i++) {
-        if (search.lost[i]) {
-            out_things[count++] = i;
-        }
-    }
-    free(search.lost);
-    free(search.in_question);
-    return losses;
 }
 
 /* --- by keyring --- */
@@ -416,6 +408,16 @@ size_t hf_ways_least(const struct hf_ways *ways, const char *keyring)
     return least;
 }
 
+uint32_t hf_ways_wanted(const struct hf_ways *ways, const char *keyring)
+{
+    for (size_t i = 0; i < ways->ring_count; i++) {
+        if (strcmp(ways->rings[i].name, keyring) == 0 && ways->rings[i].min_ways > 0) {
+            return ways->rings[i].min_ways;
+        }
+    }
+    return ways->min_ways;
+}
+
 const struct hf_slot_proof *hf_ways_newest(const struct hf_ways *ways)
 {
     const struct hf_slot_proof *newest = NULL;
@@ -423,7 +425,7 @@ const struct hf_slot_proof *hf_ways_newest(const struct hf_ways *ways)
     for (size_t i = 0; i < ways->proofs->count; i++) {
         const struct hf_slot_proof *proof = ways->proofs->items[i];
 
-        if (proof->opened && (newest == NULL || proof->when_ms > newest->when_ms)) {
+        if (proof->opened && (newest == NULL || hf_slot_proof_is_later(proof, newest))) {
             newest = proof;
         }
     }

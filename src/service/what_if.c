@@ -1,5 +1,4 @@
 /* What would become unreadable, and how little it takes; and what metrics say of it. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,36 +65,46 @@ static enum left what_is_left(const struct hf_ways *ways, const bool *lost, cons
     return left;
 }
 
-/* The versions that some proof names as failed, each once. */
+/* The versions that some proof names as failed, each once, in order. */
 struct exceptions {
     const char **paths;
     size_t count;
 };
 
-static bool has_path(const struct exceptions *exceptions, const char *path)
+static int compare_paths(const void *a, const void *b)
 {
-    for (size_t i = 0; i < exceptions->count; i++) {
-        if (strcmp(exceptions->paths[i], path) == 0) {
-            return true;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void take_failures(const struct hf_slot_proof *proof, const char *keyring,
+                          struct exceptions *out)
+{
+    for (size_t i = 0; i < proof->failure_count; i++) {
+        const char *path = proof->failures[i].path;
+
+        if (hf_version_is_of(path, keyring)) {
+            out->paths = hf_realloc_array(out->paths, out->count + 1, sizeof *out->paths);
+            out->paths[out->count++] = path;
         }
     }
-    return false;
 }
 
 static void find_exceptions(const struct hf_ways *ways, const char *keyring, struct exceptions *out)
 {
+    size_t kept = 0;
+
     for (size_t i = 0; i < ways->proofs->count; i++) {
-        const struct hf_slot_proof *proof = ways->proofs->items[i];
-
-        for (size_t j = 0; j < proof->failure_count; j++) {
-            const char *path = proof->failures[j].path;
-
-            if (out->count < NAMED_MAX && hf_version_is_of(path, keyring) && !has_path(out, path)) {
-                out->paths = hf_realloc_array(out->paths, out->count + 1, sizeof *out->paths);
-                out->paths[out->count++] = path;
-            }
+        take_failures(ways->proofs->items[i], keyring, out);
+    }
+    if (out->count > 0) {
+        qsort(out->paths, out->count, sizeof *out->paths, compare_paths);
+    }
+    for (size_t i = 0; i < out->count; i++) {
+        if (kept == 0 || strcmp(out->paths[kept - 1], out->paths[i]) != 0) {
+            out->paths[kept++] = out->paths[i];
         }
     }
+    out->count = kept;
 }
 
 struct loss {
@@ -109,36 +118,52 @@ struct loss {
 static void put_versions(const struct loss *loss, const char *name,
                          const struct exceptions *exceptions, enum left left)
 {
+    size_t named = 0;
+
     hf_json_open_array(loss->writer, name);
-    for (size_t i = 0; i < exceptions->count; i++) {
+    for (size_t i = 0; i < exceptions->count && named < NAMED_MAX; i++) {
         HF_AUTO(buf) label = hf_buf_new();
 
         if (what_is_left(loss->ways, loss->lost, NULL, exceptions->paths[i]) == left) {
             hf_record_label(exceptions->paths[i], label);
             hf_json_put_text(loss->writer, NULL, hf_buf_text(label));
+            named++;
         }
     }
     hf_json_close_array(loss->writer);
 }
 
-static void put_keyring(struct loss *loss, const struct hf_slot_proof_keyring *keyring)
+static bool is_proven(const struct hf_ways *ways, const char *keyring)
 {
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        if (ways->proofs->items[i]->opened &&
+            hf_slot_proof_row(ways->proofs->items[i], keyring) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As the keyring is now; what nobody has proven is not taken to be readable. */
+static void put_keyring(struct loss *loss, const struct hf_ways_ring *ring)
+{
+    uint64_t versions = ring->content.versions;
     struct exceptions exceptions = { 0 };
-    enum left rest = what_is_left(loss->ways, loss->lost, keyring->name, NULL);
+    enum left rest = what_is_left(loss->ways, loss->lost, ring->name, NULL);
     uint64_t counts[3] = { 0 };
 
-    find_exceptions(loss->ways, keyring->name, &exceptions);
+    find_exceptions(loss->ways, ring->name, &exceptions);
     for (size_t i = 0; i < exceptions.count; i++) {
         counts[what_is_left(loss->ways, loss->lost, NULL, exceptions.paths[i])]++;
     }
-    counts[rest] += keyring->versions -
-                    (keyring->versions < exceptions.count ? keyring->versions : exceptions.count);
+    counts[rest] += versions - (versions < exceptions.count ? versions : exceptions.count);
     hf_json_open_object(loss->writer, NULL);
-    hf_json_put_text(loss->writer, "keyring", keyring->name);
-    hf_json_put_u64(loss->writer, "versions", keyring->versions);
+    hf_json_put_text(loss->writer, "keyring", ring->name);
+    hf_json_put_u64(loss->writer, "versions", versions);
     hf_json_put_u64(loss->writer, "unreadable", counts[LEFT_NONE]);
     hf_json_put_u64(loss->writer, "people_only", counts[LEFT_PEOPLE]);
     hf_json_put_bool(loss->writer, "all", rest == LEFT_NONE);
+    hf_json_put_bool(loss->writer, "proven", is_proven(loss->ways, ring->name));
     put_versions(loss, "named", &exceptions, LEFT_NONE);
     hf_json_close_object(loss->writer);
     loss->unreadable += counts[LEFT_NONE];
@@ -170,8 +195,10 @@ static struct hf_status answer_what_if(struct hf_service *service, struct hf_op 
         loss.lost = lost;
         start(&writer, out, ways);
         hf_json_open_array(&writer, "keyrings");
-        for (size_t i = 0; i < ways->keyring_count; i++) {
-            put_keyring(&loss, ways->keyrings[i]);
+        for (size_t i = 0; i < ways->ring_count; i++) {
+            if (ways->rings[i].content.versions > 0) {
+                put_keyring(&loss, &ways->rings[i]);
+            }
         }
         hf_json_close_array(&writer);
         hf_json_put_u64(&writer, "unreadable", loss.unreadable);
@@ -335,20 +362,20 @@ static void set(struct hf_op *op, const char *name, const char *labels, const ch
                   (int64_t)value);
 }
 
-struct setting {
-    struct hf_op *op;
-    const struct hf_ways *ways;
-};
-
-static void set_open_paths(void *context, const struct hf_keyring_info *info)
+/* Not of a keyring that had no versions when the last drill ran: nothing is known of it. */
+static void set_open_paths(struct hf_op *op, const struct hf_ways *ways)
 {
-    const struct setting *setting = context;
-    char labels[96];
+    for (size_t i = 0; i < ways->keyring_count; i++) {
+        const char *keyring = ways->keyrings[i]->name;
+        HF_AUTO_STRING labels = hf_format("keyring=\"%s\"", keyring);
 
-    (void)snprintf(labels, sizeof labels, "keyring=\"%s\"", info->name);
-    set(setting->op, "holdfast_open_paths", labels,
-        "Independent ways in which every version of the keyring was proven to open.",
-        hf_ways_least(setting->ways, info->name));
+        set(op, "holdfast_open_paths", labels,
+            "Independent ways in which every version of the keyring was proven to open.",
+            hf_ways_least(ways, keyring));
+        set(op, "holdfast_open_paths_wanted", labels,
+            "Independent ways that the keyring wants, or else this node's configuration.",
+            hf_ways_wanted(ways, keyring));
+    }
 }
 
 static uint64_t most_failed(const struct hf_slot_proofs *proofs)
@@ -400,7 +427,6 @@ struct hf_status hf_service_proof_metrics(struct hf_service *service, struct hf_
 {
     HF_AUTO(slot_proofs) proofs = NULL;
     HF_AUTO(ways) ways = NULL;
-    struct setting setting = { .op = op };
     uint64_t now_ms = hf_env_realtime_ms(op->env);
     uint64_t then_ms;
 
@@ -411,7 +437,6 @@ struct hf_status hf_service_proof_metrics(struct hf_service *service, struct hf_
     }
     then_ms = oldest(proofs);
     HF_TRY(hf_ways_new(service, op, &proofs, &ways));
-    setting.ways = ways;
     set(op, "holdfast_drill_age_seconds", NULL, "Age of the oldest proof of a node and slot.",
         now_ms > then_ms ? (now_ms - then_ms) / 1000 : 0);
     set(op, "holdfast_drill_failed_versions", NULL,
@@ -420,6 +445,6 @@ struct hf_status hf_service_proof_metrics(struct hf_service *service, struct hf_
     set(op, "holdfast_drill_failed_slots", NULL,
         "Slots and nodes where something did not open in the last drill.",
         failed_slots(ways->proofs));
-    hf_keyring_each(service->keys, set_open_paths, &setting);
+    set_open_paths(op, ways);
     return HF_SUCCESS;
 }

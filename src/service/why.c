@@ -8,11 +8,14 @@
 #include "service/proof.h"
 #include "service/target.h"
 
+#define SIBLINGS_MAX 256 /* keys that are looked through for one that was proven */
+
 struct chain {
     struct hf_call call;
     const struct hf_target *target;
     struct hf_slot_proofs *proofs;
     const struct hf_slot_proof *proof; /* the last one that opened the version */
+    const struct hf_slot_proof *above; /* the last one that opened what the version is under */
     struct hf_serve_on serve_on;       /* of the keyring: what others proved counts for nothing */
     void (*visit)(void *context, const struct hf_why_link *link);
     void *context;
@@ -58,24 +61,94 @@ static const struct hf_slot_proof *last_proof(const struct chain *chain, const c
 
         if (proof->seq >= seq && hf_slot_proof_covers(proof, path) &&
             hf_serve_on_serves(&chain->serve_on, proof->node) &&
-            (last == NULL || proof->when_ms > last->when_ms)) {
+            (last == NULL || hf_slot_proof_is_later(proof, last))) {
             last = proof;
         }
     }
     return last;
 }
 
-/* The chain of one version was opened as a whole: its proof is that of each link. */
-static void find_proof(struct chain *chain, struct hf_op *op, uint32_t version)
+/* A record that cannot be read was proven by nobody; its link says what is wrong with it. */
+static const struct hf_slot_proof *proof_of(const struct chain *chain, struct hf_op *op,
+                                            const char *name, uint32_t version)
 {
-    const struct hf_target *target = chain->target;
-    HF_AUTO_STRING path = hf_version_record_path(target->keyring, target->name, version);
+    HF_AUTO_STRING path = hf_version_record_path(chain->target->keyring, name, version);
+    const struct hf_slot_proof *proof = NULL;
     HF_AUTO(opened) opened = NULL;
 
     if (hf_seal_get(chain->call.service->seal, op, HF_KIND_VERSION, path, &opened).code == HF_OK) {
-        chain->proof = last_proof(chain, path, opened->seq);
+        proof = last_proof(chain, path, opened->seq);
     }
     hf_op_clear(op);
+    return proof;
+}
+
+/* Another version under the same keyring key, which a drill has opened with it. */
+struct sibling_search {
+    const struct chain *chain;
+    struct hf_op *op;
+    uint32_t keyring_key;
+    const char *name; /* the key that is looked at */
+    const struct hf_slot_proof *found;
+};
+
+static void look_at_sibling(void *context, const struct hf_version_info *info)
+{
+    struct sibling_search *search = context;
+
+    if (search->found == NULL && info->keyring_key == search->keyring_key) {
+        search->found = proof_of(search->chain, search->op, search->name, info->version);
+    }
+}
+
+static void look_at_key(void *context, const char *name)
+{
+    struct sibling_search *search = context;
+    const struct chain *chain = search->chain;
+
+    search->name = name;
+    if (search->found == NULL &&
+        hf_key_versions(chain->call.service->keys, search->op, chain->target->keyring, name,
+                        look_at_sibling, search)
+                .code != HF_OK) {
+        hf_op_clear(search->op);
+    }
+}
+
+/*
+ * The chain of a version was opened as a whole: its proof is that of each link. Where the version
+ * itself is younger than the last drill, or does not open, others have proven what is above it.
+ */
+static struct hf_status find_proofs(struct chain *chain, struct hf_op *op,
+                                    const struct hf_version_info *info)
+{
+    struct sibling_search search = { .chain = chain, .op = op, .keyring_key = info->keyring_key };
+
+    chain->proof = proof_of(chain, op, chain->target->name, info->version);
+    chain->above = chain->proof;
+    if (chain->proof != NULL || chain->proofs->count == 0 || info->keyring_key == 0) {
+        return HF_SUCCESS;
+    }
+    HF_TRY(hf_key_names(chain->call.service->keys, op, chain->target->keyring, false, NULL,
+                        SIBLINGS_MAX, look_at_key, &search));
+    chain->above = search.found;
+    return HF_SUCCESS;
+}
+
+/* Whoever opened the root in force, for whichever keyring; a drill of before has opened another. */
+static const struct hf_slot_proof *last_of_root(const struct chain *chain, uint32_t generation)
+{
+    const struct hf_slot_proof *last = NULL;
+
+    for (size_t i = 0; i < chain->proofs->count; i++) {
+        const struct hf_slot_proof *proof = chain->proofs->items[i];
+
+        if (proof->opened && proof->root_generation == generation &&
+            (last == NULL || hf_slot_proof_is_later(proof, last))) {
+            last = proof;
+        }
+    }
+    return last;
 }
 
 static const struct hf_slot_proof *last_of_slot(const struct chain *chain, const char *slot)
@@ -86,7 +159,7 @@ static const struct hf_slot_proof *last_of_slot(const struct chain *chain, const
         const struct hf_slot_proof *proof = chain->proofs->items[i];
 
         if (proof->opened && strcmp(proof->slot, slot) == 0 &&
-            (last == NULL || proof->when_ms > last->when_ms)) {
+            (last == NULL || hf_slot_proof_is_later(proof, last))) {
             last = proof;
         }
     }
@@ -183,8 +256,9 @@ static void describe_version(const struct hf_version_info *info, struct hf_statu
         return;
     }
     hf_hex_add(check, hf_bytes_of(info->check_value, sizeof info->check_value));
-    (void)snprintf(link->detail, sizeof link->detail, "opened now, check value %s%s",
-                   hf_buf_text(check), info->imported ? ", imported" : "");
+    (void)snprintf(link->detail, sizeof link->detail, "opened now, check value %s%s%s%.200s",
+                   hf_buf_text(check), info->imported ? ", imported" : "",
+                   info->reason[0] != '\0' ? "; " : "", info->reason);
     if (!hf_key_state_allows(info->state, HF_USE_PROCESS)) {
         link->health = HF_LINK_CLOSED;
         (void)snprintf(link->detail, sizeof link->detail,
@@ -263,7 +337,7 @@ static void visit_keyring_key(const struct chain *chain, struct hf_status opened
     } else {
         (void)snprintf(link.detail, sizeof link.detail, "%.250s", op->text);
     }
-    put_proof(chain->proof, &link);
+    put_proof(chain->above, &link);
     chain->visit(chain->context, &link);
 }
 
@@ -323,7 +397,7 @@ static struct hf_status visit_main_key(const struct chain *chain, struct hf_op *
                        kind_name(search.info.kind), search.info.version);
         add_date(link.detail, sizeof link.detail, "", search.info.created_ms);
     }
-    put_proof(chain->proof, &link);
+    put_proof(chain->above, &link);
     chain->visit(chain->context, &link);
     return HF_SUCCESS;
 }
@@ -340,7 +414,7 @@ static void visit_root(const struct chain *chain)
     (void)snprintf(link.state, sizeof link.state, "%s",
                    hf_seal_root_is_moving(seal) ? "records are being moved to it" : "unlocked");
     (void)snprintf(link.detail, sizeof link.detail, "in locked memory since the node was unlocked");
-    put_proof(chain->proof, &link);
+    put_proof(last_of_root(chain, hf_seal_root_generation(seal)), &link);
     chain->visit(chain->context, &link);
 }
 
@@ -441,7 +515,7 @@ static struct hf_status walk_version(struct chain *chain, struct hf_op *op,
 {
     struct hf_why_link version;
 
-    find_proof(chain, op, info->version);
+    HF_TRY(find_proofs(chain, op, info));
     version = prove_version(chain, op, info);
 
     if (chain->target->is_edek) {

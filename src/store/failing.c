@@ -353,6 +353,7 @@ const struct hf_engine_ops hf_failing_engine = {
     .find = failing_find,
     .retire = failing_retire,
     .settle = failing_settle,
+    .retired = hf_engine_none_retired,
     .close = failing_close,
     .beat = failing_beat,
     .beats = failing_beats,

@@ -690,6 +690,7 @@ const struct hf_engine_ops hf_memory_engine = {
     .find = memory_find,
     .retire = memory_retire,
     .settle = memory_settle,
+    .retired = hf_engine_none_retired,
     .close = memory_close,
     .beat = memory_beat,
     .beats = memory_beats,

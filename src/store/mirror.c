@@ -528,6 +528,18 @@ struct hf_status hf_mirror_follow(struct hf_engine *engine, struct hf_op *op, ui
     return HF_SUCCESS;
 }
 
+struct hf_status hf_mirror_behind(struct hf_engine *engine, struct hf_op *op,
+                                  struct hf_engine **out)
+{
+    struct hf_engine *behind = NULL;
+
+    if (engine->ops == &hf_mirror_engine) {
+        HF_TRY(reach(hf_mirror_of(engine), op, &behind));
+    }
+    *out = behind;
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_mirror_renew(struct hf_engine *engine, struct hf_op *op, uint64_t copies)
 {
     if (engine->ops != &hf_mirror_engine) {
@@ -636,6 +648,7 @@ const struct hf_engine_ops hf_mirror_engine = {
     .find = mirror_find,
     .retire = mirror_retire,
     .settle = mirror_settle,
+    .retired = hf_engine_none_retired,
     .close = mirror_close,
     .beat = mirror_beat,
     .beats = mirror_beats,

@@ -11,8 +11,10 @@
 #include "base/log.h"
 #include "store/mirror_engine.h"
 
-/* How long making a copy may take, for operations without a deadline. */
+/* How long making a copy may take once it has begun, for operations without a deadline. */
 #define MAKE_MS 1800000
+/* How long the engine may take to say where it stands when there is nothing else to go on with. */
+#define ALONE_MS 30000
 
 static struct hf_status open_file(struct hf_mirror *mirror, struct hf_op *op,
                                   struct hf_engine **out, struct hf_store_state *out_state)
@@ -82,10 +84,11 @@ static struct hf_status begin_empty(struct hf_op *op, const char *file,
 static struct hf_status write_new(struct hf_mirror *mirror, struct hf_op *op,
                                   struct hf_engine *behind, const char *file, uint64_t *out_seq)
 {
+    uint64_t ms = mirror->copy != NULL ? HF_MIRROR_PROBE_MS : ALONE_MS;
     struct hf_store_state state;
     struct hf_status status;
 
-    HF_TRY(hf_engine_state(behind, op, &state, NULL));
+    HF_TRY(hf_mirror_ask_stand(behind, op, ms, &state, NULL));
     if (state.seq < atomic_load(&mirror->seq)) {
         return hf_fail(op, HF_WRONG_STATE,
                        "the store went back in time: it stands at commit %" PRIu64

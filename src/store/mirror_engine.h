@@ -58,6 +58,13 @@ HF_STATUS hf_mirror_make_copy(struct hf_mirror *mirror, struct hf_op *op, const 
 
 /* mirror_follow.c */
 
+/* How long the engine may take to say where it stands, to begin, and to be opened beside a copy. */
+#define HF_MIRROR_PROBE_MS 2000
+/* The deadline is the earlier of the operation's own and that time from now on. */
+void hf_mirror_limit(struct hf_op *op, uint64_t ms);
+/* Where the engine stands; within that time, or HF_UNAVAILABLE. */
+HF_STATUS hf_mirror_ask_stand(struct hf_engine *behind, struct hf_op *op, uint64_t ms,
+                              struct hf_store_state *out, struct hf_buf *out_head);
 /* The engine behind, opened if need be. HF_UNAVAILABLE. */
 HF_STATUS hf_mirror_reach(struct hf_mirror *mirror, struct hf_op *op, struct hf_engine **out);
 /* The copy stands at seq at least; 0: wherever the engine stands now. */

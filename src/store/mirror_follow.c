@@ -8,11 +8,9 @@
 #include "base/log.h"
 #include "store/mirror_engine.h"
 
-/* How long the engine may take to say where it stands, and to be opened beside a copy. */
-#define PROBE_MS 2000
 /* Between two attempts to open it. */
 #define AGAIN_MS 1000
-/* How long reading its log may take, for operations without a deadline. */
+/* How long reading its log may take once it has begun, for operations without a deadline. */
 #define READ_MS 600000
 
 static struct hf_status enter(struct hf_mirror *mirror, struct hf_op *op)
@@ -42,8 +40,7 @@ static void leave(struct hf_mirror *mirror)
     pthread_mutex_unlock(&mirror->lock);
 }
 
-/* The earlier of the operation's deadline and that time from now on. */
-static void limit(struct hf_op *op, uint64_t ms)
+void hf_mirror_limit(struct hf_op *op, uint64_t ms)
 {
     uint64_t until_ms = hf_env_boottime_ms(op->env) + ms;
 
@@ -108,7 +105,9 @@ static struct hf_status wrong(struct hf_mirror *mirror, struct hf_op *op,
 
 static struct hf_status away(struct hf_mirror *mirror, struct hf_op *op)
 {
-    set_problem(mirror, HF_MIRROR_AWAY, op->text);
+    if (!hf_op_is_stopped(op)) {
+        set_problem(mirror, HF_MIRROR_AWAY, op->text);
+    }
     op->code = HF_UNAVAILABLE;
     return (struct hf_status){ HF_UNAVAILABLE };
 }
@@ -167,8 +166,9 @@ struct hf_status hf_mirror_reach(struct hf_mirror *mirror, struct hf_op *op, str
     }
     /* With a copy there is something to go on with meanwhile. */
     if (mirror->copy != NULL) {
-        limit(op, PROBE_MS);
+        hf_mirror_limit(op, HF_MIRROR_PROBE_MS);
     }
+    mirror->settings.confirmed_seq = atomic_load(&mirror->seq);
     status = hf_engine_open_uncounted(op, &mirror->settings, &behind);
     op->deadline_ms = deadline_ms;
     if (status.code != HF_OK) {
@@ -191,9 +191,11 @@ struct reading {
     struct hf_op *op;
     hf_log_visitor visit;
     void *visitor;
-    bool refused; /* by the copy or the guard, of what it was shown */
-    bool altered; /* by the guard */
-    bool failed;  /* the engine did not show it */
+    uint64_t deadline_ms; /* of op, while it has another */
+    bool begun;           /* something of the log was shown */
+    bool refused;         /* by the copy or the guard, of what it was shown */
+    bool altered;         /* by the guard */
+    bool failed;          /* the engine did not show it */
 };
 
 static struct hf_status ask_guard(struct reading *reading, const struct hf_logged_batch *batch)
@@ -211,8 +213,14 @@ static struct hf_status ask_guard(struct reading *reading, const struct hf_logge
 static struct hf_status pass_on(void *context, const struct hf_logged_batch *batch)
 {
     struct reading *reading = context;
-    struct hf_status status = ask_guard(reading, batch);
+    struct hf_status status;
 
+    if (!reading->begun) {
+        reading->begun = true;
+        reading->op->deadline_ms = reading->deadline_ms;
+        hf_mirror_limit(reading->op, READ_MS);
+    }
+    status = ask_guard(reading, batch);
     if (status.code == HF_OK) {
         status = reading->visit(reading->visitor, batch);
     }
@@ -224,15 +232,17 @@ static struct hf_status read_log(void *context, struct hf_op *op, uint64_t from,
                                  hf_log_visitor visit, void *visitor)
 {
     struct reading *reading = context;
-    uint64_t deadline_ms = op->deadline_ms;
     struct hf_status status;
 
     reading->op = op;
+    reading->deadline_ms = op->deadline_ms;
+    reading->begun = false;
     reading->visit = visit;
     reading->visitor = visitor;
-    limit(op, READ_MS);
+    /* A way to the store that is cut just now must not hold up who follows. */
+    hf_mirror_limit(op, HF_MIRROR_PROBE_MS);
     status = hf_engine_changes(reading->behind, op, from, SIZE_MAX, pass_on, reading);
-    op->deadline_ms = deadline_ms;
+    op->deadline_ms = reading->deadline_ms;
     reading->failed = status.code != HF_OK && !reading->refused;
     return status;
 }
@@ -264,6 +274,14 @@ static struct hf_status take_log(struct hf_mirror *mirror, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+/* Nothing is wrong with the copy when whoever asked has no time left. */
+static bool is_over(const struct hf_op *op)
+{
+    struct hf_op asked = *op;
+
+    return hf_op_check_deadline(&asked).code != HF_OK;
+}
+
 /* A copy that takes no writes any more, or contradicts itself, is replaced. */
 static struct hf_status mend(struct hf_mirror *mirror, struct hf_op *op, struct hf_status failed)
 {
@@ -273,6 +291,9 @@ static struct hf_status mend(struct hf_mirror *mirror, struct hf_op *op, struct 
     HF_AUTO_STRING why = hf_format("the copy of the store cannot be used: %s", reason);
     struct hf_status status;
 
+    if (!is_lost && failed.code == HF_UNAVAILABLE && is_over(op)) {
+        return failed;
+    }
     if (!is_lost) {
         return wrong(mirror, op, HF_MIRROR_LOCAL, failed);
     }
@@ -327,13 +348,13 @@ static void note_stand(struct hf_mirror *mirror, uint64_t seq)
     pthread_mutex_unlock(&mirror->lock);
 }
 
-static struct hf_status ask_stand(struct hf_engine *behind, struct hf_op *op,
-                                  struct hf_store_state *out, struct hf_buf *out_head)
+struct hf_status hf_mirror_ask_stand(struct hf_engine *behind, struct hf_op *op, uint64_t ms,
+                                     struct hf_store_state *out, struct hf_buf *out_head)
 {
     uint64_t deadline_ms = op->deadline_ms;
     struct hf_status status;
 
-    limit(op, PROBE_MS);
+    hf_mirror_limit(op, ms);
     status = hf_engine_state(behind, op, out, out_head);
     op->deadline_ms = deadline_ms;
     return status;
@@ -379,7 +400,7 @@ static struct hf_status look(struct hf_mirror *mirror, struct hf_op *op, struct 
 {
     HF_AUTO(buf) head = hf_buf_new();
     struct hf_store_state stand;
-    struct hf_status status = ask_stand(behind, op, &stand, head);
+    struct hf_status status = hf_mirror_ask_stand(behind, op, HF_MIRROR_PROBE_MS, &stand, head);
 
     if (status.code != HF_OK) {
         return status.code == HF_WRONG_STATE ? refuse(mirror, op, OTHER_HISTORY) : away(mirror, op);

@@ -101,6 +101,7 @@ static struct hf_status open_parts(struct hf_pg_engine *engine, struct hf_op *op
     if (settings->create) {
         HF_TRY(hf_pg_create(engine, op, settings));
     }
+    atomic_store(&engine->confirmed, settings->confirmed_seq);
     atomic_store(&engine->arriving, settings->arriving);
     HF_TRY(hf_pg_check_schema(engine, op));
     return hf_pg_writer_start(engine, op);
@@ -136,6 +137,7 @@ const struct hf_engine_ops hf_postgres_engine = {
     .find = hf_pg_find,
     .retire = hf_pg_retire,
     .settle = hf_pg_settle,
+    .retired = hf_pg_retired,
     .close = postgres_close,
     .beat = hf_pg_beat,
     .beats = hf_pg_beats,

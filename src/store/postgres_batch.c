@@ -123,7 +123,7 @@ static struct hf_status look_at(struct hf_pg_writer *writer, struct hf_op *op, c
     if (PQntuples(row) == 0) {
         return HF_SUCCESS;
     }
-    *out_revision = hf_pg_u64(row, 0, 0);
+    HF_TRY(hf_pg_counter(op, row, 0, 0, out_revision));
     return hf_pg_exact(op, row, 0, 1, out_digest, HF_DIGEST_LEN);
 }
 

@@ -56,6 +56,7 @@ enum hf_pg_statement {
     HF_PG_UPDATE_RECORD,
     HF_PG_INSERT_BATCH,
     HF_PG_INSERT_CHANGE,
+    HF_PG_IMPORT_CHANGE,
     HF_PG_INSERT_REQUEST,
     HF_PG_PUT_LEASE,
     HF_PG_PUT_BEAT,
@@ -65,6 +66,7 @@ enum hf_pg_statement {
     HF_PG_FORGET_BATCHES,
     HF_PG_UPDATE_STATE,
     HF_PG_COMMIT,
+    HF_PG_NAMES,
     HF_PG_STATEMENTS,
 };
 
@@ -193,6 +195,8 @@ struct hf_pg_link {
     size_t failed_at; /* the statement of the exchange that was refused */
     bool warned;      /* the server sent a warning since this was cleared */
     char warning[160];
+    bool unsent; /* a statement could not be sent: none after it is, until it is disconnected */
+    bool mixed;  /* a statement of the next exchange gives more than BIGINT and BYTEA */
 };
 
 /* Until when a wait lasts: the earliest of these. */
@@ -372,10 +376,14 @@ struct hf_pg_params {
 void hf_pg_param_u64(struct hf_pg_params *params, uint64_t value);
 void hf_pg_param_bytes(struct hf_pg_params *params, struct hf_bytes bytes);
 
-/* Puts a statement into the pipeline; params may be NULL. What fails shows in the exchange. */
+/*
+ * Puts a statement into the pipeline; params may be NULL. What fails shows in the exchange, and
+ * nothing is sent after it: what follows must not happen without it.
+ */
 void hf_pg_send(struct hf_pg_link *link, enum hf_pg_statement statement,
                 const struct hf_pg_params *params);
 void hf_pg_send_text(struct hf_pg_link *link, const char *sql, const struct hf_pg_params *params);
+void hf_pg_send_prepare(struct hf_pg_link *link, enum hf_pg_statement statement);
 /*
  * Sends what is in the pipeline and waits for count results, which the caller clears. On a failure
  * there are none, and link->failure says more; after HF_PG_LOST and HF_PG_LATE it is disconnected.
@@ -406,7 +414,15 @@ enum hf_code hf_pg_code_of(const char *sqlstate);
 /* Fails with the code and text of an error; text is the server's. */
 HF_STATUS hf_pg_fail(struct hf_op *op, const char *sqlstate, const char *text);
 HF_STATUS hf_pg_fail_went_back(struct hf_op *op, uint64_t stands, uint64_t seen);
+/* Why a host cannot be connected to, out of what libpq says of that. */
+void hf_pg_reasons(const char *text, char *out, size_t room);
+/* Counters that are raised by one: what is far beyond any that is in use is damage. */
+#define HF_PG_COUNTER_MOST ((uint64_t)1 << 62)
+/* 0 for NULL, and for what is no number of ours. */
 uint64_t hf_pg_u64(const PGresult *result, int row, int column);
+/* The same for a counter; HF_CORRUPT for what cannot be one. */
+HF_STATUS hf_pg_counter(struct hf_op *op, const PGresult *result, int row, int column,
+                        uint64_t *out);
 struct hf_bytes hf_pg_bytes(const PGresult *result, int row, int column);
 /* Copies a value of exactly len bytes; HF_CORRUPT if it is not that. */
 HF_STATUS hf_pg_exact(struct hf_op *op, const PGresult *result, int row, int column, void *out,
@@ -448,12 +464,20 @@ HF_STATUS hf_pg_check_moved(struct hf_pg_link *link, struct hf_op *op,
 struct hf_status hf_pg_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
                               const char *destination);
 struct hf_status hf_pg_settle(struct hf_engine *engine, struct hf_op *op);
+struct hf_status hf_pg_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                               uint8_t out_store_id[HF_STORE_ID_LEN]);
 /* Checks the version, migrates, and reads the store's id. HF_NOT_FOUND, HF_UNSUPPORTED. */
 HF_STATUS hf_pg_check_schema(struct hf_pg_engine *engine, struct hf_op *op);
 
 /* postgres_role.c: what hosts are, and which of them counts. */
 
+/* Whether a standby has what the other has not: what is longer on a timeline that was left is no
+ * more. While no primary answers, nobody has said yet that it was left. */
+bool hf_pg_is_further(const struct hf_pg_role *role, const struct hf_pg_role *than);
+
 HF_STATUS hf_pg_role_read(struct hf_op *op, const PGresult *probe, struct hf_pg_role *out);
+/* May this session commit what must not be lost? HF_UNAVAILABLE. */
+HF_STATUS hf_pg_check_link(struct hf_op *op, const struct hf_pg_link *link);
 /* How many standbys a value of synchronous_standby_names waits for. */
 unsigned hf_pg_names_demand(const char *names);
 void hf_pg_view_init(struct hf_pg_view *view);

@@ -20,7 +20,7 @@ static const struct part {
       " ORDER BY seq",
       HF_PG_INSERT_BATCH },
     { "SELECT seq, ordinal, path, revision, digest, link FROM change ORDER BY seq, ordinal",
-      HF_PG_INSERT_CHANGE },
+      HF_PG_IMPORT_CHANGE },
     { "SELECT request_id, seq FROM request ORDER BY seq", HF_PG_INSERT_REQUEST },
     /* Nobody holds it, so it can be taken at once; the fence goes on growing. */
     { "SELECT name, holder, fence, 0, 0, 0 FROM lease ORDER BY name", HF_PG_PUT_LEASE },
@@ -101,13 +101,12 @@ static struct hf_status prepare(struct import *import, const char *query, sqlite
 
 static struct hf_status copy_part(struct import *import, const struct part *part)
 {
-    const struct hf_pg_sql *insert = &hf_pg_sql[part->insert];
     sqlite3_stmt *rows = NULL;
     PGresult *prepared = NULL;
     struct hf_status status;
 
     HF_TRY(prepare(import, part->query, &rows));
-    (void)PQsendPrepare(import->link->db, insert->name, insert->text, 0, NULL);
+    hf_pg_send_prepare(import->link, part->insert);
     status = hf_pg_exchange(import->link, import->op, import->limit, &prepared, 1);
     PQclear(prepared);
     if (status.code == HF_OK) {

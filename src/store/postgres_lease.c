@@ -114,9 +114,11 @@ static struct hf_status write_lease(struct hf_pg_engine *engine, struct hf_pg_jo
     struct held held = { 0 };
 
     if (PQntuples(answers[0]) > 0) {
-        held = (struct held){ hf_pg_bytes(answers[0], 0, 0), hf_pg_u64(answers[0], 0, 1),
-                              hf_pg_u64(answers[0], 0, 2), hf_pg_u64(answers[0], 0, 3),
-                              hf_pg_u64(answers[0], 0, 4) };
+        held = (struct held){ .holder = hf_pg_bytes(answers[0], 0, 0),
+                              .opening = hf_pg_u64(answers[0], 0, 2),
+                              .duration_ms = hf_pg_u64(answers[0], 0, 4) };
+        HF_TRY(hf_pg_counter(base->op, answers[0], 0, 1, &held.fence));
+        HF_TRY(hf_pg_counter(base->op, answers[0], 0, 3, &held.renewals));
     }
     HF_TRY(decide(engine, job, &held));
     hf_pg_param_bytes(&params, hf_bytes_of_text(job->name));

@@ -14,6 +14,9 @@
 
 /* How long a wait lasts at most before limits that nobody wakes us for are asked again. */
 #define LOOK_AGAIN_MS 50
+/* The types of everything of ours, as PostgreSQL numbers them (pg_type.dat). */
+#define TYPE_BIGINT 20
+#define TYPE_BYTEA  17
 
 uint64_t hf_pg_now_ms(void)
 {
@@ -165,6 +168,11 @@ static struct hf_status drive_connect(struct hf_pg_link *link, struct hf_op *op,
     return HF_SUCCESS;
 }
 
+static void note_sent(struct hf_pg_link *link, int sent)
+{
+    link->unsent = link->unsent || sent != 1;
+}
+
 static struct hf_status set_up(struct hf_pg_link *link, struct hf_op *op,
                                const struct hf_pg_limit *limit, const char *session,
                                enum hf_pg_statement from, enum hf_pg_statement to)
@@ -178,9 +186,9 @@ static struct hf_status set_up(struct hf_pg_link *link, struct hf_op *op,
     }
     (void)PQsetNoticeReceiver(link->db, take_notice, link);
     hf_pg_send_text(link, session, NULL);
-    (void)PQsendQueryParams(link->db, hf_pg_sql_probe, 0, NULL, NULL, NULL, NULL, 0);
+    note_sent(link, PQsendQueryParams(link->db, hf_pg_sql_probe, 0, NULL, NULL, NULL, NULL, 0));
     for (size_t i = from; i < to; i++, count++) {
-        (void)PQsendPrepare(link->db, hf_pg_sql[i].name, hf_pg_sql[i].text, 0, NULL);
+        hf_pg_send_prepare(link, (enum hf_pg_statement)i);
     }
     HF_TRY(hf_pg_exchange(link, op, limit, results, count));
     status = hf_pg_role_read(op, results[1], &link->role);
@@ -219,6 +227,8 @@ void hf_pg_disconnect(struct hf_pg_link *link)
 {
     PQfinish(link->db);
     link->db = NULL;
+    link->unsent = false;
+    link->mixed = false;
 }
 
 void hf_pg_param_u64(struct hf_pg_params *params, uint64_t value)
@@ -251,15 +261,28 @@ void hf_pg_send(struct hf_pg_link *link, enum hf_pg_statement statement,
                 const struct hf_pg_params *params)
 {
     params = params != NULL ? params : &no_params;
-    (void)PQsendQueryPrepared(link->db, hf_pg_sql[statement].name, params->count, params->values,
-                              params->lengths, params->formats, 1);
+    if (!link->unsent) {
+        note_sent(link, PQsendQueryPrepared(link->db, hf_pg_sql[statement].name, params->count,
+                                            params->values, params->lengths, params->formats, 1));
+    }
 }
 
 void hf_pg_send_text(struct hf_pg_link *link, const char *sql, const struct hf_pg_params *params)
 {
     params = params != NULL ? params : &no_params;
-    (void)PQsendQueryParams(link->db, sql, params->count, NULL, params->values, params->lengths,
-                            params->formats, 1);
+    link->mixed = true;
+    if (!link->unsent) {
+        note_sent(link, PQsendQueryParams(link->db, sql, params->count, NULL, params->values,
+                                          params->lengths, params->formats, 1));
+    }
+}
+
+void hf_pg_send_prepare(struct hf_pg_link *link, enum hf_pg_statement statement)
+{
+    if (!link->unsent) {
+        note_sent(link, PQsendPrepare(link->db, hf_pg_sql[statement].name,
+                                      hf_pg_sql[statement].text, 0, NULL));
+    }
 }
 
 void hf_pg_clear(PGresult **results, size_t count)
@@ -301,20 +324,16 @@ static struct hf_status take_result(struct hf_pg_link *link, struct hf_op *op,
     return HF_SUCCESS;
 }
 
-static void refused(struct hf_pg_link *link, struct hf_op *op, const PGresult *result, size_t at,
-                    struct hf_status *status)
+static void refuse(struct hf_pg_link *link, struct hf_op *op, const char *sqlstate,
+                   const char *text, size_t at, struct hf_status *status)
 {
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-
     /* The statements after the first that failed were not run. */
     if (link->failure == HF_PG_REFUSED) {
         return;
     }
     link->failure = HF_PG_REFUSED;
     link->failed_at = at;
-    (void)snprintf(link->sqlstate, sizeof link->sqlstate, "%s",
-                   sqlstate != NULL ? sqlstate : "XX000");
+    (void)snprintf(link->sqlstate, sizeof link->sqlstate, "%s", sqlstate);
     *status = hf_pg_fail(op, link->sqlstate, text != NULL ? text : "no reason");
 }
 
@@ -323,6 +342,27 @@ static bool is_good(const PGresult *result)
     ExecStatusType kind = PQresultStatus(result);
 
     return kind == PGRES_COMMAND_OK || kind == PGRES_TUPLES_OK;
+}
+
+/* An error that has no code is libpq's own: it could not take what the server sent. */
+static bool is_torn(const struct hf_pg_link *link, const PGresult *result)
+{
+    return link->failure != HF_PG_REFUSED && !is_good(result) &&
+           PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL;
+}
+
+/* Whoever may alter our tables must not make us read something else out of them. */
+static void check_types(struct hf_pg_link *link, struct hf_op *op, const PGresult *result,
+                        size_t at, struct hf_status *status)
+{
+    for (int i = 0; i < PQnfields(result) && !link->mixed; i++) {
+        if (PQftype(result, i) != TYPE_BIGINT && PQftype(result, i) != TYPE_BYTEA) {
+            HF_AUTO_STRING text =
+                hf_format("the column %.60s is neither BIGINT nor BYTEA", PQfname(result, i));
+
+            refuse(link, op, "XX000", text, at, status);
+        }
+    }
 }
 
 /* All results up to the end of the pipeline; those of statements that worked are kept. */
@@ -343,11 +383,14 @@ static struct hf_status take_results(struct hf_pg_link *link, struct hf_op *op,
         }
         /* One more than was asked for: a server that ends says so between the answers and the sync.
          */
-        if (at == count) {
+        if (at == count || is_torn(link, result)) {
             return lost_with(link, op, result);
         }
-        if (!is_good(result)) {
-            refused(link, op, result, at, &outcome);
+        if (is_good(result)) {
+            check_types(link, op, result, at, &outcome);
+        } else {
+            refuse(link, op, PQresultErrorField(result, PG_DIAG_SQLSTATE),
+                   PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), at, &outcome);
         }
         results[at++] = result;
     }
@@ -361,10 +404,11 @@ struct hf_status hf_pg_exchange(struct hf_pg_link *link, struct hf_op *op,
     memset(results, 0, count * sizeof(PGresult *));
     link->failure = HF_PG_FINE;
     link->sqlstate[0] = '\0';
-    if (link->db == NULL || PQpipelineSync(link->db) != 1) {
+    if (link->db == NULL || link->unsent || PQpipelineSync(link->db) != 1) {
         return lost(link, op);
     }
     status = take_results(link, op, limit, results, count);
+    link->mixed = false;
     if (status.code != HF_OK) {
         hf_pg_clear(results, count);
     }

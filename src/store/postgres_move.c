@@ -185,6 +185,56 @@ struct hf_status hf_pg_check_moved(struct hf_pg_link *link, struct hf_op *op,
     return status;
 }
 
+/* --- which one it was --- */
+
+static struct hf_status read_retired(struct moving *moving, uint8_t *out_store_id)
+{
+    struct names moved = { { moving->schemas.moved } };
+    PGresult *row = NULL;
+    struct hf_status status;
+
+    if (!moving->schemas.has_moved) {
+        return hf_fail(moving->op, HF_NOT_FOUND, "no store of this database was retired");
+    }
+    HF_TRY(run_on(moving, hf_pg_sql_in_store_id, moved, NULL, &row));
+    status = PQntuples(row) == 1 ? hf_pg_exact(moving->op, row, 0, 0, out_store_id, HF_STORE_ID_LEN)
+                                 : hf_fail(moving->op, HF_CORRUPT, "the schema %s has no state",
+                                           moving->schemas.moved);
+    PQclear(row);
+    return status;
+}
+
+static struct hf_status find_retired(struct hf_pg_engine *engine, struct hf_op *op,
+                                     uint8_t *out_store_id)
+{
+    struct hf_pg_limit limit = hf_pg_limit_of(engine, op);
+    struct hf_pg_link link = { 0 };
+    struct moving moving = { .link = &link, .op = op, .limit = &limit };
+    struct hf_status status = hf_pg_connect_primary(engine, op, &limit, &link);
+
+    if (status.code == HF_OK) {
+        status = look_beside(&moving);
+    }
+    if (status.code == HF_OK) {
+        status = read_retired(&moving, out_store_id);
+    }
+    hf_pg_disconnect(&link);
+    schemas_done(&moving.schemas);
+    return status;
+}
+
+struct hf_status hf_pg_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                               uint8_t out_store_id[HF_STORE_ID_LEN])
+{
+    struct hf_pg_engine *engine = NULL;
+    struct hf_status status;
+
+    HF_TRY(hf_pg_watch(op, settings, &engine));
+    status = find_retired(engine, op, out_store_id);
+    hf_pg_close(engine);
+    return status;
+}
+
 /* --- retiring --- */
 
 static struct hf_status check_seq(struct moving *moving, uint64_t seq)

@@ -54,8 +54,8 @@ static void unlink_job(struct hf_pg_writer *writer, struct hf_pg_job *job)
 
 static bool is_late(const struct hf_pg_job *job)
 {
-    return job->op->deadline_ms != 0 ? hf_op_check_deadline(job->op).code != HF_OK
-                                     : hf_pg_now_ms() >= job->until_ms;
+    return hf_op_check_deadline(job->op).code != HF_OK ||
+           (job->op->deadline_ms == 0 && hf_pg_now_ms() >= job->until_ms);
 }
 
 static void sleep_on(struct hf_pg_writer *writer, struct hf_pg_job *job)

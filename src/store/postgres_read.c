@@ -238,12 +238,30 @@ static struct hf_status prove(struct hf_pg_reading *reading)
     return HF_SUCCESS;
 }
 
+/* Only the primary has everything that was confirmed; others may get it later. */
+static struct hf_status fail_behind(struct hf_pg_reading *reading, uint64_t stands)
+{
+    const struct hf_pg_link *link = reading->link;
+
+    if (link->role.primary && hf_pg_is_current(reading->engine, link)) {
+        return hf_pg_fail_went_back(reading->op, stands, reading->confirmed);
+    }
+    reading->again = true;
+    return hf_fail(reading->op, HF_UNAVAILABLE,
+                   "database host %.100s is behind: it shows commit %" PRIu64
+                   ", and commit %" PRIu64 " is confirmed",
+                   reading->engine->hosts[link->host].name, stands, reading->confirmed);
+}
+
 struct hf_status hf_pg_check_stand(struct hf_pg_reading *reading, uint64_t stands,
                                    uint64_t watermark, uint64_t needed)
 {
+    if (stands > HF_PG_COUNTER_MOST) {
+        return hf_fail(reading->op, HF_CORRUPT,
+                       "the database has a counter that cannot be; restore a backup");
+    }
     if (stands < reading->confirmed) {
-        reading->again = !reading->link->role.primary;
-        return hf_pg_fail_went_back(reading->op, stands, reading->confirmed);
+        return fail_behind(reading, stands);
     }
     if (watermark <= stands) {
         hf_pg_confirm(reading->engine, watermark);
@@ -266,9 +284,12 @@ struct hf_status hf_pg_begin_reading(struct hf_pg_reading *reading, PGresult **o
 void hf_pg_end_reading(struct hf_pg_reading *reading)
 {
     enum hf_pg_failure failure = reading->link->failure;
+    struct hf_op kept = *reading->op;
 
     hf_pg_roll_back(reading->link, &reading->limit);
     reading->link->failure = failure;
+    /* At the deadline the rollback fails too, and the reason of the read is the better text. */
+    *reading->op = kept;
 }
 
 /* --- state --- */
@@ -287,9 +308,9 @@ struct hf_status hf_pg_take_state(struct hf_pg_reading *reading, const PGresult 
         return hf_fail(reading->op, HF_CORRUPT, "the database has no state of the store");
     }
     HF_TRY(hf_pg_exact(reading->op, row, 0, 0, state.store_id, HF_STORE_ID_LEN));
-    state.seq = hf_pg_u64(row, 0, 1);
-    state.epoch = hf_pg_u64(row, 0, 2);
-    state.oldest_seq = hf_pg_u64(row, 0, 4);
+    HF_TRY(hf_pg_counter(reading->op, row, 0, 1, &state.seq));
+    HF_TRY(hf_pg_counter(reading->op, row, 0, 2, &state.epoch));
+    HF_TRY(hf_pg_counter(reading->op, row, 0, 4, &state.oldest_seq));
     HF_TRY(hf_pg_check_stand(reading, state.seq, hf_pg_u64(row, 0, 5), state.seq));
     *out = state;
     if (out_head != NULL) {

@@ -95,6 +95,17 @@ struct hf_status hf_pg_role_read(struct hf_op *op, const PGresult *probe, struct
     return HF_SUCCESS;
 }
 
+struct hf_status hf_pg_check_link(struct hf_op *op, const struct hf_pg_link *link)
+{
+    if (!link->role.primary) {
+        return hf_fail(op, HF_UNAVAILABLE, "the database host is not the primary any more");
+    }
+    if (!link->role.commits_synchronously) {
+        return hf_fail(op, HF_UNAVAILABLE, "synchronous_commit cannot be set to on");
+    }
+    return HF_SUCCESS;
+}
+
 void hf_pg_view_init(struct hf_pg_view *view)
 {
     hf_assert(pthread_mutex_init(&view->lock, NULL) == 0);
@@ -121,6 +132,12 @@ static const char *fault_of(const struct hf_pg_engine *engine, const struct hf_p
         return "synchronous_commit cannot be set to on";
     }
     return NULL;
+}
+
+bool hf_pg_is_further(const struct hf_pg_role *role, const struct hf_pg_role *than)
+{
+    return role->timeline != than->timeline ? role->timeline > than->timeline
+                                            : role->received > than->received;
 }
 
 static void raise_timeline(struct hf_pg_engine *engine, const struct hf_pg_role *role)
@@ -256,12 +273,47 @@ static void note_position(struct hf_pg_engine *engine, struct hf_pg_host *host)
     }
 }
 
+/* What those who wait for news do something about; the rest wakes nobody. */
+struct news {
+    int primary;
+    uint64_t timeline;
+    bool fewer, tried, answers, quarantined, lags;
+    char started[sizeof(((struct hf_pg_role *)NULL)->started)];
+};
+
+static struct news news_of(const struct hf_pg_engine *engine, const struct hf_pg_host *host)
+{
+    struct news news = { .primary = engine->view.primary,
+                         .timeline = engine->view.timeline,
+                         .fewer = engine->view.fewer,
+                         .tried = host->tried,
+                         .answers = host->answers,
+                         .quarantined = host->quarantined,
+                         .lags = host->lags };
+
+    memcpy(news.started, host->role.started, sizeof news.started);
+    return news;
+}
+
+static bool is_news(const struct news *before, const struct hf_pg_engine *engine,
+                    const struct hf_pg_host *host)
+{
+    struct news now = news_of(engine, host);
+
+    return before->primary != now.primary || before->timeline != now.timeline ||
+           before->fewer != now.fewer || before->tried != now.tried ||
+           before->answers != now.answers || before->quarantined != now.quarantined ||
+           before->lags != now.lags || strcmp(before->started, now.started) != 0;
+}
+
 void hf_pg_publish(struct hf_pg_engine *engine, size_t host, const struct hf_pg_role *role,
                    const char *problem)
 {
     struct hf_pg_host *about = &engine->hosts[host];
+    struct news before;
 
     pthread_mutex_lock(&engine->view.lock);
+    before = news_of(engine, about);
     about->tried = true;
     about->answers = role != NULL;
     if (role != NULL) {
@@ -275,14 +327,15 @@ void hf_pg_publish(struct hf_pg_engine *engine, size_t host, const struct hf_pg_
         raise_timeline(engine, role);
     } else {
         about->quarantined = false;
-        (void)snprintf(about->problem, sizeof about->problem, "%s", problem);
-        about->problem[strcspn(about->problem, "\n")] = '\0';
+        hf_pg_reasons(problem, about->problem, sizeof about->problem);
     }
     judge(engine);
     if (role != NULL) {
         note_position(engine, about);
     }
-    pthread_cond_broadcast(&engine->view.changed);
+    if (is_news(&before, engine, about)) {
+        pthread_cond_broadcast(&engine->view.changed);
+    }
     pthread_mutex_unlock(&engine->view.lock);
 }
 

@@ -171,7 +171,7 @@ static bool was_first(const struct hf_pg_link *link)
 {
     return link->failure == HF_PG_REFUSED &&
            (strcmp(link->sqlstate, "42P07") == 0 || strcmp(link->sqlstate, "42P06") == 0 ||
-            strcmp(link->sqlstate, "23505") == 0);
+            strcmp(link->sqlstate, "42710") == 0 || strcmp(link->sqlstate, "23505") == 0);
 }
 
 struct hf_status hf_pg_connect_primary(struct hf_pg_engine *engine, struct hf_op *op,
@@ -180,7 +180,8 @@ struct hf_status hf_pg_connect_primary(struct hf_pg_engine *engine, struct hf_op
     size_t host = 0;
 
     HF_TRY(hf_pg_primary(engine, op, &host));
-    return hf_pg_connect(engine, op, limit, host, 0, 0, out);
+    HF_TRY(hf_pg_connect(engine, op, limit, host, 0, 0, out));
+    return hf_pg_check_link(op, out);
 }
 
 struct hf_status hf_pg_create(struct hf_pg_engine *engine, struct hf_op *op,

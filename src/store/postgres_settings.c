@@ -19,6 +19,8 @@ static const struct {
     { "keepalives_interval", "1" },
     { "keepalives_count", "3" },
     { "fallback_application_name", "holdfast" },
+    /* It would come before TLS, and does not prove who answers. */
+    { "gssencmode", "disable" },
 };
 
 static PQconninfoOption *find(PQconninfoOption *options, const char *keyword)
@@ -67,7 +69,14 @@ static struct hf_status check_tls(struct hf_op *op, PQconninfoOption *options, c
     const char *hostaddr = value_of(options, "hostaddr");
     bool near = is_near(hostaddr[0] != '\0' ? hostaddr : value_of(options, "host"));
     const char *mode = value_of(options, "sslmode");
+    const char *gss = value_of(options, "gssencmode");
 
+    if (!near && gss[0] != '\0' && strcmp(gss, "disable") != 0) {
+        return hf_fail(op, HF_INVALID,
+                       "database host %.100s: gssencmode %.20s goes before TLS with verify-full; "
+                       "leave it out",
+                       name, gss);
+    }
     if (mode[0] == '\0') {
         put_value(options, "sslmode", near ? "prefer" : "verify-full");
         return HF_SUCCESS;

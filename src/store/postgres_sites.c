@@ -57,8 +57,8 @@ struct choice {
     bool named;   /* a host stands there, */
     bool primary; /* the primary does, */
     bool found;   /* a standby that answers does: */
-    size_t host;  /* the one that has received most */
-    uint64_t received, replayed;
+    size_t host;  /* the one that is furthest */
+    struct hf_pg_role role;
 };
 
 static bool is_in(const struct hf_pg_host *host, const char *site)
@@ -76,11 +76,10 @@ static void consider(const struct hf_pg_engine *engine, size_t at, struct choice
     }
     choice->named = true;
     choice->primary = choice->primary || engine->view.primary == (int)at;
-    if (is_standby && (!choice->found || host->role.received > choice->received)) {
+    if (is_standby && (!choice->found || hf_pg_is_further(&host->role, &choice->role))) {
         choice->found = true;
         choice->host = at;
-        choice->received = host->role.received;
-        choice->replayed = host->role.replayed;
+        choice->role = host->role;
     }
 }
 
@@ -103,7 +102,8 @@ static struct choice await_replay(struct hf_pg_engine *engine, const char *site)
     uint64_t until_ms = hf_pg_now_ms() + REPLAY_MS;
     struct choice choice = choose(engine, site);
 
-    while (choice.found && choice.replayed < choice.received && hf_pg_now_ms() < until_ms) {
+    while (choice.found && choice.role.replayed < choice.role.received &&
+           hf_pg_now_ms() < until_ms) {
         hf_pg_watcher_wake(engine);
         hf_pg_await_news(engine, LOOK_MS);
         choice = choose(engine, site);
@@ -193,7 +193,7 @@ struct hf_status hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const 
     HF_TRY(check_choice(op, &choice));
     host = &sites->engine->hosts[choice.host];
     (void)snprintf(stand.name, sizeof stand.name, "%s", host->name);
-    stand.waiting_bytes = choice.received - choice.replayed;
+    stand.waiting_bytes = choice.role.received - choice.role.replayed;
     stand.patroni = host->patroni;
     stand.ca = hf_pg_setting(host, "sslrootcert");
     stand.certificate = hf_pg_setting(host, "sslcert");

@@ -10,6 +10,8 @@
 
 struct copy_call {
     const char *file;
+    uint64_t deadline_ms; /* of the operation, while a host gives what is asked */
+    uint64_t begin_ms;    /* until when one has to be found that does */
     struct hf_sqlite_connection to;
     uint64_t seq;
     struct hf_buf last; /* the last path copied */
@@ -185,15 +187,16 @@ static struct hf_status copy_state(struct hf_op *op, struct copy_call *call, con
 static struct hf_status copy_store(struct hf_pg_reading *reading, struct copy_call *call,
                                    const PGresult *state)
 {
-    uint64_t oldest = hf_pg_u64(state, 0, 4);
-    bool more = oldest > 0;
-    uint8_t store_id[HF_STORE_ID_LEN];
+    struct hf_store_state stand;
+    bool more;
 
-    HF_TRY(hf_pg_exact(reading->op, state, 0, 0, store_id, sizeof store_id));
-    call->seq = hf_pg_u64(state, 0, 1);
-    call->from = oldest > 0 ? oldest - 1 : 0;
-    HF_TRY(hf_pg_check_stand(reading, call->seq, hf_pg_u64(state, 0, 5), call->seq));
-    HF_TRY(hf_sqlite_fill_copy(reading->op, call->file, store_id, &call->to));
+    HF_TRY(hf_pg_take_state(reading, state, &stand, NULL));
+    /* From here on it may take its time. */
+    reading->op->deadline_ms = call->deadline_ms;
+    more = stand.oldest_seq > 0;
+    call->seq = stand.seq;
+    call->from = more ? stand.oldest_seq - 1 : 0;
+    HF_TRY(hf_sqlite_fill_copy(reading->op, call->file, stand.store_id, &call->to));
     HF_TRY(hf_sqlite_do(&call->to, reading->op, HF_SQLITE_BEGIN));
     HF_TRY(copy_records(reading, call));
     HF_TRY(copy_leases(reading, call));
@@ -224,22 +227,32 @@ static struct hf_status write_file(struct hf_pg_reading *reading, struct copy_ca
 
 static struct hf_status read_all(struct hf_pg_reading *reading, void *context)
 {
+    struct copy_call *call = context;
     PGresult *state = NULL;
     struct hf_status status;
 
     HF_TRY(hf_pg_begin_reading(reading, &state));
-    status = write_file(reading, context, state);
+    status = write_file(reading, call, state);
     PQclear(state);
     hf_pg_end_reading(reading);
+    reading->op->deadline_ms = call->begin_ms;
     return status;
 }
 
 struct hf_status hf_pg_snapshot(struct hf_engine *engine, struct hf_op *op, const char *file,
                                 uint64_t *out_seq)
 {
-    struct copy_call call = { .file = file };
-    struct hf_status status = hf_pg_read(hf_pg_of(engine), op, read_all, &call);
+    struct copy_call call = { .file = file,
+                              .deadline_ms = op->deadline_ms,
+                              .begin_ms = hf_env_boottime_ms(op->env) + HF_PG_PATIENCE_MS };
+    struct hf_status status;
 
+    if (call.deadline_ms != 0 && call.deadline_ms < call.begin_ms) {
+        call.begin_ms = call.deadline_ms;
+    }
+    op->deadline_ms = call.begin_ms;
+    status = hf_pg_read(hf_pg_of(engine), op, read_all, &call);
+    op->deadline_ms = call.deadline_ms;
     hf_buf_done(&call.last);
     HF_TRY(status);
     *out_seq = call.seq;

@@ -2,8 +2,8 @@
  * All SQL of the PostgreSQL engine, so that another engine that speaks its protocol can be tried by
  * changing one file. Statements keep to what such engines share: no LISTEN, no advisory locks, no
  * functions in the database. Only hf_pg_sql_session, hf_pg_sql_probe, hf_pg_sql_promote and the
- * statement "commit_locally" use what PostgreSQL alone knows. Everything of ours is BIGINT or
- * BYTEA: paths are bytes, sorted by byte.
+ * statements "commit_locally" and "names" use what PostgreSQL alone knows. Everything of ours is
+ * BIGINT or BYTEA: paths are bytes, sorted by byte.
  */
 #include "store/postgres_engine.h"
 
@@ -68,7 +68,12 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
     [HF_PG_INSERT_BATCH] = { "insert_batch", "INSERT INTO batch (seq, epoch, realtime_ms,"
                                              " request_id, principal, digest, note, result)"
                                              " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)" },
-    [HF_PG_INSERT_CHANGE] = { "insert_change", "INSERT INTO change"
+    /* Only beside the record as it says: without one there is no digest, which is refused. */
+    [HF_PG_INSERT_CHANGE] = { "insert_change",
+                              "INSERT INTO change (seq, ordinal, path, revision, digest, link)"
+                              " VALUES ($1, $2, $3, $4, (SELECT r.digest FROM record r WHERE"
+                              " r.path = $3 AND r.revision = $4 AND r.digest = $5), $6)" },
+    [HF_PG_IMPORT_CHANGE] = { "import_change", "INSERT INTO change"
                                                " (seq, ordinal, path, revision, digest, link)"
                                                " VALUES ($1, $2, $3, $4, $5, $6)" },
     [HF_PG_INSERT_REQUEST] = { "insert_request",
@@ -96,6 +101,12 @@ const struct hf_pg_sql hf_pg_sql[HF_PG_STATEMENTS] = {
                                              " timeline = $4, started = $5,"
                                              " barriers = barriers + 1" },
     [HF_PG_COMMIT] = { "commit", "COMMIT" },
+    /*
+     * After a commit: which standbys it waited for. A session is told of a new setting before those
+     * who end its wait are, and takes it over between two statements.
+     */
+    [HF_PG_NAMES] = { "names",
+                      "SELECT convert_to(current_setting('synchronous_standby_names'), 'UTF8')" },
 };
 
 /*

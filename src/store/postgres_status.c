@@ -1,7 +1,9 @@
 /* Errors of PostgreSQL as statuses, and values out of results. */
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-#include "base/assert.h"
+#include "base/alloc.h"
 #include "store/postgres_engine.h"
 
 /* The first row that begins the code counts; see appendix A of the PostgreSQL manual. */
@@ -90,16 +92,77 @@ struct hf_status hf_pg_fail_went_back(struct hf_op *op, uint64_t stands, uint64_
                    stands, seen);
 }
 
-uint64_t hf_pg_u64(const PGresult *result, int row, int column)
+/* On one line; NULL when this is none that speaks of a host or one of its addresses. */
+static char *reason_in(const char *line)
+{
+    static const char of_host[] = "connection to server ";
+    static const char failed[] = " failed: ";
+    HF_AUTO_STRING text = hf_strndup(line, strcspn(line, "\n"));
+    const char *at = strstr(text, failed);
+
+    if (strncmp(text, of_host, sizeof of_host - 1) != 0 || at == NULL) {
+        return NULL;
+    }
+    return hf_strdup(at + sizeof failed - 1);
+}
+
+/*
+ * It has a paragraph for each address, which begins with words that say again which host that is:
+ * they would push the reason out of a text of ours.
+ */
+void hf_pg_reasons(const char *text, char *out, size_t room)
+{
+    const char *line = text;
+
+    out[0] = '\0';
+    while (*line != '\0') {
+        HF_AUTO_STRING reason = reason_in(line);
+        size_t used = strlen(out);
+
+        if (reason != NULL && strstr(out, reason) == NULL) {
+            (void)snprintf(out + used, room - used, "%s%s", used > 0 ? "; " : "", reason);
+        }
+        line += strcspn(line, "\n");
+        line += *line == '\n' ? 1 : 0;
+    }
+    if (out[0] == '\0') {
+        (void)snprintf(out, room, "%.*s", (int)strcspn(text, "\n"), text);
+    }
+}
+
+/* UINT64_MAX for what is no number of ours: NULL, below zero, or not a BIGINT. */
+static uint64_t number_at(const PGresult *result, int row, int column)
 {
     const char *bytes = PQgetvalue(result, row, column);
     uint64_t value = 0;
 
-    hf_assert(PQgetisnull(result, row, column) || PQgetlength(result, row, column) == 8);
-    for (int i = 0; i < PQgetlength(result, row, column); i++) {
+    if (PQgetlength(result, row, column) != 8) {
+        return UINT64_MAX;
+    }
+    for (int i = 0; i < 8; i++) {
         value = value << 8 | (uint8_t)bytes[i];
     }
-    return value <= INT64_MAX ? value : 0;
+    return value <= INT64_MAX ? value : UINT64_MAX;
+}
+
+uint64_t hf_pg_u64(const PGresult *result, int row, int column)
+{
+    uint64_t value = number_at(result, row, column);
+
+    return value != UINT64_MAX ? value : 0;
+}
+
+struct hf_status hf_pg_counter(struct hf_op *op, const PGresult *result, int row, int column,
+                               uint64_t *out)
+{
+    uint64_t value = number_at(result, row, column);
+
+    if (value > HF_PG_COUNTER_MOST) {
+        return hf_fail(op, HF_CORRUPT, "the database has a %.60s that cannot be; restore a backup",
+                       PQfname(result, column));
+    }
+    *out = value;
+    return HF_SUCCESS;
 }
 
 struct hf_bytes hf_pg_bytes(const PGresult *result, int row, int column)

@@ -24,7 +24,9 @@ struct watched {
     PGconn *db;
     enum phase phase;
     PostgresPollingStatusType polling;
-    uint64_t at_ms; /* resting: when to look again; else: until when it has to answer */
+    uint64_t at_ms;   /* resting: when to look again; else: until when it has to answer */
+    uint64_t soon_ms; /* resting: the earliest time to look again, whoever calls */
+    PGresult *answer; /* the first result of what was asked, until there is no more */
 };
 
 static bool is_calm(struct hf_pg_engine *engine)
@@ -39,8 +41,11 @@ static bool is_calm(struct hf_pg_engine *engine)
 
 static void rest(struct hf_pg_engine *engine, struct watched *host)
 {
+    uint64_t now_ms = hf_pg_now_ms();
+
     host->phase = PHASE_RESTING;
-    host->at_ms = hf_pg_now_ms() + (is_calm(engine) ? CALM_MS : ALARM_MS);
+    host->at_ms = now_ms + (is_calm(engine) ? CALM_MS : ALARM_MS);
+    host->soon_ms = now_ms + ALARM_MS;
 }
 
 static void give_up(struct hf_pg_engine *engine, size_t at, struct watched *host, const char *why)
@@ -48,6 +53,8 @@ static void give_up(struct hf_pg_engine *engine, size_t at, struct watched *host
     hf_pg_publish(engine, at, NULL, why);
     PQfinish(host->db);
     host->db = NULL;
+    PQclear(host->answer);
+    host->answer = NULL;
     rest(engine, host);
 }
 
@@ -110,26 +117,36 @@ static void use_answer(struct hf_pg_engine *engine, size_t at, struct watched *h
     rest(engine, host);
 }
 
+static void end_asking(struct hf_pg_engine *engine, size_t at, struct watched *host)
+{
+    PGresult *answer = host->answer;
+
+    host->answer = NULL;
+    use_answer(engine, at, host, answer);
+    PQclear(answer);
+}
+
 static void go_on_asking(struct hf_pg_engine *engine, size_t at, struct watched *host)
 {
-    PGresult *answer;
-    PGresult *more;
+    PGresult *result;
 
     if (PQflush(host->db) < 0 || PQconsumeInput(host->db) != 1) {
         give_up(engine, at, host, PQerrorMessage(host->db));
         return;
     }
-    if (PQisBusy(host->db) == 1) {
-        return;
+    /* The end may come later than the answer, and before it nothing else can be asked. */
+    while (PQisBusy(host->db) == 0) {
+        result = PQgetResult(host->db);
+        if (result == NULL) {
+            end_asking(engine, at, host);
+            return;
+        }
+        if (host->answer == NULL) {
+            host->answer = result;
+        } else {
+            PQclear(result);
+        }
     }
-    answer = PQgetResult(host->db);
-    while (answer != NULL && PQisBusy(host->db) == 0 && (more = PQgetResult(host->db)) != NULL) {
-        PQclear(more);
-    }
-    if (answer != NULL) {
-        use_answer(engine, at, host, answer);
-    }
-    PQclear(answer);
 }
 
 /* Something came, or the connection broke while nothing was asked. */
@@ -182,14 +199,12 @@ static int wait_ms(const struct watched *hosts, size_t count)
     return (int)wait;
 }
 
-/* While something is wrong, nobody rests for longer than the alarm. */
+/* While something is wrong, nobody rests for longer than the alarm, nor looks more often. */
 static void hurry(struct watched *hosts, size_t count)
 {
-    uint64_t soon_ms = hf_pg_now_ms();
-
     for (size_t i = 0; i < count; i++) {
-        if (hosts[i].phase == PHASE_RESTING && hosts[i].at_ms > soon_ms) {
-            hosts[i].at_ms = soon_ms;
+        if (hosts[i].phase == PHASE_RESTING && hosts[i].at_ms > hosts[i].soon_ms) {
+            hosts[i].at_ms = hosts[i].soon_ms;
         }
     }
 }
@@ -231,6 +246,7 @@ static void *watcher_main(void *context)
     }
     for (size_t i = 0; i < engine->host_count; i++) {
         PQfinish(hosts[i].db);
+        PQclear(hosts[i].answer);
     }
     return NULL;
 }

@@ -24,6 +24,9 @@
 /* Between two tries, unless there is news of the hosts. */
 #define PAUSE_MS 50
 
+/* The state, COMMIT, and what it waited for. */
+#define AFTER_JOBS 3
+
 /* How a transaction ended. */
 enum ending {
     ENDING_COMMITTED,
@@ -55,17 +58,6 @@ static struct hf_pg_limit limit_until(struct hf_pg_engine *engine, uint64_t ms)
     return (struct hf_pg_limit){ .until_ms = hf_pg_now_ms() + ms, .stop = &engine->stop };
 }
 
-static struct hf_status check_link(struct hf_op *op, const struct hf_pg_link *link)
-{
-    if (!link->role.primary) {
-        return hf_fail(op, HF_UNAVAILABLE, "the database host is not the primary any more");
-    }
-    if (!link->role.commits_synchronously) {
-        return hf_fail(op, HF_UNAVAILABLE, "synchronous_commit cannot be set to on");
-    }
-    return HF_SUCCESS;
-}
-
 /* A connection to the host that is the primary now. */
 static struct hf_status get_ready(struct hf_pg_engine *engine, struct hf_op *op)
 {
@@ -81,7 +73,7 @@ static struct hf_status get_ready(struct hf_pg_engine *engine, struct hf_op *op)
     hf_pg_disconnect(link);
     status = hf_pg_connect(engine, op, &limit, host, HF_PG_SHARED, HF_PG_STATEMENTS, link);
     if (status.code == HF_OK) {
-        status = check_link(op, link);
+        status = hf_pg_check_link(op, link);
     }
     if (status.code != HF_OK) {
         hf_pg_disconnect(link);
@@ -106,8 +98,8 @@ static struct hf_status take_position(struct transaction *transaction, const PGr
     if (memcmp(store_id, engine->store_id, sizeof store_id) != 0) {
         return hf_fail(&transaction->op, HF_WRONG_STATE, "the database holds another store now");
     }
-    position->seq = hf_pg_u64(state, 0, 1);
-    position->epoch = hf_pg_u64(state, 0, 2);
+    HF_TRY(hf_pg_counter(&transaction->op, state, 0, 1, &position->seq));
+    HF_TRY(hf_pg_counter(&transaction->op, state, 0, 2, &position->epoch));
     hf_buf_clear(&position->head);
     hf_buf_add_bytes(&position->head, hf_pg_bytes(state, 0, 3));
     if (position->seq < confirmed) {
@@ -214,22 +206,44 @@ static bool commit_is_awaited(void *context)
            hf_pg_is_current(engine, transaction->link);
 }
 
-/* What the failure of the exchange with the commit in it means. */
-static enum ending judge_failure(struct transaction *transaction, size_t statements)
+/* What the failure of the exchange with the commit in it, at that place, means. */
+static enum ending judge_failure(struct transaction *transaction, size_t commit_at)
 {
     const struct hf_pg_link *link = transaction->link;
 
     if (link->failure != HF_PG_REFUSED) {
         return ENDING_IN_DOUBT;
     }
-    if (link->failed_at < statements - 1) {
-        return ENDING_NOTHING;
+    if (link->failed_at != commit_at) {
+        return link->failed_at < commit_at ? ENDING_NOTHING : ENDING_IN_DOUBT;
     }
     return hf_pg_is_ambiguous(link->sqlstate) ? ENDING_IN_DOUBT : ENDING_NOTHING;
 }
 
+/* A setting that is lowered while a commit waits ends its wait: then it is not where it has to be.
+ */
+static struct hf_status check_names(struct transaction *transaction, const PGresult *row)
+{
+    const struct hf_pg_engine *engine = transaction->engine;
+    HF_AUTO(buf) names = hf_buf_new();
+    unsigned demand;
+
+    if (engine->allow_fewer) {
+        return HF_SUCCESS;
+    }
+    hf_buf_add_bytes(names, hf_pg_bytes(row, 0, 0));
+    demand = hf_pg_names_demand(hf_buf_text(names));
+    if (demand < engine->synchronous) {
+        return hf_fail(&transaction->op, HF_IN_DOUBT,
+                       "it waited for %u synchronous standbys, and the settings require %u", demand,
+                       engine->synchronous);
+    }
+    return HF_SUCCESS;
+}
+
 /* HF_IN_DOUBT after a warning: the server may have stopped waiting for the standby. */
-static struct hf_status check_commit(struct transaction *transaction, PGresult *commit)
+static struct hf_status check_commit(struct transaction *transaction, PGresult *commit,
+                                     const PGresult *names)
 {
     if (transaction->link->warned) {
         return hf_fail(&transaction->op, HF_IN_DOUBT, "the database warned: %s",
@@ -239,7 +253,7 @@ static struct hf_status check_commit(struct transaction *transaction, PGresult *
     if (strcmp(PQcmdStatus(commit), "COMMIT") != 0) {
         return hf_fail(&transaction->op, HF_INTERNAL, "the transaction did not commit");
     }
-    return HF_SUCCESS;
+    return check_names(transaction, names);
 }
 
 /* Sends what the jobs write with the commit, and waits for its end as long as anybody does. */
@@ -249,11 +263,14 @@ static enum ending commit(struct transaction *transaction, size_t sent)
     struct hf_pg_limit limit = { .stop = &transaction->engine->stop,
                                  .go_on = commit_is_awaited,
                                  .context = transaction };
-    size_t count = sent + 2;
+    size_t count = sent + AFTER_JOBS;
     struct hf_status status;
+    bool is_whole;
 
     send_state(transaction);
+    is_whole = !transaction->link->unsent;
     hf_pg_send(transaction->link, HF_PG_COMMIT, NULL);
+    hf_pg_send(transaction->link, HF_PG_NAMES, NULL);
     grow_results(transaction, count);
     transaction->link->warned = false;
     hf_pg_queue_lend(writer, &transaction->group, HF_PG_WRITTEN);
@@ -261,9 +278,10 @@ static enum ending commit(struct transaction *transaction, size_t sent)
         hf_pg_exchange(transaction->link, &transaction->op, &limit, transaction->results, count);
     hf_pg_queue_reclaim(writer, &transaction->group);
     if (status.code != HF_OK) {
-        return judge_failure(transaction, count);
+        return is_whole ? judge_failure(transaction, count - 2) : ENDING_NOTHING;
     }
-    status = check_commit(transaction, transaction->results[count - 1]);
+    status =
+        check_commit(transaction, transaction->results[count - 2], transaction->results[count - 1]);
     hf_pg_clear(transaction->results, count);
     if (status.code != HF_OK) {
         return status.code == HF_IN_DOUBT ? ENDING_IN_DOUBT : ENDING_NOTHING;
@@ -318,8 +336,10 @@ static void end_with_nothing(struct transaction *transaction)
     if (definite && group->count == 1) {
         struct hf_pg_job *job = group->jobs[0];
 
+        /* What is refused now may have happened before. */
         if (!job->abandoned) {
-            job->status = hf_fail(job->op, transaction->op.code, "%s", transaction->op.text);
+            job->status = hf_fail(job->op, job->doubtful ? HF_IN_DOUBT : transaction->op.code, "%s",
+                                  transaction->op.text);
         }
         hf_pg_queue_end(&engine->writer, group);
         return;

@@ -171,6 +171,7 @@ const struct hf_engine_ops hf_sqlite_engine = {
     .find = hf_sqlite_find,
     .retire = hf_sqlite_retire,
     .settle = hf_sqlite_settle,
+    .retired = hf_sqlite_retired,
     .close = sqlite_close,
     .beat = hf_sqlite_beat,
     .beats = hf_sqlite_beats,

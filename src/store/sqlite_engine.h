@@ -334,6 +334,8 @@ HF_STATUS hf_sqlite_await_arrival(struct hf_op *op, const struct hf_sqlite_engin
 struct hf_status hf_sqlite_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
                                   const char *destination);
 struct hf_status hf_sqlite_settle(struct hf_engine *engine, struct hf_op *op);
+struct hf_status hf_sqlite_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                                   uint8_t out_store_id[HF_STORE_ID_LEN]);
 /* Closes all connections of the engine; a log that has to stay is kept. */
 void hf_sqlite_disconnect_all(struct hf_sqlite_engine *engine);
 

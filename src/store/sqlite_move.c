@@ -12,8 +12,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 
-#define DESTINATION_MAX 1024
+/* The note: the store's id in a line of its own, then where it went. */
+#define ID_LINE  (2 * HF_STORE_ID_LEN + 1)
+#define NOTE_MAX 1024
 
 static bool is_there(const char *file)
 {
@@ -22,14 +25,14 @@ static bool is_there(const char *file)
     return lstat(file, &about) == 0;
 }
 
-/* For people; a file that cannot be read still says that the store is gone. */
-static void read_destination(const char *file, char *out, size_t len)
+/* The beginning of a note, as text; a file that cannot be read still says that the store is gone.
+ */
+static void read_note(const char *file, char out[NOTE_MAX])
 {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t got = fd >= 0 ? pread(fd, out, len - 1, 0) : 0;
+    ssize_t got = fd >= 0 ? pread(fd, out, NOTE_MAX - 1, 0) : 0;
 
     out[got > 0 ? got : 0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
     if (fd >= 0) {
         (void)close(fd);
     }
@@ -38,15 +41,36 @@ static void read_destination(const char *file, char *out, size_t len)
 struct hf_status hf_sqlite_check_moved(struct hf_op *op, const struct hf_sqlite_engine *engine,
                                        bool create)
 {
-    char destination[DESTINATION_MAX];
+    char note[NOTE_MAX];
+    const char *destination;
 
     if (!is_there(engine->moved_file)) {
         return HF_SUCCESS;
     }
-    read_destination(engine->moved_file, destination, sizeof destination);
+    read_note(engine->moved_file, note);
+    destination = note + (strlen(note) < ID_LINE ? 0 : ID_LINE);
     return hf_fail(op, create ? HF_EXISTS : HF_CONFLICT,
-                   "the store at %.200s was moved to %.300s; use it there", engine->settled_file,
-                   destination);
+                   "the store at %.200s was moved to %.*s; use it there", engine->settled_file,
+                   (int)strcspn(destination, "\n"), destination);
+}
+
+struct hf_status hf_sqlite_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                                   uint8_t out_store_id[HF_STORE_ID_LEN])
+{
+    HF_AUTO_STRING file = hf_format("%s/moved", settings->directory);
+    HF_AUTO(buf) id = hf_buf_new();
+    char note[NOTE_MAX];
+
+    if (!is_there(file)) {
+        return hf_fail(op, HF_NOT_FOUND, "no store in %.200s was retired", settings->directory);
+    }
+    read_note(file, note);
+    note[strcspn(note, "\n")] = '\0';
+    if (hf_hex_decode(op, hf_bytes_of_text(note), id).code != HF_OK || id->len != HF_STORE_ID_LEN) {
+        return hf_fail(op, HF_NOT_FOUND, "%.200s does not say which store it was", file);
+    }
+    memcpy(out_store_id, id->data, HF_STORE_ID_LEN);
+    return HF_SUCCESS;
 }
 
 /* The id of the store in a file that nobody has open, as hexadecimal text. */
@@ -88,15 +112,20 @@ struct hf_status hf_sqlite_await_arrival(struct hf_op *op, const struct hf_sqlit
 }
 
 /* The file appears with its text or not at all. */
-static struct hf_status write_note(struct hf_op *op, const char *file, const char *text)
+static struct hf_status write_note(struct hf_op *op, const char *file, const uint8_t *store_id,
+                                   const char *destination)
 {
     HF_AUTO_STRING aside = hf_format("%s.new", file);
-    HF_AUTO_STRING line = hf_format("%s\n", text);
-    size_t len = strlen(line);
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool done = fd >= 0 && write(fd, line, len) == (ssize_t)len && fsync(fd) == 0;
-    int number = errno;
+    HF_AUTO(buf) note = hf_buf_new();
+    int fd;
+    bool done;
+    int number;
 
+    hf_hex_add(note, hf_bytes_of(store_id, HF_STORE_ID_LEN));
+    hf_buf_add_format(note, "\n%s\n", destination);
+    fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    done = fd >= 0 && write(fd, note->data, note->len) == (ssize_t)note->len && fsync(fd) == 0;
+    number = errno;
     if (fd >= 0) {
         (void)close(fd);
     }
@@ -120,7 +149,7 @@ struct hf_status hf_sqlite_retire(struct hf_engine *base, struct hf_op *op, uint
                        state.seq, seq);
     }
     hf_sqlite_disconnect_all(engine);
-    return write_note(op, engine->moved_file, destination);
+    return write_note(op, engine->moved_file, state.store_id, destination);
 }
 
 static struct hf_status fail_settle(struct hf_op *op, const struct hf_sqlite_engine *engine)

@@ -143,17 +143,42 @@ struct hf_status hf_engine_open(struct hf_op *op, const struct hf_store_settings
     return HF_SUCCESS;
 }
 
+static struct hf_status find_engine(struct hf_op *op, const char *name,
+                                    const struct hf_engine_ops **out)
+{
+    for (size_t i = 0; i < HF_COUNT(engines); i++) {
+        if (strcmp(engines[i]->name, name) == 0) {
+            *out = engines[i];
+            return HF_SUCCESS;
+        }
+    }
+    return hf_fail(op, HF_INVALID, "there is no store engine \"%s\"; use sqlite or postgres", name);
+}
+
 struct hf_status hf_engine_open_uncounted(struct hf_op *op,
                                           const struct hf_store_settings *settings,
                                           struct hf_engine **out)
 {
-    for (size_t i = 0; i < HF_COUNT(engines); i++) {
-        if (strcmp(engines[i]->name, settings->engine) == 0) {
-            return engines[i]->open(op, settings, out);
-        }
-    }
-    return hf_fail(op, HF_INVALID, "there is no store engine \"%s\"; use sqlite or postgres",
-                   settings->engine);
+    const struct hf_engine_ops *ops = NULL;
+
+    HF_TRY(find_engine(op, settings->engine, &ops));
+    return ops->open(op, settings, out);
+}
+
+struct hf_status hf_engine_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                                   uint8_t out_store_id[HF_STORE_ID_LEN])
+{
+    const struct hf_engine_ops *ops = NULL;
+
+    HF_TRY(find_engine(op, settings->engine, &ops));
+    return ops->retired(op, settings, out_store_id);
+}
+
+struct hf_status hf_engine_none_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                                        uint8_t out_store_id[HF_STORE_ID_LEN])
+{
+    (void)out_store_id;
+    return hf_fail(op, HF_UNSUPPORTED, "the engine \"%s\" retires no store", settings->engine);
 }
 
 void hf_engine_free(struct hf_engine *engine)

@@ -170,6 +170,8 @@ struct hf_store_settings {
     unsigned synchronous; /* standbys that confirm every commit before it is answered */
     bool allow_fewer;     /* with fewer of them write all the same, and say so; else refuse */
 
+    uint64_t confirmed_seq; /* the store was seen to stand there; 0: not known */
+
     const char *mirror; /* where a local copy is kept that follows the engine; NULL: none */
 };
 
@@ -223,6 +225,8 @@ struct hf_engine_ops {
     struct hf_status (*retire)(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
                                const char *destination);
     struct hf_status (*settle)(struct hf_engine *engine, struct hf_op *op);
+    struct hf_status (*retired)(struct hf_op *op, const struct hf_store_settings *settings,
+                                uint8_t out_store_id[HF_STORE_ID_LEN]);
     void (*close)(struct hf_engine *engine);
 
     /* database hosts */
@@ -347,6 +351,15 @@ HF_STATUS hf_engine_retire(struct hf_engine *engine, struct hf_op *op, uint64_t 
 /* An arriving store becomes the one of its place; HF_EXISTS when there is one that is not retired.
  */
 HF_STATUS hf_engine_settle(struct hf_engine *engine, struct hf_op *op);
+/*
+ * Which store it was that was retired at this place, where nothing opens any more. HF_NOT_FOUND
+ * when none was, or nothing is left that tells.
+ */
+HF_STATUS hf_engine_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                            uint8_t out_store_id[HF_STORE_ID_LEN]);
+/* Of engines whose stores do not move by themselves. */
+struct hf_status hf_engine_none_retired(struct hf_op *op, const struct hf_store_settings *settings,
+                                        uint8_t out_store_id[HF_STORE_ID_LEN]);
 
 struct hf_store_counts {
     uint64_t records, batches, changes, requests, leases;
@@ -468,6 +481,11 @@ HF_STATUS hf_mirror_new(struct hf_op *op, struct hf_engine *behind, const char *
  * is not to be followed, the codes of writes when the copy cannot be written.
  */
 HF_STATUS hf_mirror_follow(struct hf_engine *engine, struct hf_op *op, uint64_t *out_seq);
+/*
+ * The engine that the mirror copies, for who looks past the copy; it is the mirror's. *out is NULL
+ * for what is no mirror. HF_UNAVAILABLE while it has never answered.
+ */
+HF_STATUS hf_mirror_behind(struct hf_engine *engine, struct hf_op *op, struct hf_engine **out);
 /*
  * Makes the copy anew from the engine: for who found that the one that was there when so many had
  * been made (hf_mirror_info()) is damaged. Nothing is done when that is another one by now.

@@ -257,6 +257,19 @@ def requests(key, operations, views):
             yield Violation("I6", key, f"{view.node} has {len(view.values)} versions, {asked} may have been made")
 
 
+def recorded(operations, lines):
+    """
+    I8: each version that was acknowledged stands in the trail of a node, with what proved it. lines are those of all
+    trails, as objects. It is asked for once all nodes have come back, since what a dead node did not write another may.
+    """
+    written = {(line["key"], line["version"]) for line in lines
+               if line.get("operation") in ("key.create", "key.rotate") and line.get("outcome") == "ok"
+               and "version" in line and line.get("detail", "").startswith("proven on ")}
+    for operation in operations:
+        if operation.kind in WRITES and operation.outcome == OK and (operation.key, operation.version) not in written:
+            yield Violation("I8", operation.key, f"version {operation.version} is in no trail", (operation,))
+
+
 def in_force(key, operations, _):
     """lease."""
     writes = sorted((o for o in merge([o for o in operations if o.kind in WRITES]) if o.outcome == OK),

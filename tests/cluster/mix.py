@@ -1,5 +1,6 @@
 """The mixed load of the fault tests: all kinds of clients on three nodes, one history, and what is checked in the end."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -9,7 +10,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from clients import (Admin, Book, Generator, Hadoop, Opener, Reader, Revoker, Writer, failed,  # noqa: E402
                      longest_call_ms, longest_gap_ms)
-from history import OK, UNKNOWN, History, check, counts  # noqa: E402
+from history import OK, UNKNOWN, History, check, counts, recorded  # noqa: E402
 from postgres import wait_for  # noqa: E402
 
 KEEP = pathlib.Path(os.environ.get("HOLDFAST_KEEP") or os.environ["HOLDFAST_BUILD"])
@@ -106,6 +107,14 @@ class Load:
             print(f"{len(of_rule)} violations of {rule}, among them", *of_rule[:5], sep="\n  ")
         broken = sorted({violation.rule for violation in found})
         assert not broken, f"{len(found)} violations of {broken}"
+
+    def check_trails(self):
+        """What was acknowledged stands in the trails of the nodes, which have ended."""
+        lines = [json.loads(line) for node in self.nodes.members for path in sorted((node.dir / "audit").glob("audit.log*"))
+                 for line in path.read_text().splitlines()]
+        found = list(recorded(self.book.history.operations, lines))
+        assert not found, "\n  ".join([f"{len(found)} violations of I8, among them", *map(str, found[:5])])
+        print(f"every acknowledged version stands in one of the trails, of {len(lines)} lines", flush=True)
 
     def no_use_failed(self):
         """What roams has opened and generated without one failure that a client sees."""

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import pwd
 import select
 import signal
 import socket
@@ -26,24 +27,31 @@ ETHTOOL = 0x8946
 OFFLOADS = {"receive sums": 0x15, "send sums": 0x17, "TCP segments": 0x1F, "segments": 0x24}
 
 
+def why_not():
+    """What keeps this program from having namespaces of its own, or None."""
+    tried = subprocess.run([*UNSHARE, "sh", "-c", "ip link add br0 type bridge && ip link add v0 type veth peer name v1"],
+                           capture_output=True, text=True, check=False)
+    return None if tried.returncode == 0 else f"no user and network namespaces here: {tried.stderr.strip() or 'unshare fails'}"
+
+
 def enter():
     """Starts this program again in namespaces of its own; ends with 77 where that is not allowed."""
     if os.environ.get(INSIDE):
         postgres.lower_user = lambda: None
         postgres.as_lower = lower
         return
-    tried = subprocess.run([*UNSHARE, "sh", "-c", "ip link add br0 type bridge && ip link add v0 type veth peer name v1"],
-                           capture_output=True, text=True, check=False)
-    if tried.returncode != 0:
-        print(f"skipped: no user and network namespaces here: {tried.stderr.strip() or 'unshare fails'}")
+    lacking = why_not()
+    if lacking is not None:
+        print(f"skipped: {lacking}")
         sys.exit(77)
     # Not the first process: that one has to take the children whose parents have ended, and a shell does.
     os.execvpe("unshare", [*UNSHARE, "sh", "-c", '"$@"; exit $?', "sh", sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
 
 
 def lower(command):
-    """PostgreSQL refuses root, which we are in here: as somebody else."""
-    return ["unshare", "--user", "--map-user=1000", "--", *command]
+    """PostgreSQL refuses root, which we are in here: as the user it knows by name, where the machine has one."""
+    users = [user.pw_uid for user in pwd.getpwall() if user.pw_name == "postgres"]
+    return ["unshare", "--user", f"--map-user={(users or [1000])[0]}", "--", *command]
 
 
 def ip(*words):

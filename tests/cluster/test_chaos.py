@@ -47,6 +47,7 @@ def run(nodes, cluster, other=None):
         for node in nodes.members:
             assert node.stop() == 0
             assert "The chain is whole" in node.run("audit", "verify")
+        load.check_trails()
 
 
 if __name__ == "__main__":

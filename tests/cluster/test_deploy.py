@@ -1,25 +1,25 @@
 #!/usr/bin/env python3
 """
-What deploy/make-cluster writes for three machines: programs that read it take it, and, where a private /etc/hosts can be
-had, three etcd and three Patroni start from it with TLS and serve holdfast init and a node.
+What deploy/make-cluster writes for three machines: programs that read it take it, and, where network namespaces can be had,
+three etcd and three Patroni start from it with TLS, each with an address of its own that its certificate names, and serve
+holdfast init and a node.
 """
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import netns  # noqa: E402
 import patroni  # noqa: E402
 import postgres  # noqa: E402
-from nodes import Kms  # noqa: E402
+from test_sites import There  # noqa: E402
 from node import DAEMON, Node  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-INSIDE = "HOLDFAST_TEST_HOSTS"
-MACHINES = {"db1": "127.0.0.1", "db2": "127.0.0.2", "db3": "127.0.0.3"}
+MACHINES = {"db1": "10.77.0.11", "db2": "10.77.0.12", "db3": "10.77.0.13"}
 
 
 def make(out, **variables):
@@ -28,26 +28,20 @@ def make(out, **variables):
                    env={**os.environ, **variables})
 
 
-def enter():
-    """Again in a mount namespace where the machines have names; False where that is not allowed."""
-    hosts = postgres.private_directory("holdfast-hosts-") / "hosts"
+def name_machines(base):
+    """In the /etc/hosts that this program alone has."""
+    hosts = base / "hosts"
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in MACHINES.items()))
     hosts.chmod(0o644)
-    command = f"mount --bind {hosts} /etc/hosts && exec \"$@\""
-    if subprocess.run(["unshare", "-m", "sh", "-c", command, "sh", "true"], capture_output=True, check=False).returncode:
-        return False
-    done = subprocess.run(["unshare", "-m", "sh", "-c", command, "sh", sys.executable, *sys.argv],
-                          env={**os.environ, INSIDE: "1"}, check=False)
-    shutil.rmtree(hosts.parent)
-    sys.exit(done.returncode)
+    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
 
 
 class Machine:
     """One machine's files, with what three on one disk cannot share moved apart."""
 
-    def __init__(self, base, name):
-        self.name = name
-        self.address = MACHINES[name]
+    def __init__(self, base, there):
+        self.there = there
+        self.name = name = there.name
         self.root = base / "cluster" / name
         self.run = base / f"run-{name}"
         self.run.mkdir()
@@ -71,14 +65,10 @@ class Machine:
     def start_etcd(self):
         lines = (self.root / "etc/default/etcd").read_text().splitlines()
         settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-        self.processes.append(postgres.start(["etcd"], self.log, env={**os.environ, **settings}))
-
-    def has_etcd(self):
-        with socket.socket() as probe:
-            return probe.connect_ex((self.address, 2379)) == 0
+        self.processes.append(self.there.start(["etcd"], self.log, env={**os.environ, **settings}))
 
     def start_patroni(self):
-        self.processes.append(postgres.start(["patroni", self.patroni], self.log))
+        self.processes.append(self.there.start(["patroni", self.patroni], self.log))
 
     def sql(self, text, database="postgres"):
         return postgres.run([postgres.binaries() / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.run,
@@ -133,20 +123,20 @@ class Deploy(unittest.TestCase):
                                capture_output=True, text=True)
         self.assertEqual((again.returncode, "is there already" in again.stderr), (2, True))
 
-    @unittest.skipIf(INSIDE not in os.environ, "a private /etc/hosts is not to be had here")
+    @unittest.skipIf(netns.INSIDE not in os.environ, "network namespaces are not to be had here")
     def test_three_machines_start_from_it(self):
-        machines = [Machine(self.base, name) for name in MACHINES]
-        for path in self.base.rglob("*"):
-            user = postgres.lower_user()
-            if user is not None:
-                os.chown(path, user.pw_uid, user.pw_gid)
+        name_machines(self.base)
+        network = netns.Network(0, {"all": MACHINES})
+        self.addCleanup(network.close)
+        self.assertEqual({name: there.address for name, there in network.machines.items()}, MACHINES)
+        machines = [Machine(self.base, there) for there in network.machines.values()]
         for machine in machines:
             self.addCleanup(machine.stop)
             machine.start_etcd()
         for machine in machines:
-            postgres.wait_for(machine.has_etcd, "etcd")
+            postgres.wait_for(lambda: machine.there.reaches(machine.there, 2379), "etcd")
         for machine in machines:
-            self.takes("patroni", "--validate-config", machine.patroni)
+            self.takes(*machine.there.prefix(), *netns.lower(["patroni", "--validate-config", machine.patroni]))
             machine.start_patroni()
         try:
             primary = postgres.wait_for(lambda: next((m for m in machines if m.is_primary()), None), "whole cluster", 90)
@@ -162,17 +152,12 @@ class Deploy(unittest.TestCase):
         """holdfast init with the options of the script that was made, but for where it listens."""
         script = (self.out / "db1/root/holdfast-init").read_text().replace("\\\n", " ")
         words = script[script.index("--store "):].replace('"$@"', "").split()
-        # Certificates of the database are the node's, which runs as we do.
-        for path in (self.out / "db1/etc/holdfast/database").iterdir():
-            os.chown(path, os.geteuid(), os.getegid())
-        with Node(*words) as node:
+        there = type("NodeThere", (There, Node), {"machine": machines[0].there})
+        with there(*words) as node:
             node.start()
-            kms = Kms(node)
-            kms.create("first")
-            edek = kms.generate("first")[0]
-            kms.decrypt(edek)
-            kms.close()
-            self.assertEqual(machines[0].name, "db1")
+            node.ask(lambda kms: kms.create("first"))
+            edek = node.ask(lambda kms: kms.generate("first")[0])
+            node.ask(lambda kms: kms.decrypt(edek))
 
 
 if __name__ == "__main__":
@@ -180,6 +165,6 @@ if __name__ == "__main__":
     if lacking is not None:
         print(f"skipped: {lacking} is not installed; see tests/deps")
         sys.exit(77)
-    if INSIDE not in os.environ and os.geteuid() == 0:
-        enter()
+    if netns.INSIDE in os.environ or netns.why_not() is None:
+        netns.enter()
     unittest.main(verbosity=2)

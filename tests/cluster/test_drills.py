@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """
 Three nodes on one PostgreSQL: a drill is signed by all of them, one that is stopped is named and never green, any of them
-ends it and shows it; and a job goes on when the node that does it is killed, with nothing done twice.
+ends it and shows it; what would be lost with a site is told; and a job goes on when the node that does it is killed, with
+nothing done twice.
 """
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +18,8 @@ from nodes import Nodes  # noqa: E402
 from node import PROGRAM  # noqa: E402, after nodes, which says where it is
 from postgres import wait_for  # noqa: E402
 
-GREEN, AMBER = 0, 9
+GREEN, AMBER, RED, UNKNOWN = 0, 9, 8, 4
+SITES = ("east", "west", "west")
 KEYS = 60
 
 
@@ -68,6 +71,120 @@ def all_nodes_answer_and_sign(nodes):
     wait_for(lambda: any(one["id"] == drill_id for one in nodes[2].admin("GET", "/api/v1/drill")[1]["drills"]), "drill", 10)
     assert json.loads(nodes[2].run("--json", "drill", "show", drill_id)) == receipt
     print("three nodes answered, signed, and were verified", flush=True)
+
+
+def a_keyring_wants_more_ways_than_there_are(nodes):
+    """What the keyring says is amber on every node; what the nodes are configured to want is green."""
+    nodes[1].run("keyring", "create", "precious", "--min-ways", "4")
+    nodes[1].run("key", "create", "precious/ring")
+    nodes[1].run("keyring", "create", "common")
+    nodes[1].run("key", "create", "common/everywhere")
+    for node in nodes.members:
+        receipt = drill(node, code=AMBER)
+        assert receipt["drill"]["light"] == "amber", receipt["drill"]
+        wants = {ring["keyring"]: (ring["ways"], ring["wanted"]) for ring in receipt["drill"]["keyrings"]}
+        assert wants == {"common": (3, 1), "precious": (3, 4)}, wants
+        wait_until_known(nodes, receipt)
+        receipt = drill(node, "--keyring", "common")
+        assert receipt["drill"]["light"] == "green", receipt["drill"]
+        wait_until_known(nodes, receipt)
+    for node in nodes.members:
+        assert proofs(node)["light"] == "amber", proofs(node)
+        assert "keyring precious open in 3 independent ways" in proofs(node)["text"], proofs(node)
+    nodes[2].run("keyring", "change", "precious", "--min-ways", "3")
+    for node in nodes.members:
+        assert proofs(node)["light"] == "green", proofs(node)
+    assert drill(nodes[0])["drill"]["light"] == "green"
+    print("a keyring that wants more ways was amber on all nodes", flush=True)
+
+
+def wait_until_known(nodes, receipt):
+    """Every node knows that the drill has ended; one that does not would refuse the next."""
+    def is_known(node):
+        last = node.admin("GET", "/api/v1/drill/last")[1]
+        return last["id"] == receipt["drill"]["id"] and last["state"] == "ended"
+    for node in nodes.members:
+        wait_for(lambda: is_known(node), "end of the drill on every node", 30)
+
+
+def proofs(node):
+    """What the status says of them."""
+    return next(item for item in node.admin("GET", "/api/v1/status")[1]["items"] if item["item"] == "proofs")
+
+
+def losses(node, *words, code):
+    """By keyring how many versions nobody could read, and how many only with a person's help."""
+    answer = json.loads(node.run("--json", "what-if", *words, code=code))
+    return {ring["keyring"]: (ring["unreadable"], ring["people_only"]) for ring in answer["keyrings"]}, answer["opens"]
+
+
+def min_cut(node, *words):
+    answer = json.loads(node.run("--json", "what-if", "--min-cut", *words))
+    return answer["weakest"], set(answer["ends"]), set(answer["needs_people_after"])
+
+
+def a_site_that_is_lost_is_told_of(nodes):
+    """Two nodes are in the west; one keyring is served by those only."""
+    nodes[0].run("keyring", "create", "western", "--serve-on", "node-2,node-3")
+    nodes[1].run("key", "create", "western/saddle")
+    receipt = drill(nodes[0])
+    cells = {(cell["node"], cell["site"]) for cell in receipt["drill"]["cells"] if cell["now"]}
+    assert cells == set(zip(names(nodes), SITES)), cells
+    asked = {(node["node"], node["site"]) for node in receipt["drill"]["nodes"]}
+    assert asked == set(zip(names(nodes), SITES)), asked
+    said = nodes[0].run("drill", "show")
+    for name, site in zip(names(nodes), SITES):
+        assert re.search(rf"(?m)^{name} +{site} +\S+ +opened ", said), said
+    versions = {ring["keyring"]: ring["versions"] for ring in receipt["drill"]["keyrings"]}
+    assert versions["western"] == 1 and versions["common"] >= 1, versions
+    wait_until_known(nodes, receipt)
+    for node in nodes.members:
+        lost, opens = losses(node, "--lose", "site:west", code=RED)
+        assert lost["western"] == (1, 0) and lost["common"] == (0, 0) and opens, (lost, opens)
+        assert re.search(r"(?m)^western +1 +1 +0$", node.run("what-if", "--lose", "site:west", code=RED))
+        lost, opens = losses(node, "--lose", "site:east", code=GREEN)
+        assert set(lost.values()) == {(0, 0)} and opens, (lost, opens)
+        lost, opens = losses(node, "--lose", "node:node-2", code=GREEN)
+        assert set(lost.values()) == {(0, 0)} and opens, (lost, opens)
+        lost, opens = losses(node, "--lose", "site:east", "--lose", "site:west", code=RED)
+        assert lost["common"] == (versions["common"], 0) and not opens, (lost, opens)
+        node.run("what-if", "--lose", "site:north", code=UNKNOWN)
+        # One loss ends what is served in the west only; all else takes the node in the east with it.
+        assert min_cut(node, "western/saddle")[1:] == ({"site:west"}, {"site:west"}), min_cut(node, "western/saddle")
+        assert min_cut(node) == ("western", {"site:west"}, {"site:west"}), min_cut(node)
+        for cut in min_cut(node, "common/everywhere")[1:]:
+            assert len(cut) == 2 and "site:west" in cut, cut
+    print("what would be lost with a site was told on all nodes", flush=True)
+
+
+def failed_records(receipt):
+    return {(one["record"], one["cause"]) for one in receipt["drill"]["failed"]}
+
+
+def what_is_altered_in_the_database_after_it_was_copied_is_found(nodes, server):
+    """SQL changes the row itself, past the change log that copies follow."""
+    for node in nodes.members:
+        wait_for(lambda: node.admin("GET", "/health/ready", quiet=True)[0] == 200, "ready node", 60)
+    status, body = nodes[0].admin("POST", "/api/v1/keyrings/hadoop/keys", {"name": "copied"})
+    assert status == 201, body
+    assert drill(nodes[0])["drill"]["light"] == "green"
+    path = "version/hadoop/copied/0000000001"
+    where = f"path = convert_to('{path}', 'UTF8')"
+    cases = [
+        ("altered", f"UPDATE record SET body = set_byte(body, 20, get_byte(body, 20) # 1) WHERE {where}"),
+        ("removed", f"DELETE FROM record WHERE {where}"),
+    ]
+    server.sql("CREATE SCHEMA aside; CREATE TABLE aside.kept AS SELECT * FROM record")
+    for says, change in cases:
+        server.sql(change)
+        receipt = drill(nodes[0], code=RED)
+        assert receipt["drill"]["light"] == "red", says
+        assert failed_records(receipt) == {(path, "altered")}, (says, receipt["drill"]["failed"])
+        assert all("shared store" in cell["text"] for cell in receipt["drill"]["cells"] if cell["now"]), says
+        server.sql(f"DELETE FROM record WHERE {where};"
+                   f"INSERT INTO record SELECT * FROM aside.kept WHERE {where}")
+        assert drill(nodes[0])["drill"]["light"] == "green", says
+    print("what was altered or removed in the database was found and named", flush=True)
 
 
 def a_stopped_node_is_silent(nodes):
@@ -174,12 +291,15 @@ def main():
     with postgres.Server() as server:
         server.start()
         server.make_database()
-        with Nodes(3, [server.port], synchronous=0) as nodes:
+        with Nodes(3, [server.port], synchronous=0, sites=SITES) as nodes:
             wait_until_quiet(nodes)
             all_nodes_answer_and_sign(nodes)
+            a_keyring_wants_more_ways_than_there_are(nodes)
+            a_site_that_is_lost_is_told_of(nodes)
             a_stopped_node_is_silent(nodes)
             the_node_that_was_asked_is_killed(nodes)
             a_job_goes_on_when_its_node_is_killed(nodes)
+            what_is_altered_in_the_database_after_it_was_copied_is_found(nodes, server)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,12 @@ def lights(node):
     return {item["item"]: item["light"] for item in node.admin("GET", "/api/v1/status")[1]["items"]}
 
 
+def about_versions(node):
+    """Light and words, up to the first semicolon, of the item about new versions."""
+    told = [item for item in node.admin("GET", "/api/v1/status")[1]["items"] if item["item"] == "versions"]
+    return (told[0]["light"], told[0]["text"].split(";")[0]) if told else (None, "")
+
+
 def metric(node, name):
     found = re.search(rf"^{name}(?:{{[^}}]*}})? (-?\d+)$", node.admin("GET", "/health/metrics")[1], re.M)
     return int(found[1]) if found else None
@@ -207,6 +213,36 @@ class Faults(unittest.TestCase):
             third.start()
         kms.roll("served")
         kms.close()
+
+    def test_who_was_away_opens_what_was_made_meanwhile_before_it_has_a_lease(self):
+        first, _, third = self.nodes.members
+        wait_until_quiet(self.nodes)
+        kms = Kms(first)
+        kms.create("before")
+        self.assertIsNone(kms.answer.getheader("X-Holdfast-Proven"))
+        self.assertEqual(third.stop(), 0)
+        kms.create("meanwhile")
+        self.assertEqual(kms.answer.getheader("X-Holdfast-Proven"), "2 of 3")
+        kms.close()
+        self.assertIn("It is proven on 2 of 3 nodes", first.run("key", "rotate", "hadoop/meanwhile"))
+        self.assertIn("proven on 2 of 3 nodes", first.run("why", "hadoop/meanwhile"))
+        wait_for(lambda: about_versions(first) == ("amber", "new ones are proven on 2 of 3 nodes now"), "what status says", 20)
+        # It comes back, and cannot open them: that costs it no lease, and it says which these are.
+        third.prefix = ["env", f"LD_PRELOAD={SHIMS}/no-rsa.so"]
+        try:
+            third.start(ready=False)  # its canary does not open either
+            wait_for(lambda: about_versions(third)[0] == "red", "what it cannot open")
+            # What was made a moment before it stopped, too: how far it was is kept every ten seconds.
+            self.assertRegex(about_versions(third)[1], "^([2-9]|[1-9][0-9]+) that other nodes have promoted do not open here: hadoop/")
+            wait_for(lambda: "others have promoted: hadoop/meanwhile@" in third.log_text(), "each of them in the log", 20)
+            self.answers_without_mark(third)
+        finally:
+            third.stop()
+            third.prefix = []
+            third.start()
+        self.wait_until_ready()
+        wait_for(lambda: {about_versions(node) for node in self.nodes.members} ==
+                 {("green", "new ones are proven on 3 of 3 nodes")}, "all of them to open all")
 
     def leaves_the_keyring_to_others(self, node, edek):
         kms = Kms(node)

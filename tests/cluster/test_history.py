@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from history import EXISTS, FAIL, MISSING, OK, UNKNOWN, History, check, merge  # noqa: E402
+from history import EXISTS, FAIL, MISSING, OK, UNKNOWN, History, check, merge, recorded  # noqa: E402
 
 KEY = "k"
 
@@ -242,6 +242,18 @@ class Histories(unittest.TestCase):
     def test_a_node_on_which_nobody_has_looked_is_told(self):
         history = history_of([create(0, 1)], ONE)
         self.assertEqual([violation.rule for violation in check(history, ("n1", "n2", "n3"))], ["I1"])
+
+    def test_each_acknowledged_version_stands_in_a_trail(self):
+        history = history_of([create(0, 1), roll(1, 2, 1), lost("roll", 3), refused("roll", 4, 5)], TWO)
+        lines = [{"operation": "key.create", "outcome": "ok", "key": KEY, "version": 0, "detail": "proven on 2 of 2 nodes"},
+                 {"operation": "key.rotate", "outcome": "ok", "key": KEY, "version": 1, "detail": "proven on 1 of 2 nodes"}]
+        self.assertEqual(list(recorded(history.operations, lines)), [])
+        for at in range(2):
+            for change in (None, {"outcome": "in_doubt"}, {"detail": "candidate"}, {"version": 7}, {"key": "another"}):
+                altered = [dict(line, **(change or {})) for number, line in enumerate(lines) if number != at or change is not None]
+                altered = altered if change is None else [altered[one] if one == at else lines[one] for one in range(2)]
+                found = list(recorded(history.operations, altered))
+                self.assertEqual([(one.rule, one.operations[0].version) for one in found], [("I8", at)], change)
 
     def test_attempts_under_one_request_id_become_one(self):
         attempts = history_of([lost("roll", 1, request="r"), refused("roll", 2, 3, request="r"),

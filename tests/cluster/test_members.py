@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Members of a shared store, with real daemons on a real PostgreSQL: the first node enrolls itself, others join."""
+import json
 import pathlib
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import postgres  # noqa: E402
 from nodes import Kms, Member, RemoteException, store_options  # noqa: E402
-from node import Node, free_port, wait_for  # noqa: E402
+from node import PROGRAM, Node, free_port, wait_for  # noqa: E402
 
 
 class Wire:
@@ -79,6 +82,11 @@ def opens(node, edek):
         return None
     finally:
         kms.close()
+
+
+def health(node):
+    """How it says whether it is ready."""
+    return node.admin("GET", "/health/ready", quiet=True)[0]
 
 
 def members(node):
@@ -214,6 +222,64 @@ class Members(postgres.DatabaseCase):
         for node, number in ((stopped, 2), (cut_off, 4)):
             self.assertRegex(node.log_text(), f"slot node-{number} has opened root generation 3")
         maker.close()
+
+    def locked_itself(self, node):
+        """A removed node that still runs."""
+        node.wait_until("live")
+        seal = wait_for(lambda: (found := item(node, "seal"))["light"] == "red" and found, "node that locks itself", 120)
+        self.assertIn("this node was removed from its store", seal["text"])
+        self.assertEqual(health(node), 503)
+        self.assertIsNone(node.process.poll())
+        self.assertIn("was removed from its store and has locked itself", node.log_text())
+
+    def test_a_node_that_is_removed_while_it_runs_locks_itself(self):
+        first = self.first()
+        first.start()
+        second, third = (self.joined(first, number) for number in (2, 3))
+        for node in (second, third):
+            node.start()
+        maker = Kms(first)
+        maker.create("before")
+        edek = maker.generate("before")[0]
+        dek = maker.decrypt(edek)
+        for node in (second, third):
+            wait_for(lambda: opens(node, edek) == dek, "key of the first node", 120)
+        self.assertNotIn("It is the node that was asked", first.run("node", "remove", "node-2"))
+        self.locked_itself(second)
+        second.run("key", "show", "hadoop/before", code=5)
+        self.assertIn("the node is locked: it was removed from its store", second.error)
+        # A start does not change it.
+        self.assertEqual(second.stop(), 0)
+        second.start(ready=False)
+        self.assertEqual(health(second), 503)
+        # Another one goes by itself, and says so.
+        wait_for(lambda: first.run_json("root", "status")["moving"] is False, "end of the rotation", 120)
+        self.assertIn("It is the node that was asked", third.run("node", "remove", "node-3"))
+        self.locked_itself(third)
+        # Who is left goes on, and is not to be removed.
+        wait_for(lambda: first.run_json("root", "status")["moving"] is False, "end of the rotation", 120)
+        first.run("node", "remove", "node-1", code=5)
+        self.assertIn("node node-1 is the last member", first.error)
+        maker.create("after")
+        self.assertEqual(maker.decrypt(edek), dek)
+        maker.close()
+
+    def test_a_store_that_had_members_before_it_was_shared_has_its_node_among_them(self):
+        with Node() as node:
+            node.start()
+            with tempfile.TemporaryDirectory(prefix="holdfast-test-") as other:
+                asked = json.loads(subprocess.run([PROGRAM, "--dir", f"{other}/node", "node", "join", "--name", "node-2",
+                                                   "--json"], capture_output=True, check=True, timeout=120).stdout)
+            node.run("node", "approve", asked["request"], "--fingerprint", asked["fingerprint"])
+            self.assertEqual(list(members(node)), ["node-2"])
+            node.stop()
+            node.run("store", "migrate", "--to", *store_options([self.server.port], 0)[1:], "--switch")
+            node.start()
+            wait_for(lambda: members(node).get("node-1", {}).get("state") == "approved", "place on the list", 120)
+            self.assertEqual(item(node, "member")["light"], "green")
+            kms = Kms(node)
+            kms.create("after")
+            kms.close()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import postgres  # noqa: E402
 from nodes import Kms, store_options  # noqa: E402
 from node import PROGRAM, Node  # noqa: E402
 
-ROUNDS = 200 if os.environ.get("HOLDFAST_LONG") else 24
+ROUNDS = 200 if os.environ.get("HOLDFAST_LONG") else 16
 KEYS = 150
 
 
@@ -147,9 +147,13 @@ class Migrate(postgres.DatabaseCase):
             self.assertEqual(len(sections), 2)
             (node.dir / "holdfast.conf").write_text("\n".join([text, *sections, ""]))
             node.start()
-            # While another node serves it, a store does not go back.
+            # While a node serves it, a store does not go back, though nobody writes.
             self.assertEqual(node.run_json("status")["light"], "amber")
+            node.run(*migrate_options(self.server, "sqlite"), code=5)
+            self.assertIn("stop all nodes first", node.error)
+            self.assertEqual(places(node, self.server), ["postgres"])
             node.stop()
+            node.run(*migrate_options(self.server, "sqlite"), "--switch")
 
     def test_a_locked_node_moves(self):
         with Node() as node:

@@ -251,6 +251,7 @@ def main(start_other=None):
         for node in world.members:
             assert node.stop() == 0
             assert "The chain is whole" in node.run("audit", "verify")
+        load.check_trails()
 
 
 if __name__ == "__main__":

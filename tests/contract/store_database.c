@@ -101,3 +101,18 @@ void store_database_drop(const char *directory)
 
     store_database_run(directory, drop);
 }
+
+void store_database_copy(const char *from, const char *to)
+{
+    HF_AUTO_STRING source = schema_of(from);
+    HF_AUTO_STRING target = schema_of(to);
+    HF_AUTO_STRING copy =
+        hf_format("CREATE SCHEMA %s; DO $$ DECLARE name TEXT; BEGIN"
+                  " FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = '%s' LOOP"
+                  "  EXECUTE format('CREATE TABLE %s.%%I (LIKE %s.%%I INCLUDING ALL)', name, name);"
+                  "  EXECUTE format('INSERT INTO %s.%%I SELECT * FROM %s.%%I', name, name);"
+                  " END LOOP; END $$",
+                  target, source, target, source, target, source);
+
+    store_database_run(from, copy);
+}

@@ -15,6 +15,8 @@ long store_database_pid(void);
 /* How to connect to the store that stands for this directory; its schema is made if need be. */
 char *store_database_of(const char *directory);
 void store_database_drop(const char *directory);
+/* A second store that is what the first is now, as a restored backup would be. */
+void store_database_copy(const char *from, const char *to);
 
 /* A statement, as the owner, from the side; fails the test. The caller clears the result. */
 PGresult *store_database_ask(const char *directory, const char *sql);

@@ -318,8 +318,8 @@ static void each_call_fails_once(const struct way *way)
             }
         }
     }
-    /* Two or three steps of each side, and the last look, each in two ways. */
-    assert_int_equal(happened, 12);
+    /* Two to five steps of each side, and the last look, each in two ways. */
+    assert_int_equal(happened, 16);
 }
 
 static void no_fault_leaves_two_stores_or_none(void **unused)
@@ -362,6 +362,60 @@ static void a_source_that_is_written_to_stays_where_it_is(void **unused)
     each_way(refuses_writers);
 }
 
+static void put_beat(struct store_world *world, struct hf_engine *engine, const char *node,
+                     uint64_t number)
+{
+    struct hf_beat beat = { .node = node, .number = number };
+    uint64_t seq = 0;
+
+    assert_ok(&world->op, hf_engine_beat(engine, &world->op, &beat, false, &seq));
+}
+
+/* While the copy is made one node beats, and another begins to. */
+static struct hf_engine *beat_meanwhile(void *context, struct hf_engine *engine)
+{
+    struct move *move = context;
+
+    if (++move->opened == 1) {
+        put_beat(&move->from.world, engine, "idle", 1);
+        put_beat(&move->from.world, engine, "silent", 7);
+        move->broken = engine;
+    } else if (move->opened == 2 && move->call > 0) {
+        put_beat(&move->from.world, move->broken, "idle", 2);
+        put_beat(&move->from.world, move->broken, "new", 1);
+    }
+    return engine;
+}
+
+static void refuses_nodes_that_beat(const struct way *way)
+{
+    struct move move;
+    struct hf_migration_report report;
+
+    if (strcmp(way->from, "postgres") != 0) {
+        return;
+    }
+    move_init(&move, way, 6);
+    move.migration.wrap = beat_meanwhile;
+    move.call = 1;
+    assert_fails(op_of(&move), hf_migrate(op_of(&move), &move.migration, &report), HF_WRONG_STATE);
+    assert_non_null(strstr(move.from.world.op.text, "run on the store: idle, new;"));
+    assert_true(is_open_at(&move.from));
+    assert_false(is_open_at(&move.to));
+    /* All have stopped. */
+    move.opened = 0;
+    move.call = 0;
+    assert_ok(op_of(&move), hf_migrate(op_of(&move), &move.migration, &report));
+    assert_false(is_open_at(&move.from));
+    move_done(&move);
+}
+
+static void a_source_that_idle_nodes_serve_stays_where_it_is(void **unused)
+{
+    (void)unused;
+    each_way(refuses_nodes_that_beat);
+}
+
 /* A node that goes on serving the store in a database finds it closed, for reading too. */
 static void shuts_out(const struct way *way)
 {
@@ -392,6 +446,111 @@ static void a_node_that_still_runs_neither_reads_nor_writes_the_old_store(void *
 {
     (void)unused;
     each_way(shuts_out);
+}
+
+/* As many hosts as a configuration may name, with names as long as those of clouds. */
+static char *words_of_many_hosts(void)
+{
+    HF_AUTO(buf) words = hf_buf_new();
+
+    hf_buf_add_text(words, "postgres");
+    for (unsigned i = 0; i < 16; i++) {
+        hf_buf_add_format(words,
+                          "%s host='holdfast-database-%u.internal.some-region.compute.of-a-cloud"
+                          ".example.net' port='5432'",
+                          i > 0 ? "," : "", i);
+    }
+    return hf_strdup(hf_buf_text(words));
+}
+
+/* The words that a retired store tells are cut where they are long; what it is must not hang on
+ * them. */
+static void resumes_with_many_hosts(const struct way *way)
+{
+    HF_AUTO_STRING words = words_of_many_hosts();
+    struct move move;
+    struct hf_migration_report report;
+    HF_AUTO_STRING before = NULL;
+    HF_AUTO_STRING after = NULL;
+
+    move_init(&move, way, 6);
+    before = dump_of(&move.from);
+    move.migration.to_words = words;
+    move.migration.wrap = break_one;
+    /* The destination settles. */
+    move.engine = 2;
+    move.call = 2;
+    move.fault = HF_FAULT_BEFORE;
+    assert_fails(op_of(&move), hf_migrate(op_of(&move), &move.migration, &report), HF_UNAVAILABLE);
+    assert_false(is_open_at(&move.from));
+    assert_false(is_open_at(&move.to));
+    move.migration.wrap = NULL;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(op_of(&move), hf_migrate(op_of(&move), &move.migration, &report));
+        assert_true(report.resumed);
+        assert_int_equal(report.state.seq, 6);
+    }
+    after = dump_of(&move.to);
+    assert_string_equal(before, after);
+    move_done(&move);
+}
+
+static void a_migration_goes_on_however_long_the_words_for_its_destination(void **unused)
+{
+    (void)unused;
+    each_way(resumes_with_many_hosts);
+}
+
+/* What went to one place is not found at another, whatever is there. */
+static void takes_no_other(const struct way *way)
+{
+    struct move move;
+    struct place other = { 0 };
+    struct hf_migration_report report;
+    struct hf_migration elsewhere;
+    struct hf_store_settings settings;
+
+    move_init(&move, way, 6);
+    assert_ok(op_of(&move), hf_migrate(op_of(&move), &move.migration, &report));
+    place_init(&other, "sqlite");
+    settings = other.settings;
+    settings.create = true;
+    memset(settings.store_id, 0x77, sizeof settings.store_id);
+    assert_ok(&other.world.op, hf_engine_open(&other.world.op, &settings, &other.world.engine));
+    store_world_close(&other.world);
+    elsewhere = move.migration;
+    elsewhere.to = &other.settings;
+    assert_fails(op_of(&move), hf_migrate(op_of(&move), &elsewhere, &report), HF_CONFLICT);
+    assert_non_null(strstr(move.from.world.op.text, "the new place"));
+    place_done(&other);
+    move_done(&move);
+}
+
+static void a_store_is_not_taken_for_another_that_was_retired(void **unused)
+{
+    (void)unused;
+    each_way(takes_no_other);
+}
+
+static void knows_what_was_retired(const struct way *way)
+{
+    struct move move;
+    struct hf_migration_report report;
+    uint8_t id[HF_STORE_ID_LEN] = { 0 };
+
+    move_init(&move, way, 6);
+    assert_fails(op_of(&move), hf_engine_retired(op_of(&move), &move.from.settings, id),
+                 HF_NOT_FOUND);
+    assert_ok(op_of(&move), hf_migrate(op_of(&move), &move.migration, &report));
+    assert_ok(op_of(&move), hf_engine_retired(op_of(&move), &move.from.settings, id));
+    assert_memory_equal(id, report.state.store_id, sizeof id);
+    move_done(&move);
+}
+
+static void a_place_tells_which_store_was_retired_there(void **unused)
+{
+    (void)unused;
+    each_way(knows_what_was_retired);
 }
 
 /* --- what is there already --- */
@@ -544,7 +703,11 @@ int main(void)
         cmocka_unit_test(a_store_comes_back_and_goes_again),
         cmocka_unit_test(no_fault_leaves_two_stores_or_none),
         cmocka_unit_test(a_source_that_is_written_to_stays_where_it_is),
+        cmocka_unit_test(a_source_that_idle_nodes_serve_stays_where_it_is),
         cmocka_unit_test(a_node_that_still_runs_neither_reads_nor_writes_the_old_store),
+        cmocka_unit_test(a_migration_goes_on_however_long_the_words_for_its_destination),
+        cmocka_unit_test(a_store_is_not_taken_for_another_that_was_retired),
+        cmocka_unit_test(a_place_tells_which_store_was_retired_there),
         cmocka_unit_test(a_store_at_the_destination_is_not_touched),
         cmocka_unit_test(another_store_on_its_way_there_is_not_touched),
         cmocka_unit_test(a_check_changes_nothing),

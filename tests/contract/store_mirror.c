@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,24 +12,51 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "store_database.h"
 #include "store_files.h"
 
-/* --- one node's way to the store: it can be cut, and several nodes have one each --- */
+/* --- a store, the nodes that share it, and the way of each to it, which can be cut --- */
+
+struct node {
+    struct store_world world; /* its engine is the mirror; kind and clock are the store's */
+    atomic_bool cut;
+    struct hf_engine *behind; /* of its own, on a database server; NULL: the store's engine */
+};
+
+struct shared {
+    struct store_world store;
+    struct node nodes[2];
+    struct hf_engine *instead; /* borrowed: what all ways lead to; NULL: the engine of each */
+};
 
 struct way {
     struct hf_engine base;
-    struct hf_engine **store; /* borrowed; a test may put another in its place */
-    atomic_bool *cut;
+    struct shared *shared;
+    struct node *node;
 };
+
+/* From now on all nodes find this in the place of the store, which is the caller's. */
+static struct hf_engine *put_in_place(struct shared *shared, struct hf_engine *engine)
+{
+    struct hf_engine *before = shared->store.engine;
+
+    shared->store.engine = engine;
+    shared->instead = engine;
+    return before;
+}
 
 static struct hf_status pass(struct hf_engine *engine, struct hf_op *op, struct hf_engine **out)
 {
-    struct way *way = (struct way *)engine;
+    const struct way *way = (struct way *)engine;
+    struct hf_engine *own = way->node->behind;
 
-    if (atomic_load(way->cut)) {
+    if (atomic_load(&way->node->cut)) {
         return hf_fail(op, HF_UNAVAILABLE, "the way to the store is cut");
     }
-    *out = *way->store;
+    *out = own != NULL ? own : way->shared->store.engine;
+    if (way->shared->instead != NULL) {
+        *out = way->shared->instead;
+    }
     return HF_SUCCESS;
 }
 
@@ -162,25 +188,13 @@ static const struct hf_engine_ops way_ops = {
     .close = way_close,
 };
 
-/* --- a store and the nodes that share it --- */
-
-struct node {
-    struct store_world world; /* its engine is the mirror; kind and clock are the store's */
-    atomic_bool cut;
-};
-
-struct shared {
-    struct store_world store;
-    struct node nodes[2];
-};
-
 static struct hf_engine *way_new(struct shared *shared, struct node *node)
 {
     struct way *way = hf_alloc(sizeof *way);
 
     way->base.ops = &way_ops;
-    way->store = &shared->store.engine;
-    way->cut = &node->cut;
+    way->shared = shared;
+    way->node = node;
     return &way->base;
 }
 
@@ -190,6 +204,16 @@ static struct hf_status open_node(struct shared *shared, size_t at)
 
     return hf_mirror_new(&node->world.op, way_new(shared, node), node->world.directory,
                          &node->world.engine);
+}
+
+/* Nodes have no engine in common, as processes have none; files take one process only. */
+static void open_behind(struct shared *shared, struct node *node)
+{
+    HF_AUTO_STRING host = store_database_of(shared->store.directory);
+    const char *const hosts[] = { host, NULL };
+    struct hf_store_settings settings = { .engine = shared->store.kind->engine, .hosts = hosts };
+
+    assert_ok(&node->world.op, hf_engine_open(&node->world.op, &settings, &node->behind));
 }
 
 static int setup(void **state)
@@ -205,6 +229,9 @@ static int setup(void **state)
         store_world_init_fast(world, kind);
         /* Request ids of their own. */
         world->requests = (uint32_t)(i + 1) << 20;
+        if (kind->is_remote) {
+            open_behind(shared, &shared->nodes[i]);
+        }
         assert_ok(&world->op, open_node(shared, i));
     }
     *state = shared;
@@ -217,6 +244,7 @@ static int teardown(void **state)
 
     for (size_t i = 0; i < HF_COUNT(shared->nodes); i++) {
         store_world_done(&shared->nodes[i].world);
+        hf_engine_free(shared->nodes[i].behind);
     }
     store_world_done(&shared->store);
     free(shared);
@@ -541,7 +569,7 @@ static void put_back(struct shared *shared, struct store_world *old)
 {
     store_world_close(&shared->store);
     assert_ok(&old->op, store_world_open(old, false));
-    shared->store.engine = old->engine;
+    (void)put_in_place(shared, old->engine);
     old->engine = NULL;
 }
 
@@ -601,22 +629,31 @@ static void a_store_that_went_back_or_has_another_history_is_not_followed(void *
     }
 }
 
+/* By hand, as a failover leaves it. */
+static void raise_epoch(struct store_world *store)
+{
+    static const char sql[] = "UPDATE state SET epoch = 9";
+    HF_AUTO_STRING file = file_in(store, "store.db");
+
+    if (store->kind->is_remote) {
+        store_database_run(store->directory, sql);
+        return;
+    }
+    store_world_close(store);
+    run_sql(file, sql);
+    assert_ok(&store->op, store_world_open(store, false));
+}
+
 /* A failover raises the epoch; what is confirmed is the same after it. */
 static void a_new_epoch_is_followed(void **state)
 {
     struct shared *shared = *state;
     struct store_world *store = &shared->store;
     struct store_world *one = &shared->nodes[0].world;
-    HF_AUTO_STRING file = hf_format("%s/store.db", store->directory);
     struct hf_store_state copied;
-    sqlite3 *db = NULL;
 
     assert_ok(&one->op, store_put(one, "a", 0, "a1"));
-    store_world_close(store);
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "UPDATE state SET epoch = 9", NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    assert_ok(&store->op, store_world_open(store, false));
+    raise_epoch(store);
     assert_ok(&one->op, follow(one));
     assert_ok(&one->op, hf_engine_state(one->engine, &one->op, &copied, NULL));
     assert_int_equal(copied.epoch, 9);
@@ -632,15 +669,16 @@ static void another_store_is_not_followed(void **state)
     struct shared *shared = *state;
     struct store_world *one = &shared->nodes[0].world;
     struct hf_store_settings settings = { .engine = "memory", .create = true };
-    struct hf_engine *own = shared->store.engine;
+    struct hf_engine *other = NULL;
+    struct hf_engine *own;
 
-    assert_ok(&one->op, hf_engine_open(&one->op, &settings, &shared->store.engine));
+    assert_ok(&one->op, hf_engine_open(&one->op, &settings, &other));
+    own = put_in_place(shared, other);
     assert_fails(&one->op, follow(one), HF_WRONG_STATE);
     assert_non_null(strstr(one->op.text, "another store"));
     assert_non_null(strstr(one->op.text, "section store in holdfast.conf"));
     assert_null(strstr(one->op.text, "accept-history"));
-    hf_engine_free(shared->store.engine);
-    shared->store.engine = own;
+    hf_engine_free(put_in_place(shared, own));
     assert_ok(&one->op, follow(one));
 }
 
@@ -684,7 +722,7 @@ static void a_call_that_fails_loses_and_doubles_nothing(void **state)
     struct hf_engine *failing = hf_failing_new(shared->store.engine);
     uint32_t round = 0;
 
-    shared->store.engine = failing;
+    (void)put_in_place(shared, failing);
     for (size_t i = 0; i < HF_COUNT(faults); i++) {
         bool failed = true;
 
@@ -835,8 +873,8 @@ static const struct CMUnitTest tests[] = {
     SHARED(nodes_and_threads_see_every_change_once),
 };
 
-/* For these the store has files, or snapshots. */
-static const struct CMUnitTest tests_of_files[] = {
+/* For these the store outlives its engine, or has snapshots. */
+static const struct CMUnitTest tests_of_lasting[] = {
     SHARED(a_log_that_was_cut_leads_to_another_copy),
     SHARED(a_store_that_went_back_or_has_another_history_is_not_followed),
     SHARED(a_new_epoch_is_followed),
@@ -857,9 +895,14 @@ static int run_on(const char *engine, const struct CMUnitTest *some, size_t coun
     return failed;
 }
 
+/* On a database server nothing is left out: the copies are files there, too. */
 int main(void)
 {
+    if (store_database() != NULL) {
+        return run_on("postgres", tests, HF_COUNT(tests)) +
+               run_on("postgres", tests_of_lasting, HF_COUNT(tests_of_lasting));
+    }
     return run_on("sqlite", tests, HF_COUNT(tests)) +
-           run_on("sqlite", tests_of_files, HF_COUNT(tests_of_files)) +
+           run_on("sqlite", tests_of_lasting, HF_COUNT(tests_of_lasting)) +
            run_on("memory", tests, HF_COUNT(tests));
 }

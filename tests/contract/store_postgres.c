@@ -1,173 +1,17 @@
 /* What is particular to the PostgreSQL engine: faults of the database, and policies about them. */
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/alloc.h"
-#include "base/metrics.h"
-#include "base/text.h"
+#include "store/postgres_engine.h"
 #include "store_database.h"
+#include "store_node.h"
 #include "store_world.h"
 
-/* How long a test waits for what must come. */
-#define PATIENCE_MS 20000
 /* How much longer than its deadline a call may take on a busy machine. */
 #define SLACK_MS 700
-
-/* One node on real clocks; several may share a store. */
-struct node {
-    const char *store;
-    struct hf_env env;
-    struct hf_metrics *metrics;
-    struct hf_op op;
-    struct hf_engine *engine;
-};
-
-struct options {
-    bool create;
-    unsigned synchronous;
-    bool allow_fewer;
-};
-
-static struct hf_status node_open(struct node *node, const char *store, struct options options)
-{
-    HF_AUTO_STRING host = store_database_of(store);
-    const char *const hosts[] = { host, NULL };
-    struct hf_store_settings settings = { .engine = "postgres",
-                                          .create = options.create,
-                                          .hosts = hosts,
-                                          .synchronous = options.synchronous,
-                                          .allow_fewer = options.allow_fewer };
-
-    memset(node, 0, sizeof *node);
-    memset(settings.store_id, 0x5a, sizeof settings.store_id);
-    node->store = store;
-    hf_env_system(&node->env);
-    node->metrics = hf_metrics_new();
-    node->env.metrics = node->metrics;
-    hf_op_init(&node->op, &node->env);
-    return hf_engine_open(&node->op, &settings, &node->engine);
-}
-
-static void node_close(struct node *node)
-{
-    hf_engine_free(node->engine);
-    hf_metrics_free(node->metrics);
-}
-
-static void node_has(struct node *node, uint64_t ms)
-{
-    node->op.deadline_ms = hf_env_boottime_ms(&node->env) + ms;
-}
-
-static bool node_counts(struct node *node, const char *line)
-{
-    HF_AUTO(buf) text = hf_buf_new();
-
-    hf_metrics_write(node->metrics, text);
-    return strstr(hf_buf_text(text), line) != NULL;
-}
-
-/* One record under a request id that is its number. */
-static struct hf_status put(struct node *node, uint32_t request, const char *path,
-                            struct hf_commit *out)
-{
-    struct hf_change change = store_change(path, 0, "body");
-    struct hf_batch batch = store_batch(request, &change, 1);
-
-    return hf_engine_apply(node->engine, &node->op, &batch, out);
-}
-
-static struct hf_status put_new(struct node *node, uint32_t request)
-{
-    HF_AUTO_STRING path = hf_format("path/%u", request);
-    struct hf_commit commit;
-    struct hf_status status;
-
-    hf_commit_init(&commit);
-    status = put(node, request, path, &commit);
-    hf_commit_done(&commit);
-    return status;
-}
-
-static void nap(void)
-{
-    const struct timespec time = { .tv_nsec = 5000000 };
-
-    (void)nanosleep(&time, NULL);
-}
-
-static uint64_t now_ms(void)
-{
-    struct hf_env env;
-
-    hf_env_system(&env);
-    return hf_env_boottime_ms(&env);
-}
-
-/* Waits until the query gives a number that is not 0, and gives it. */
-static long await_number(const char *store, const char *sql)
-{
-    uint64_t until_ms = now_ms() + PATIENCE_MS;
-    long number;
-
-    while ((number = store_database_number(store, sql)) <= 0) {
-        if (now_ms() > until_ms) {
-            fail_msg("this never came: %s", sql);
-        }
-        nap();
-    }
-    return number;
-}
-
-/* The checkpointer tells commits whether to wait, so it has to have read the setting. */
-static void set_standby_names(const char *store, const char *names)
-{
-    HF_AUTO_STRING set = hf_format("ALTER SYSTEM SET synchronous_standby_names = '%s'", names);
-    HF_AUTO_STRING is_set =
-        hf_format("SELECT (current_setting('synchronous_standby_names') = '%s')::int", names);
-
-    store_database_run(store, set);
-    store_database_run(store, "SELECT pg_reload_conf()");
-    (void)await_number(store, is_set);
-    store_database_run(store, "CHECKPOINT");
-}
-
-static const char waiting_commit[] =
-    "SELECT coalesce(max(pid), 0) FROM pg_stat_activity"
-    " WHERE application_name = 'holdfast' AND wait_event = 'SyncRep'";
-
-/* A put on a thread of its own. */
-struct putting {
-    struct node *node;
-    pthread_t thread;
-    uint32_t request;
-    struct hf_status status;
-    struct hf_commit commit;
-};
-
-static void *put_main(void *context)
-{
-    struct putting *putting = context;
-
-    putting->status = put(putting->node, putting->request, "path", &putting->commit);
-    return NULL;
-}
-
-static void put_start(struct putting *putting, struct node *node, uint32_t request)
-{
-    *putting = (struct putting){ .node = node, .request = request };
-    hf_commit_init(&putting->commit);
-    assert_int_equal(pthread_create(&putting->thread, NULL, put_main, putting), 0);
-}
-
-static void put_join(struct putting *putting)
-{
-    assert_int_equal(pthread_join(putting->thread, NULL), 0);
-}
 
 enum fault { FAULT_CANCEL, FAULT_TERMINATE, FAULT_KILL };
 
@@ -259,7 +103,7 @@ static void a_commit_that_hangs_is_in_doubt_at_the_deadline_and_found_later(void
 
     set_standby_names(store, "");
     node_has(&node, PATIENCE_MS);
-    assert_ok(&node.op, put(&node, 7, "path", &commit));
+    assert_ok(&node.op, node_put_at(&node, 7, "path", &commit));
     assert_true(commit.repeated);
     assert_int_equal(commit.seq, 1);
     hf_commit_done(&commit);
@@ -360,14 +204,14 @@ static void a_frozen_host_holds_no_call_beyond_its_deadline(void **state)
 
     (void)state;
     assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
-    assert_ok(&node.op, put_new(&node, 1));
+    assert_ok(&node.op, node_put(&node, 1));
     assert_ok(&node.op, hf_engine_get(node.engine, &node.op, "path/1", &record));
     count = server_processes(store, pids, HF_COUNT(pids));
     assert_true(count >= 4);
     signal_all(pids, count, SIGSTOP);
     began_ms = now_ms();
     node_has(&node, 1500);
-    written = put_new(&node, 2);
+    written = node_put(&node, 2);
     took_ms[0] = now_ms() - began_ms;
     began_ms = now_ms();
     node_has(&node, 1500);
@@ -383,7 +227,7 @@ static void a_frozen_host_holds_no_call_beyond_its_deadline(void **state)
     assert_in_range(took_ms[1], 1500, 1500 + SLACK_MS);
 
     node_has(&node, PATIENCE_MS);
-    assert_ok(&node.op, put_new(&node, 2));
+    assert_ok(&node.op, node_put(&node, 2));
     assert_ok(&node.op, hf_engine_get(node.engine, &node.op, "path/2", &record));
     assert_int_equal(record->seq, 2);
     node_close(&node);
@@ -398,13 +242,19 @@ static void with_fewer_standbys_than_required_policy_decides(void **state)
         struct options options;
         enum hf_code code;
     } cases[] = {
-        { "none is required", "", { true, 0, false }, HF_OK },
-        { "one is required and there is none", "", { true, 1, false }, HF_UNAVAILABLE },
+        { "none is required", "", { .create = true }, HF_OK },
+        { "one is required and there is none",
+          "",
+          { .create = true, .synchronous = 1 },
+          HF_UNAVAILABLE },
         { "one is required, is named, and is not there",
           "ANY 1 (nobody)",
-          { true, 1, false },
+          { .create = true, .synchronous = 1 },
           HF_UNAVAILABLE },
-        { "the settings allow fewer", "", { true, 1, true }, HF_OK },
+        { "the settings allow fewer",
+          "",
+          { .create = true, .synchronous = 1, .allow_fewer = true },
+          HF_OK },
     };
 
     (void)state;
@@ -422,7 +272,7 @@ static void with_fewer_standbys_than_required_policy_decides(void **state)
         open.create = false;
         assert_ok(&node.op, node_open(&node, store, open));
         node_has(&node, PATIENCE_MS);
-        status = put_new(&node, 1);
+        status = node_put(&node, 1);
         if (status.code != cases[i].code) {
             fail_msg("%s: %s: %s", cases[i].says, hf_code_name(status.code), node.op.text);
         }
@@ -449,11 +299,11 @@ static void a_database_that_went_back_in_time_is_refused(void **state)
     (void)state;
     assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
     for (uint32_t i = 1; i <= 3; i++) {
-        assert_ok(&node.op, put_new(&node, i));
+        assert_ok(&node.op, node_put(&node, i));
     }
     store_database_run(store, "DELETE FROM batch WHERE seq > 1; DELETE FROM change WHERE seq > 1;"
                               "DELETE FROM request WHERE seq > 1; UPDATE state SET seq = 1");
-    assert_fails(&node.op, put_new(&node, 4), HF_WRONG_STATE);
+    assert_fails(&node.op, node_put(&node, 4), HF_WRONG_STATE);
     assert_non_null(strstr(node.op.text, "went back in time"));
     assert_fails(&node.op, hf_engine_get(node.engine, &node.op, "path/1", &record), HF_WRONG_STATE);
     assert_fails(&node.op, hf_engine_state(node.engine, &node.op, &found, NULL), HF_WRONG_STATE);
@@ -470,7 +320,7 @@ static void another_store_in_its_place_is_refused(void **state)
     (void)state;
     assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
     store_database_run(store, "UPDATE state SET store_id = '\\x01'::bytea || substr(store_id, 2)");
-    assert_fails(&node.op, put_new(&node, 1), HF_WRONG_STATE);
+    assert_fails(&node.op, node_put(&node, 1), HF_WRONG_STATE);
     assert_int_equal(store_database_number(store, "SELECT seq FROM state"), 0);
     node_close(&node);
     store_database_drop(store);
@@ -489,10 +339,10 @@ static void a_store_is_made_once_and_found_again(void **state)
     assert_fails(&other.op, node_open(&other, store, (struct options){ .create = true }),
                  HF_EXISTS);
     node_close(&other);
-    assert_ok(&node.op, put_new(&node, 1));
+    assert_ok(&node.op, node_put(&node, 1));
     node_close(&node);
     assert_ok(&node.op, node_open(&node, store, (struct options){ 0 }));
-    assert_fails(&node.op, put_new(&node, 2), HF_OK);
+    assert_fails(&node.op, node_put(&node, 2), HF_OK);
     assert_int_equal(store_database_number(store, "SELECT seq FROM state"), 2);
     node_close(&node);
     store_database_drop(store);
@@ -505,11 +355,11 @@ static void tables_of_an_older_format_are_brought_up_to_date(void **state)
 
     (void)state;
     assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
-    assert_ok(&node.op, put_new(&node, 1));
+    assert_ok(&node.op, node_put(&node, 1));
     node_close(&node);
     store_database_run(store, "DROP TABLE hb; UPDATE schema SET version = 1");
     assert_ok(&node.op, node_open(&node, store, (struct options){ 0 }));
-    assert_ok(&node.op, put_new(&node, 2));
+    assert_ok(&node.op, node_put(&node, 2));
     node_close(&node);
     assert_int_equal(store_database_number(store, "SELECT version FROM schema"), 3);
     assert_int_equal(store_database_number(store, "SELECT count(*) FROM hb"), 0);
@@ -601,6 +451,174 @@ static void nodes_share_a_store_without_a_gap_and_writers_share_commits(void **s
     store_database_drop(store);
 }
 
+/* Writes and reads on one node until it is told to stop. */
+struct worker {
+    struct node node; /* the same as another's, with an operation of its own */
+    pthread_t thread;
+    atomic_bool stop;
+    _Atomic uint32_t done;
+    size_t failed;
+};
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    struct node *node = &worker->node;
+
+    hf_op_init(&node->op, &node->env);
+    for (uint32_t i = 1; !atomic_load(&worker->stop); i++) {
+        HF_AUTO_STRING path = hf_format("path/%u", 1000 + i);
+        HF_AUTO(record) record = NULL;
+
+        worker->failed += node_put(node, 1000 + i).code != HF_OK;
+        worker->failed += hf_engine_get(node->engine, &node->op, path, &record).code != HF_OK;
+        atomic_store(&worker->done, i);
+    }
+    return NULL;
+}
+
+static void await_work(struct worker *worker, struct node *node, uint32_t more)
+{
+    uint32_t until = atomic_load(&worker->done) + more;
+
+    node_has(node, PATIENCE_MS);
+    while (atomic_load(&worker->done) < until) {
+        assert_ok(&node->op, hf_op_check_deadline(&node->op));
+        nap();
+    }
+}
+
+/* A heartbeat as programs of format 2 write it. */
+static const char older_beat[] = "INSERT INTO hb (node, n, confirmed_seq, applied_seq)"
+                                 " SELECT 'n1'::bytea, 1, seq, 0 FROM state ON CONFLICT (node) DO"
+                                 " UPDATE SET n = hb.n + excluded.n";
+
+static struct hf_status look_at_beat(void *context, const struct hf_beat *beat)
+{
+    uint64_t *number = context;
+
+    assert_string_equal(beat->node, "n1");
+    assert_int_equal(beat->body.len, 0);
+    *number = beat->number;
+    return HF_SUCCESS;
+}
+
+/*
+ * The older one has sessions of before, on tables of format 2: all that this program says and that
+ * one could not are heartbeats with a body.
+ */
+static void an_older_node_works_on_while_a_newer_one_changes_the_tables(void **state)
+{
+    static const char store[] = "upgraded";
+    struct worker worker = { 0 };
+    struct node older, newer;
+    uint64_t number = 0;
+    uint64_t seq = 0;
+
+    (void)state;
+    assert_ok(&older.op, node_open(&older, store, (struct options){ .create = true }));
+    assert_ok(&older.op, node_put(&older, 1));
+    assert_ok(&older.op,
+              hf_engine_state(older.engine, &older.op, &(struct hf_store_state){ 0 }, NULL));
+    store_database_run(store, "ALTER TABLE hb DROP COLUMN body; UPDATE schema SET version = 2");
+    store_database_run(store, older_beat);
+    worker.node = older;
+    assert_int_equal(pthread_create(&worker.thread, NULL, work, &worker), 0);
+    await_work(&worker, &older, 5);
+    assert_int_equal(store_database_number(store, "SELECT version FROM schema"), 2);
+    assert_ok(&newer.op, node_open(&newer, store, (struct options){ 0 }));
+    assert_int_equal(store_database_number(store, "SELECT version FROM schema"), 3);
+    await_work(&worker, &older, 5);
+    store_database_run(store, older_beat);
+    assert_ok(&newer.op, node_put(&newer, 2));
+    await_work(&worker, &older, 5);
+    atomic_store(&worker.stop, true);
+    assert_int_equal(pthread_join(worker.thread, NULL), 0);
+    assert_int_equal(worker.failed, 0);
+    assert_int_equal(store_database_number(store, "SELECT seq FROM state"), worker.done + 2);
+    assert_int_equal(store_database_number(store, "SELECT count(*) FROM batch"), worker.done + 2);
+    assert_ok(&newer.op, hf_engine_beats(newer.engine, &newer.op, look_at_beat, &number, &seq));
+    assert_int_equal(number, 2);
+    assert_int_equal(seq, worker.done + 2);
+    node_close(&newer);
+    node_close(&older);
+    store_database_drop(store);
+}
+
+struct starter {
+    struct node node;
+    struct options options;
+    pthread_t thread;
+    struct hf_status status;
+};
+
+static void *start_node(void *context)
+{
+    struct starter *starter = context;
+
+    starter->status = node_open(&starter->node, "at-once", starter->options);
+    return NULL;
+}
+
+static void start_at_once(struct starter *starters, size_t count, struct options options)
+{
+    for (size_t i = 0; i < count; i++) {
+        starters[i].options = options;
+        assert_int_equal(pthread_create(&starters[i].thread, NULL, start_node, &starters[i]), 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(pthread_join(starters[i].thread, NULL), 0);
+    }
+}
+
+static void of_those_who_make_a_store_at_once_one_does(void **state)
+{
+    static const char store[] = "at-once";
+    struct starter starters[4];
+
+    (void)state;
+    for (uint32_t round = 0; round < 10; round++) {
+        HF_AUTO_STRING host = store_database_of(store); /* the schema is there before */
+        unsigned made = 0;
+
+        start_at_once(starters, HF_COUNT(starters), (struct options){ .create = true });
+        for (size_t i = 0; i < HF_COUNT(starters); i++) {
+            made += starters[i].status.code == HF_OK;
+            if (starters[i].status.code != HF_OK) {
+                assert_fails(&starters[i].node.op, starters[i].status, HF_EXISTS);
+            }
+            node_close(&starters[i].node);
+        }
+        assert_int_equal(made, 1);
+        store_database_drop(store);
+    }
+}
+
+static void nodes_that_start_at_once_change_the_tables_once(void **state)
+{
+    static const char store[] = "at-once";
+    struct starter starters[4];
+    struct node node;
+
+    (void)state;
+    assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
+    node_close(&node);
+    for (uint32_t round = 0; round < 5; round++) {
+        store_database_run(store, "DROP TABLE hb; UPDATE schema SET version = 1");
+        start_at_once(starters, HF_COUNT(starters), (struct options){ 0 });
+        for (size_t i = 0; i < HF_COUNT(starters); i++) {
+            assert_ok(&starters[i].node.op, starters[i].status);
+            assert_ok(&starters[i].node.op,
+                      node_put(&starters[i].node, round * 10 + (uint32_t)i + 1));
+        }
+        assert_int_equal(store_database_number(store, "SELECT version FROM schema"), 3);
+        for (size_t i = 0; i < HF_COUNT(starters); i++) {
+            node_close(&starters[i].node);
+        }
+    }
+    store_database_drop(store);
+}
+
 static void one_that_cannot_be_written_takes_no_others_with_it(void **state)
 {
     static const char store[] = "bad";
@@ -616,7 +634,7 @@ static void one_that_cannot_be_written_takes_no_others_with_it(void **state)
         assert_int_equal(pthread_create(&writers[i].thread, NULL, write_many, &writers[i]), 0);
     }
     for (uint32_t i = 0; i < ROUNDS; i++) {
-        status = put_new(&node, 77);
+        status = node_put(&node, 77);
         assert_int_equal(status.code, HF_CORRUPT);
         assert_non_null(strstr(node.op.text, "23514"));
     }
@@ -639,7 +657,7 @@ static void one_node_reads_what_another_has_written(void **state)
     (void)state;
     assert_ok(&nodes[0].op, node_open(&nodes[0], store, (struct options){ .create = true }));
     assert_ok(&nodes[1].op, node_open(&nodes[1], store, (struct options){ 0 }));
-    assert_ok(&nodes[0].op, put_new(&nodes[0], 1));
+    assert_ok(&nodes[0].op, node_put(&nodes[0], 1));
     assert_ok(&nodes[1].op, hf_engine_get(nodes[1].engine, &nodes[1].op, "path/1", &record));
     /* It did not know that this was durable, so it made sure. */
     assert_int_equal(store_database_number(store, "SELECT barriers FROM state"), 2);
@@ -692,11 +710,11 @@ static void an_epoch_ends_when_the_server_is_another(void **state)
 
     (void)state;
     assert_ok(&node.op, node_open(&node, store, (struct options){ .create = true }));
-    assert_ok(&node.op, put_new(&node, 1));
+    assert_ok(&node.op, node_put(&node, 1));
     /* As the server would find it that was promoted after that commit. */
     store_database_run(store, "UPDATE state SET timeline = timeline - 1");
-    assert_ok(&node.op, put_new(&node, 2));
-    assert_ok(&node.op, put_new(&node, 3));
+    assert_ok(&node.op, node_put(&node, 2));
+    assert_ok(&node.op, node_put(&node, 3));
     assert_ok(&node.op, hf_engine_state(node.engine, &node.op, &found, NULL));
     assert_int_equal(found.epoch, 2);
     assert_int_equal(found.seq, 3);
@@ -704,9 +722,46 @@ static void an_epoch_ends_when_the_server_is_another(void **state)
     store_database_drop(store);
 }
 
+/* --- which standby is further --- */
+
+static void the_timeline_counts_before_the_length_of_the_log(void **unused)
+{
+    static const struct {
+        const char *says;
+        struct hf_pg_role role, than;
+        bool is_further;
+    } cases[] = {
+        { "more of the same",
+          { .timeline = 3, .received = 9 },
+          { .timeline = 3, .received = 8 },
+          true },
+        { "less of the same",
+          { .timeline = 3, .received = 8 },
+          { .timeline = 3, .received = 9 },
+          false },
+        { "the same", { .timeline = 3, .received = 9 }, { .timeline = 3, .received = 9 }, false },
+        { "less of a later one",
+          { .timeline = 4, .received = 5 },
+          { .timeline = 3, .received = 9 },
+          true },
+        { "more of one that was left",
+          { .timeline = 3, .received = 9 },
+          { .timeline = 4, .received = 5 },
+          false },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        if (hf_pg_is_further(&cases[i].role, &cases[i].than) != cases[i].is_further) {
+            fail_msg("%s", cases[i].says);
+        }
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_timeline_counts_before_the_length_of_the_log),
         cmocka_unit_test(a_commit_whose_end_is_not_seen_is_repeated_and_happens_once),
         cmocka_unit_test(a_commit_that_hangs_is_in_doubt_at_the_deadline_and_found_later),
         cmocka_unit_test(only_a_synchronous_heartbeat_waits_for_standbys),
@@ -719,6 +774,9 @@ int main(void)
         cmocka_unit_test(tables_of_an_older_format_are_brought_up_to_date),
         cmocka_unit_test(tables_of_a_newer_format_are_used_if_they_allow_it),
         cmocka_unit_test(nodes_share_a_store_without_a_gap_and_writers_share_commits),
+        cmocka_unit_test(an_older_node_works_on_while_a_newer_one_changes_the_tables),
+        cmocka_unit_test(of_those_who_make_a_store_at_once_one_does),
+        cmocka_unit_test(nodes_that_start_at_once_change_the_tables_once),
         cmocka_unit_test(one_that_cannot_be_written_takes_no_others_with_it),
         cmocka_unit_test(one_node_reads_what_another_has_written),
         cmocka_unit_test(a_lease_of_another_node_has_to_be_seen_unrenewed),

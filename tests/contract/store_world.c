@@ -92,6 +92,10 @@ static void copy_file(const char *from, const char *to, const char *name)
 void store_world_init_killed(struct store_world *world, const struct store_world *other)
 {
     store_world_init_fast(world, other->kind);
+    if (other->kind->is_remote) {
+        store_database_copy(other->directory, world->directory);
+        return;
+    }
     assert_int_equal(mkdir(world->directory, 0700), 0);
     copy_file(other->directory, world->directory, "store.db");
     copy_file(other->directory, world->directory, "store.db-wal");

@@ -41,7 +41,7 @@ void store_world_done(struct store_world *world);
 
 /*
  * A world whose directory holds the files of another's store as they are now: what is left when the
- * process that has that store open is killed.
+ * process that has that store open is killed. On a database server it is a copy of the tables.
  */
 void store_world_init_killed(struct store_world *world, const struct store_world *other);
 

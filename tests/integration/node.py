@@ -101,8 +101,8 @@ class Node:
         assert old in text, f"{old!r} is not in {path}"
         path.write_text(text.replace(old, new))
 
-    def spawn(self):
-        self.process = subprocess.Popen([*self.prefix, str(DAEMON), "--dir", str(self.dir)], stdin=subprocess.DEVNULL,
+    def spawn(self, *words):
+        self.process = subprocess.Popen([*self.prefix, str(DAEMON), "--dir", str(self.dir), *words], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
 
     def start(self, ready=True):

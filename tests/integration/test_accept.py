@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A node whose own store was put back to an older copy: refused, and taken only when somebody says so, recorded."""
 import json
+import re
 import shutil
 import unittest
 
@@ -63,6 +64,22 @@ class Accept(unittest.TestCase):
         shutil.rmtree(self.node.dir / "store")
         shutil.copytree(self.node.base / "older", self.node.dir / "store")
         self.refuses_to_start()
+
+    def test_a_machine_that_has_not_seen_the_store_is_told_how_far_it_is(self):
+        self.node.run("store", "accept-history", "--offline", "--force")
+        self.node.start()
+        commit = re.search(r"commit (\d+)", self.node.run("status"))[1]
+        self.node.stop()
+        for pinned in (self.node.dir).glob("pin*"):
+            pinned.unlink()
+        for words, says in ((("--min-seq", str(int(commit) + 1000)), f"below commit {int(commit) + 1000} that --min-seq demands"),
+                            (("--min-seq", "soon"), "--min-seq takes the number of a commit")):
+            self.node.spawn(*words)
+            self.assertNotEqual(self.node.process.wait(60), 0)
+            self.node.process = None
+            self.assertIn(says, self.node.log_text())
+        self.node.spawn("--min-seq", commit)
+        self.node.wait_until("ready")
 
     def test_a_daemon_that_runs_is_not_gone_past(self):
         self.node.run("store", "accept-history", "--offline", "--force")

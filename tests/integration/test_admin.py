@@ -18,8 +18,9 @@ from node import Node, UnixConnection, free_port, wait_for
 DOCUMENT = openapi.Document()
 ANSWERED = set()  # operations that have given their good answer
 # They need databases in two sites: tests/cluster/test_promote.py compares their answers with the document. And a node that
-# has a store of its own needs no lease: tests/cluster/test_cluster.py has one that has none.
-ELSEWHERE = {("POST", "/api/v1/sites/{site}/promote"), ("POST", "/api/v1/store/accept-history"), ("POST", "/api/v1/serve-stale")}
+# has a store of its own needs no lease, and is cut off from nobody: tests/cluster/test_cluster.py and test_revocation.py.
+ELSEWHERE = {("POST", "/api/v1/sites/{site}/promote"), ("POST", "/api/v1/store/accept-history"), ("POST", "/api/v1/serve-stale"),
+             ("POST", "/api/v1/revocations"), ("GET", "/api/v1/keyrings/{keyring}/keys/{key}/revocation")}
 ME = "unix:" + pwd.getpwuid(os.getuid()).pw_name
 NODE = None
 TLS_PORT = None
@@ -513,6 +514,14 @@ class OverTheUnixSocket(BothDoors, Calls):
         self.refused(400, "invalid", "for_ms", "POST", "/api/v1/serve-stale", {})
         self.refused(409, "wrong_state", "no lease", "POST", "/api/v1/serve-stale", {"for_ms": 1000})
 
+    def test_and_takes_and_makes_no_revocations(self):
+        self.create()
+        self.refused(409, "wrong_state", "alone", "GET", f"/api/v1/keyrings/hadoop/keys/{self.name}/revocation")
+        self.refused(400, "invalid", "no revocation", "POST", "/api/v1/revocations", {})
+        told = {"revocation": 1, "store": "00" * 16, "keyring": "hadoop", "key": self.name, "version": None,
+                "state": "deleted", "commit": 1, "node": "node-2", "mac": "00" * 32}
+        self.refused(409, "wrong_state", "alone", "POST", "/api/v1/revocations", told)
+
     def test_nodes_are_approved_drained_and_removed(self):
         machine = NODE.base / self.name
         asked = json.loads(NODE.run("--dir", machine, "node", "join", "--name", self.name, "--json"))
@@ -638,6 +647,8 @@ class OverTheUnixSocket(BothDoors, Calls):
                 (400, "invalid", "names of nodes", "PATCH", "/api/v1/keyrings/hadoop", {"serve_on": [1]}),
                 (400, "invalid", "serve_on", "PATCH", "/api/v1/keyrings/hadoop", {"serve_on": "node-1"}),
                 (400, "invalid", "twice", "PATCH", "/api/v1/keyrings/hadoop", {"serve_on": ["a", "a"]}),
+                (400, "invalid", "1000 ways", "PATCH", "/api/v1/keyrings/hadoop", {"min_ways": 1001}),
+                (400, "invalid", "min_ways", "PATCH", "/api/v1/keyrings/hadoop", {"min_ways": -1}),
                 (400, "invalid", "stranger is no member", "PATCH", "/api/v1/keyrings/hadoop", {"serve_on": ["stranger"]}),
                 (400, "invalid", '"plaintext"', "POST", self.key + "/encrypt", {}),
                 (400, "invalid", "base64", "POST", self.key + "/encrypt", {"plaintext": "?"}),

@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Openability is proved: the drill, its receipt, and what follows from it, on real stores."""
+import http.server
 import json
 import os
+import pty
 import re
+import socketserver
 import sqlite3
+import subprocess
+import threading
 import unittest
 
 import yaml
-from node import Node, wait_for
+from node import PROGRAM, Node, wait_for
 from programs import ROOT
 
 GREEN, RED, AMBER = 0, 8, 9
@@ -15,6 +20,37 @@ GREEN, RED, AMBER = 0, 8, 9
 
 def cells(receipt, result):
     return [cell["slot"] for cell in receipt["drill"]["cells"] if cell["result"] == result]
+
+
+class Answers(socketserver.UnixStreamServer):
+    """A node that gives one answer after another, each to the path that it is for."""
+
+    def __init__(self, path, answers):
+        self.answers = list(answers)
+        super().__init__(str(path), Answer)
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        path, answer = self.server.answers.pop(0) if self.server.answers else (None, {})
+        body = json.dumps(answer).encode()
+        self.send_response(200 if path == self.path else 500)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+
+def progress(state, *nodes):
+    members = "node", "state", "slots", "slots_done", "versions", "versions_done"
+    return {"state": state, "nodes": [dict(zip(members, node)) for node in nodes]}
+
+
+def line(name, state, full, says):
+    return f"\033[K{name:16} {state:8} [{'#' * full:30}]  {says} key versions\r\n"
 
 
 class Drill(unittest.TestCase):
@@ -78,8 +114,19 @@ class Drill(unittest.TestCase):
         self.assertRegex(said, r"(?m)^hadoop/orders@1 +node-1 +node-1 +altered +version/hadoop/orders/0000000001$")
         lost = json.loads(self.node.run("--json", "what-if", "--lose", "slot:offline", code=RED))
         self.assertEqual(lost["keyrings"][0]["named"], ["hadoop/orders@1"], "lost already, whatever else is")
-        chain = json.loads(self.node.run("--json", "why", "hadoop/orders@2"))["chain"]
-        self.assertEqual(chain[0]["proven_by"], "node-1 through slot node-1")
+        last = json.loads(self.node.run("--json", "drill", "show", code=RED))
+        (cell,) = [cell for cell in last["drill"]["cells"] if cell["slot"] == "node-1"]
+        self.assertEqual(self.provers("hadoop/orders@2"),
+                         [(level, "node-1 through slot node-1", cell["proven"])
+                          for level in ("key version", "keyring key", "main key", "root key", "slot")])
+        # The one that does not open ends the chain.
+        self.assertEqual(self.provers("hadoop/orders@1"), [("key version", None, None)])
+
+    def provers(self, key):
+        """Who proved each link of the key's chain, and when; of slots the one that the drill opened."""
+        chain = json.loads(self.node.run("--json", "why", key))["chain"]
+        return [(link["level"], link.get("proven_by"), link.get("proven")) for link in chain
+                if not link["name"].startswith("offline ")]
 
     def test_a_slot_whose_file_is_gone_is_red(self):
         os.rename(self.node.dir / "secrets/node.key", self.node.base / "node.key")
@@ -96,6 +143,42 @@ class Drill(unittest.TestCase):
         self.node.start()
         receipt = self.drill(code=AMBER)
         self.assertEqual(receipt["drill"]["keyrings"][0]["wanted"], 2)
+
+    def test_a_keyring_wants_ways_of_its_own(self):
+        """What the keyring says counts, whatever the node is configured to want."""
+        self.node.run("keyring", "create", "precious", "--min-ways", "2")
+        self.node.run("key", "create", "precious/ring")
+        receipt = self.drill(code=AMBER)
+        self.assertEqual(receipt["drill"]["light"], "amber")
+        self.assertEqual([(ring["keyring"], ring["ways"], ring["wanted"]) for ring in receipt["drill"]["keyrings"]],
+                         [("hadoop", 1, 1), ("precious", 1, 2)])
+        said = self.node.run("drill", code=AMBER)
+        self.assertRegex(said, r"(?m)^precious +1 +0 +1 +2$")
+        self.assertRegex(said, "amber: everything opens, in fewer independent ways than wanted\n$")
+        self.assertEqual(self.drill("--keyring", "hadoop")["drill"]["light"], "green")
+        self.assertEqual(self.drill("--keyring", "precious", code=AMBER)["drill"]["light"], "amber")
+        self.assertEqual(self.proofs()["light"], "amber")
+        self.assertRegex(self.proofs()["text"], "keyring precious open in 1 independent ways .* and 2 are wanted")
+        text = self.node.admin("GET", "/health/metrics")[1]
+        for line in ('paths{keyring="precious"} 1', 'paths_wanted{keyring="precious"} 2', 'paths{keyring="hadoop"} 1',
+                     'paths_wanted{keyring="hadoop"} 1'):
+            self.assertIn(f"holdfast_open_{line}\n", text)
+        self.node.configure('node = "node-1"', 'node = "node-1"\nproof {\n    min_ways = 2\n}')
+        self.node.stop()
+        self.node.start()
+        self.assertEqual(self.proofs()["light"], "amber")
+        for ring in "precious", "hadoop":
+            self.node.run("keyring", "change", ring, "--min-ways", "1")
+        self.assertEqual(self.proofs()["light"], "green")
+        self.assertEqual(self.drill()["drill"]["light"], "green")
+        self.node.run("keyring", "change", "precious", "--min-ways", "0")
+        self.assertEqual(self.drill(code=AMBER)["drill"]["keyrings"][1]["wanted"], 2)
+
+    def proofs(self):
+        """What the status says of them."""
+        status, body = self.node.admin("GET", "/api/v1/status")
+        self.assertEqual(status, 200, body)
+        return next(item for item in body["items"] if item["item"] == "proofs")
 
     def test_a_receipt_is_verified_without_a_node_and_an_edited_one_is_not(self):
         file = self.node.base / "receipt.json"
@@ -143,6 +226,63 @@ class Drill(unittest.TestCase):
         self.node.run("drill", "--wait", "5s", "--keyring", "hadoop")
         self.node.run("drill", "--wait", "5h", code=2)
 
+    def at_terminal(self, *words):
+        """The program's exit code, what it shows at a terminal, and what it says on its standard output."""
+        ours, theirs = pty.openpty()
+        shown = bytearray()
+
+        def read():
+            while True:
+                try:
+                    shown.extend(os.read(ours, 4096))
+                except OSError:  # EIO: nobody has the terminal any more
+                    return
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            done = subprocess.run([str(PROGRAM), "--dir", str(self.node.dir), *words], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=theirs, check=False, timeout=120)
+        finally:
+            os.close(theirs)
+            reader.join(60)
+            os.close(ours)
+        self.assertFalse(reader.is_alive())
+        return done.returncode, shown.decode(), done.stdout.decode()
+
+    def test_a_person_at_a_terminal_sees_how_far_each_node_is(self):
+        receipt = self.drill()
+        name = receipt["drill"]["id"]
+        path = f"/api/v1/drill/{name}"
+        answers = [(path, progress("runs", ("node-1", "runs", 2, 0, 4, 2), ("node-2", "waiting", 0, 0, 0, 0))),
+                   (path, progress("runs", ("node-1", "runs", 2, 1, 4, 3), ("node-2", "runs", 1, 0, 100, 1))),
+                   (path, progress("ended", ("node-1", "done", 2, 2, 4, 4), ("node-2", "silent", 1, 0, 100, 50))),
+                   (path + "/receipt", receipt)]
+        pictures = (line("node-1", "runs", 15, "slot 1 of 2, 2 of 4") + line("node-2", "waiting", 0, "slot 0 of 0, 0 of 0"),
+                    line("node-1", "runs", 22, "slot 2 of 2, 3 of 4") + line("node-2", "runs", 0, "slot 1 of 1, 1 of 100"),
+                    line("node-1", "done", 30, "slot 2 of 2, 4 of 4")
+                    + line("node-2", "silent", 15, "slot 1 of 1, 50 of 100"))
+        with Answers(self.node.base / "answers", answers) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                code, shown, said = self.at_terminal("--server", f"unix:{self.node.base}/answers", "drill", "show", name)
+            finally:
+                server.shutdown()
+        self.assertEqual(server.answers, [], "not all of it was asked for")
+        # Each picture takes the place of the one before, and none is left when the result is there.
+        self.assertEqual(shown, "\033[2A".join(pictures) + "\033[2A\033[J")
+        self.assertEqual((code, said), (GREEN, self.node.run("drill", "show")))
+
+    def test_the_last_picture_of_a_drill_is_full_and_is_wiped(self):
+        code, shown, said = self.at_terminal("drill")
+        self.assertEqual(code, GREEN)
+        self.assertTrue(shown.endswith(line("node-1", "done", 30, "slot 1 of 1, 4 of 4") + "\033[1A\033[J"), repr(shown))
+        self.assertRegex(said, "green: everything opens\n$")
+        self.assertNotIn("\033", said)
+        # Who reads the result, and not the terminal, gets no pictures.
+        self.assertEqual(self.at_terminal("--json", "drill", "show")[1], "")
+        self.node.run("drill", "show")
+        self.assertEqual(self.node.error, "")
+
     def test_what_if_and_the_smallest_cut_on_one_node(self):
         self.node.run("what-if", "--lose", "node:node-1", "--min-cut", code=2)
         self.drill()
@@ -156,6 +296,26 @@ class Drill(unittest.TestCase):
         cut = json.loads(self.node.run("--json", "what-if", "--min-cut", "hadoop/sales"))
         self.assertEqual(cut["ends"], ["node:node-1"], "one node: its loss is the end")
         self.node.run("what-if", "--min-cut", "hadoop/none", code=4)
+
+    def test_what_no_drill_has_opened_is_not_taken_to_be_readable(self):
+        self.drill()
+        self.node.run("what-if", "--lose", "slot:offline")
+        self.node.run("keyring", "create", "young")
+        self.node.run("key", "create", "young/first")
+        said = self.node.run("what-if", "--lose", "slot:offline", code=RED)
+        self.assertRegex(said, r"(?m)^no drill has opened anything of keyring young$")
+        self.drill()
+        self.node.run("what-if", "--lose", "slot:offline")
+        # Its key file gone, nothing is known to open: whatever is lost, all of it is unreadable.
+        os.rename(self.node.dir / "secrets/node.key", self.node.base / "node.key")
+        self.drill(code=RED)
+        said = self.node.run("what-if", "--lose", "slot:offline", code=RED)
+        self.assertRegex(said, "Nothing opens the store any more")
+        os.rename(self.node.base / "node.key", self.node.dir / "secrets/node.key")
+
+    def test_a_drill_that_waits_for_no_time_is_refused(self):
+        self.node.run("drill", "--wait", "0s", code=2)
+        self.assertEqual(self.node.admin("POST", "/api/v1/drill", {"wait_ms": 0})[0], 400)
 
     def test_the_daemon_drills_by_itself_and_tells_prometheus(self):
         def metrics():

@@ -318,7 +318,19 @@ class Nodes(unittest.TestCase):
         self.second.run(*accept, "--listen-hadoop", "nowhere", code=2)
         self.assertFalse((self.second.dir / "holdfast.conf").exists())
         self.second.run(*accept, "--listen-hadoop", f"127.0.0.1:{self.second.port}")
-        self.assertIn(f"127.0.0.1:{self.second.port}", (self.second.dir / "holdfast.conf").read_text())
+        self.assertIn("No --store was given", self.second.error)
+        configuration = (self.second.dir / "holdfast.conf").read_text()
+        self.assertIn(f"127.0.0.1:{self.second.port}", configuration)
+        # Given again with what was meant, it says that it was not heard.
+        meant = "--store", "postgres", "--store-host", "127.0.0.1:5432", "--store-synchronous", "0"
+        self.second.run(*accept, *meant)
+        self.assertIn("holdfast.conf was there and stays as it is", self.second.error)
+        self.assertNotIn("No --store was given", self.second.error)
+        self.assertEqual((self.second.dir / "holdfast.conf").read_text(), configuration)
+        (self.second.dir / "holdfast.conf").unlink()
+        self.second.run(*accept, *meant)
+        self.assertEqual(self.second.error, "")
+        self.assertIn('engine = "postgres"', (self.second.dir / "holdfast.conf").read_text())
 
     def test_the_certificate_is_for_the_names_that_were_asked_for(self):
         def names(pem):

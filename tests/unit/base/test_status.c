@@ -108,8 +108,9 @@ static void a_long_failure_text_is_cut(void **unused)
     assert_int_equal(strlen(op.text), HF_OP_TEXT_MAX - 1);
 }
 
-static void a_deadline_is_over_once_its_time_has_come(void **unused)
+static void a_deadline_is_over_once_its_time_has_come_or_its_thread_stops(void **unused)
 {
+    atomic_bool stop = false;
     struct test_env test;
     struct hf_op op;
 
@@ -122,6 +123,12 @@ static void a_deadline_is_over_once_its_time_has_come(void **unused)
     test.boottime_ms += 4;
     assert_ok(&op, hf_op_check_deadline(&op));
     test.boottime_ms += 1;
+    assert_fails(&op, hf_op_check_deadline(&op), HF_UNAVAILABLE);
+    op.deadline_ms = 0;
+    op.stop = &stop;
+    assert_ok(&op, hf_op_check_deadline(&op));
+    atomic_store(&stop, true);
+    assert_true(hf_op_is_stopped(&op));
     assert_fails(&op, hf_op_check_deadline(&op), HF_UNAVAILABLE);
 }
 
@@ -240,7 +247,7 @@ int main(void)
         cmocka_unit_test(try_passes_failures_up),
         cmocka_unit_test(a_failure_keeps_code_cause_and_text),
         cmocka_unit_test(a_long_failure_text_is_cut),
-        cmocka_unit_test(a_deadline_is_over_once_its_time_has_come),
+        cmocka_unit_test(a_deadline_is_over_once_its_time_has_come_or_its_thread_stops),
         cmocka_unit_test(a_request_id_is_set_by_any_byte),
         cmocka_unit_test(the_system_environment_tells_the_kernels_time),
         cmocka_unit_test(the_system_environment_fills_with_random_bytes),

@@ -1,4 +1,4 @@
-/* The simulation: its clock and its flows, the adversary, and what must hold whatever he does. */
+/* The simulation: its clock and its flows, the adversary, and what must hold of the log. */
 #include "sim.h"
 
 #include <stdlib.h>
@@ -11,8 +11,6 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     "an answer lost",
     "a message late",
     "a message doubled",
-    "a crash before the effect of a store call",
-    "a crash after the effect of a store call",
     "an ambiguous commit",
     "a timeline that went back",
     "a node at the replaced primary",
@@ -33,7 +31,20 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     "an acknowledgement by the time that a candidate was known",
     "an answer that was held back",
     "a request repeated",
+    "a revocation of a key",
+    "a revocation taken back",
+    "a use refused, since the key is revoked",
+    "a use of a revoked key by a node without a lease",
+    "an answer that waited until what it shows was in force",
+    "an answer that was marked, since that took too long",
 };
+
+const char *const sim_call_names[SIM_CALLS] = {
+    "the heartbeat for a lease", "a heartbeat with news", "a look at the heartbeats", "a commit",
+    "a read of the feed",
+};
+
+const char *const sim_moment_names[SIM_MOMENTS] = { "before", "after" };
 
 const char *const sim_mutation_names[SIM_MUTATIONS] = {
     "sound",
@@ -51,6 +62,20 @@ const char *const sim_mutation_names[SIM_MUTATIONS] = {
     "a node counts as back as soon as it asks to be",
     "whoever left the list is taken to have no lease any more",
     "a node tells of a key whatever candidate it knows of",
+    "an answer shows what is not in force yet",
+    "a revocation is acknowledged as a promotion is",
+    "a node without a lease serves for as long as it likes",
+    "a version is promoted when its maker has opened it",
+    "a change is reported applied and was passed over",
+    "a node that was sent away does not come back",
+};
+
+const char *const sim_mutation_rules[SIM_MUTATIONS] = {
+    [SIM_ACK_AT_ONCE] = "lease:", [SIM_ACK_EARLY] = "lease:",    [SIM_NOT_ASKED_AGAIN] = "lease:",
+    [SIM_ANY_LEASE] = "lease:",   [SIM_ABOVE_WATERMARK] = "I7:", [SIM_DOUBT_IS_SUCCESS] = "I1:",
+    [SIM_REPEAT_ANEW] = "I6:",    [SIM_SHOWN_TOO_SOON] = "I9:",  [SIM_REVOKED_TOO_SOON] = "I4:",
+    [SIM_ALWAYS_STALE] = "I4:",   [SIM_NOBODY_ASKED] = "proof:", [SIM_PASSED_OVER] = "I5:",
+    [SIM_STAYS_AWAY] = "end:",
 };
 
 uint64_t sim_random(struct sim *sim, uint64_t below)
@@ -62,9 +87,14 @@ uint64_t sim_random(struct sim *sim, uint64_t below)
     return (z ^ z >> 31) % below;
 }
 
+bool sim_chance(struct sim *sim, uint64_t once_in)
+{
+    return !sim->quiet && sim_random(sim, once_in * sim->calm) == 0;
+}
+
 bool sim_happens(struct sim *sim, enum sim_fault fault, uint64_t once_in)
 {
-    bool happens = sim_random(sim, once_in * sim->calm) == 0;
+    bool happens = sim_chance(sim, once_in);
 
     sim->faults[fault] += happens;
     return happens;
@@ -109,20 +139,6 @@ void sim_sleep_until(struct sim *sim, uint64_t at_ms)
 void sim_sleep(struct sim *sim, uint64_t ms)
 {
     sim_sleep_until(sim, sim->now_ms + ms);
-}
-
-/* Whoever holds a lease has applied every change that was acknowledged. */
-void sim_check_leases(struct sim *sim, const char *when)
-{
-    for (size_t i = 0; i < SIM_NODES; i++) {
-        struct sim_node *node = &sim->nodes[i];
-
-        if (node->cluster != NULL && !node->dead && !sim->ending &&
-            node->mirror.applied < sim->acked_seq && hf_cluster_lease(node->cluster) != 0) {
-            sim_fail(sim, "%s: %s holds a lease without change %llu, which was acknowledged", when,
-                     node->name, (unsigned long long)sim->acked_seq);
-        }
-    }
 }
 
 /* --- the adversary --- */
@@ -183,7 +199,9 @@ static void run_adversary(void *argument)
 
     while (!sim->ending) {
         sim_deliver_late(sim);
-        do_harm(sim);
+        if (!sim->quiet) {
+            do_harm(sim);
+        }
         for (size_t i = 0; i < SIM_NODES; i++) {
             look_after(sim, &sim->nodes[i]);
         }
@@ -236,6 +254,43 @@ static void end(struct sim *sim)
     }
 }
 
+/* Whoever is stopped goes on, and everybody finds the primary. */
+static void calm_down(struct sim *sim)
+{
+    sim_trace(sim, "the faults are over");
+    sim->quiet = true;
+    for (size_t i = 0; i < SIM_NODES; i++) {
+        struct sim_node *node = &sim->nodes[i];
+
+        node->on_old = false;
+        if (node->stopped_until_ms > sim->now_ms) {
+            node->stopped_until_ms = sim->now_ms;
+        }
+    }
+}
+
+/* Between two steps: is it time to stop the faults, or all of it? */
+static void look_at_the_clock(struct sim *sim)
+{
+    if (sim->ending || (sim->now_ms < SIM_END_MS && sim->problem[0] == '\0')) {
+        return;
+    }
+    if (!sim->quiet && sim->problem[0] == '\0') {
+        calm_down(sim);
+        return;
+    }
+    if (sim->now_ms >= SIM_LIMIT_MS) {
+        sim_fail(sim, "end: the faults are long over, and not every node has come right");
+    }
+    if (sim->problem[0] != '\0') {
+        end(sim);
+    } else if (sim_is_settled(sim)) {
+        sim_trace(sim, "all is well");
+        sim_check_all_open(sim);
+        end(sim);
+    }
+}
+
 static void run_all(struct sim *sim)
 {
     struct sim_fiber *next;
@@ -244,10 +299,7 @@ static void run_all(struct sim *sim)
         uint64_t at_ms = due_ms(next);
 
         sim->now_ms = at_ms > sim->now_ms ? at_ms : sim->now_ms;
-        if (!sim->ending && (sim->now_ms >= SIM_END_MS || sim->problem[0] != '\0')) {
-            end(sim);
-            continue;
-        }
+        look_at_the_clock(sim);
         sim->current = next;
         fiber_resume(next->fiber);
     }
@@ -263,7 +315,7 @@ static void check_acks(struct sim *sim)
 
         if (entry == NULL || entry->request != sim->acks[i].request ||
             at >= sim->store.now.durable) {
-            sim_fail(sim, "the acknowledged change %llu is lost",
+            sim_fail(sim, "I1: the acknowledged change %llu is lost",
                      (unsigned long long)sim->acks[i].seq);
         }
     }
@@ -275,11 +327,11 @@ static void check_pair(struct sim *sim, const struct sim_entry *a, const struct 
     bool both_make = a->record.pending && b->record.pending && a->record.key == b->record.key;
 
     if (a->request == b->request || (both_make && a->record.rotation == b->record.rotation)) {
-        sim_fail(sim, "one request had two effects, changes %llu and %llu",
+        sim_fail(sim, "I6: one request had two effects, changes %llu and %llu",
                  (unsigned long long)a->seq, (unsigned long long)b->seq);
     }
     if (both_make && a->record.newest >= b->record.newest) {
-        sim_fail(sim, "version %u of key %d was made twice", b->record.newest, a->record.key);
+        sim_fail(sim, "I6: version %u of key %d was made twice", b->record.newest, a->record.key);
     }
 }
 
@@ -295,6 +347,7 @@ static void check_history(struct sim *sim)
         }
     }
     check_acks(sim);
+    sim_check_order(sim);
 }
 
 /* --- a run --- */
@@ -319,6 +372,7 @@ static void free_all(struct sim *sim)
             fiber_free(sim->nodes[i].flows[j].fiber);
         }
     }
+    sim_rules_done(sim);
     sim_store_done(sim);
 }
 

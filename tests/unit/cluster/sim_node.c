@@ -9,6 +9,8 @@
 #define MAX_STALE_MS      6000
 #define MAX_STALE_WRAP_MS 3000
 #define POLL_MS           100
+/* How long an answer waits until it is marked. */
+#define SHOW_WAIT_MS 300
 /* Sooner than a daemon would: what is promised does not depend on who is really silent. */
 #define AWAY_MS 1500
 /* What a dead node reads: whatever waits there is over. */
@@ -120,7 +122,7 @@ static void check_durable(struct sim_node *node, const struct sim_entry *entry)
     const struct sim_entry *truth = sim_batch(branch, entry->seq, &at);
 
     if (truth == NULL || truth->request != entry->request || at >= branch->durable) {
-        sim_fail(node->sim, "%s applies change %llu, which is not confirmed", node->name,
+        sim_fail(node->sim, "I7: %s applies change %llu, which is not confirmed", node->name,
                  (unsigned long long)entry->seq);
     }
 }
@@ -132,17 +134,23 @@ static void apply(struct sim_node *node, const struct sim_entry *entry)
 
     check_durable(node, entry);
     mirror->applied = entry->seq;
+    if (node->sim->mutation == SIM_PASSED_OVER && sim_random(node->sim, 50) == 0) {
+        return;
+    }
     if (record->key < 0) {
         mirror->list = *record;
         tell_list(node);
         return;
     }
     if (record->primary < mirror->keys[record->key].primary) {
-        sim_fail(node->sim, "the primary of key %d goes back on %s", record->key, node->name);
+        sim_fail(node->sim, "I3: the primary of key %d goes back on %s", record->key, node->name);
     }
     mirror->keys[record->key] = *record;
     mirror->materials[record->key][record->newest % SIM_VERSIONS] = record->material;
     mirror->candidates[record->key] = record->pending ? entry->seq : 0;
+    if (record->shown == record->revision) {
+        mirror->shown[record->key] = entry->seq;
+    }
     if (record->pending) {
         hf_cluster_candidate(node->cluster, entry->seq);
     }
@@ -170,12 +178,12 @@ static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
     uint64_t end = choose_end(node, up_to);
 
     while (node->mirror.applied < end) {
-        const struct sim_entry *entry = sim_read(node, op, node->mirror.applied + 1);
+        struct sim_entry entry;
 
-        if (entry == NULL || is_over(node)) {
+        if (!sim_read(node, op, node->mirror.applied + 1, &entry) || is_over(node)) {
             break;
         }
-        apply(node, entry);
+        apply(node, &entry);
     }
     *out_applied = node->sim->mutation == SIM_APPLIED_TOO_SOON ? up_to : node->mirror.applied;
     return HF_SUCCESS;
@@ -186,12 +194,15 @@ static struct hf_status open_version(void *context, struct hf_op *op, uint64_t s
     struct sim_node *node = context;
     size_t at = 0;
     const struct sim_entry *entry = sim_batch(&node->sim->store.now, seq, &at);
-    uint64_t material = entry != NULL ? entry->record.material : 0;
+    struct sim_record record = entry != NULL ? entry->record : (struct sim_record){ .key = -1 };
 
     sim_sleep(node->sim, sim_random(node->sim, 10));
-    if (material % 40 == (uint64_t)node->index) {
+    if (record.material % 40 == (uint64_t)node->index) {
         node->sim->faults[SIM_OPEN_FAILED]++;
         return hf_fail(op, HF_CORRUPT, "a bad record");
+    }
+    if (record.key >= 0) {
+        node->opened[record.key][record.newest % SIM_VERSIONS] = record.material;
     }
     return HF_SUCCESS;
 }
@@ -242,10 +253,23 @@ static void wake(void *context)
     }
 }
 
+/* A node of the model opens with follow() whatever it shows: there is nothing that it missed. */
+static struct hf_status open_missed(void *context, struct hf_op *op, uint64_t after_seq,
+                                    bool from_beginning, bool *out_left)
+{
+    (void)context;
+    (void)op;
+    (void)after_seq;
+    (void)from_beginning;
+    *out_left = false;
+    return HF_SUCCESS;
+}
+
 static const struct hf_cluster_calls calls = {
     .mac = mac,
     .follow = follow,
     .open_version = open_version,
+    .open_missed = open_missed,
     .keep = keep,
     .wait = wait_news,
     .tell = tell,
@@ -279,29 +303,11 @@ static void think(struct sim_node *node)
 {
     struct sim *sim = node->sim;
 
-    if (sim_random(sim, 500) == 0) {
+    if (!sim->quiet && sim_random(sim, 300) == 0) {
         sim->faults[SIM_STOPPED_BETWEEN]++;
         node->stopped_until_ms = sim->now_ms + 300 + sim_random(sim, 8000);
     }
     sim_sleep(sim, sim_random(sim, sim_random(sim, 3) == 0 ? 800 : 5));
-}
-
-/* The version was given out: it has to exist for ever, with this material. */
-static void check_answer(struct sim_node *node, int key, uint32_t version, uint64_t material)
-{
-    const struct sim_branch *branch = &node->sim->store.now;
-
-    for (size_t i = 0; i < branch->durable; i++) {
-        const struct sim_record *record = &branch->entries[i].record;
-
-        if (branch->entries[i].kind == SIM_BATCH && record->key == key &&
-            record->primary == version && record->newest == version &&
-            record->material == material) {
-            return;
-        }
-    }
-    sim_fail(node->sim, "%s gave out version %u of key %d, which is not durable", node->name,
-             version, key);
 }
 
 /* Asked again as the mutation has it. */
@@ -324,42 +330,184 @@ static bool is_held_back(struct sim_node *node, int key)
     uint64_t seq = node->mirror.candidates[key];
     bool held = seq != 0 && !hf_cluster_leased_before(node->cluster, seq);
 
-    sim->faults[SIM_HELD_BACK] += held;
     return held && sim->mutation != SIM_NOT_HELD_BACK;
 }
 
-static void answer(struct sim_node *node, struct hf_op *op, int key)
+/* --- what one node shows, no other shows older: as service/agreed.c does --- */
+
+struct waiting {
+    struct sim_node *node;
+    int key;
+    uint64_t seq;
+};
+
+static bool is_decided(void *context)
+{
+    const struct waiting *waiting = context;
+
+    return is_over(waiting->node) || !is_held_back(waiting->node, waiting->key);
+}
+
+static bool is_in_force(void *context)
+{
+    const struct waiting *waiting = context;
+
+    return is_over(waiting->node) || hf_cluster_in_force(waiting->node->cluster) >= waiting->seq;
+}
+
+static bool wait_to_show(struct waiting *waiting, bool (*done)(void *context))
+{
+    struct sim_node *node = waiting->node;
+
+    return hf_cluster_wait_until(node->cluster, done, waiting,
+                                 sim_node_clock_ms(node) + SHOW_WAIT_MS);
+}
+
+/* Before anything is read: false, if the answer needs a mark. */
+static bool hear_of_candidate(struct sim_node *node, int key)
+{
+    struct waiting waiting = { node, key, 0 };
+
+    if (is_decided(&waiting)) {
+        return true;
+    }
+    node->sim->faults[SIM_HELD_BACK]++;
+    return wait_to_show(&waiting, is_decided);
+}
+
+/* Before the answer, which shows the key as of that commit. */
+static bool is_agreed(struct sim_node *node, int key, uint64_t seq)
+{
+    struct waiting waiting = { node, key, seq };
+
+    if (!is_in_force(&waiting) && node->sim->mutation != SIM_SHOWN_TOO_SOON) {
+        node->sim->faults[SIM_WAITED_TO_SHOW]++;
+        if (!wait_to_show(&waiting, is_in_force)) {
+            return false;
+        }
+    }
+    return is_decided(&waiting);
+}
+
+/* --- what clients ask for --- */
+
+/* What a node tells of a key, or a data key that it makes with the primary version. */
+struct shown {
+    struct sim_record record;
+    uint64_t seq;
+    uint64_t material;
+    uint32_t floor; /* acknowledged by the time it was read */
+};
+
+static struct shown read_key(struct sim_node *node, int key)
+{
+    const struct sim_mirror *mirror = &node->mirror;
+    struct sim_record record = mirror->keys[key];
+
+    return (struct shown){ record, mirror->shown[key],
+                           mirror->materials[key][record.primary % SIM_VERSIONS],
+                           node->sim->floor[key] };
+}
+
+static bool may_use(struct sim_node *node, struct hf_op *op, enum hf_cluster_use use,
+                    struct hf_standing *out)
+{
+    bool always = node->sim->mutation == SIM_ALWAYS_STALE;
+
+    return hf_cluster_may(node->cluster, op, use, always ? UINT64_MAX - 1 : MAX_STALE_MS,
+                          always ? UINT64_MAX - 1 : MAX_STALE_WRAP_MS, out)
+               .code == HF_OK;
+}
+
+/* The answer leaves: what is marked says itself that others may know better. */
+static void leave(struct sim_node *node, const struct sim_use *use, const struct shown *shown,
+                  const struct hf_standing *grant)
 {
     struct sim *sim = node->sim;
-    struct hf_standing grant;
-    uint64_t material;
-    uint32_t version;
-    uint32_t floor;
+    uint32_t version = shown->record.primary;
+    bool marked = grant->stale || grant->ahead;
 
-    if (hf_cluster_may(node->cluster, op, HF_CLUSTER_WRAP, MAX_STALE_MS, MAX_STALE_WRAP_MS, &grant)
-            .code != HF_OK) {
-        return;
+    if (!marked) {
+        sim_note_look(sim, use, shown->record.shown);
     }
-    think(node);
-    if (is_over(node) || (!grant.stale && is_held_back(node, key))) {
-        return;
-    }
-    version = node->mirror.keys[key].primary;
-    material = node->mirror.materials[key][version % SIM_VERSIONS];
-    floor = sim->floor[key];
-    think(node);
-    if (is_over(node) || version == 0) {
-        return;
-    }
-    if (!still_holds(node, op, &grant) || (!grant.stale && is_held_back(node, key))) {
+    sim->faults[SIM_STALE_ANSWER] += grant->stale;
+    sim->faults[SIM_MARKED] += grant->ahead;
+    sim->faults[SIM_REFUSED] += shown->record.revoked;
+    if (version == 0 || shown->record.revoked) {
         return;
     }
     sim->answers++;
-    sim->faults[SIM_STALE_ANSWER] += grant.stale;
-    check_answer(node, key, version, material);
-    if (!grant.stale && version < floor) {
-        sim_fail(sim, "%s generates with version %u of key %d after %u was acknowledged",
-                 node->name, version, key, floor);
+    sim_check_use(node, use, grant, MAX_STALE_WRAP_MS);
+    sim_hand_out(node, use->key, version, shown->material, marked);
+    if (!marked && version < shown->floor) {
+        sim_fail(sim, "lease: %s generates with version %u of key %d after %u was acknowledged",
+                 node->name, version, use->key, shown->floor);
+    }
+}
+
+static void generate(struct sim_node *node, struct hf_op *op, int key)
+{
+    struct sim *sim = node->sim;
+    struct sim_use use = sim_begin_use(sim, key);
+    struct hf_standing grant;
+    struct shown shown;
+
+    if (!may_use(node, op, HF_CLUSTER_WRAP, &grant)) {
+        return;
+    }
+    think(node);
+    if (is_over(node)) {
+        return;
+    }
+    grant.ahead = !grant.stale && !hear_of_candidate(node, key);
+    if (is_over(node)) {
+        return;
+    }
+    shown = read_key(node, key);
+    think(node);
+    if (is_over(node)) {
+        return;
+    }
+    grant.ahead = grant.ahead || (!grant.stale && !is_agreed(node, key, shown.seq));
+    if (!is_over(node) && still_holds(node, op, &grant)) {
+        leave(node, &use, &shown, &grant);
+    }
+}
+
+/* Somebody brings a data key that was handed out before, by whichever node. */
+static void open_data_key(struct sim_node *node, struct hf_op *op, int key)
+{
+    struct sim *sim = node->sim;
+    struct sim_use use = sim_begin_use(sim, key);
+    uint32_t newest = sim->newest_handed[key];
+    uint32_t newest_shown = sim->newest_shown[key];
+    struct hf_standing grant;
+    uint32_t version;
+    bool revoked;
+    bool opens;
+
+    if (newest == 0 || !may_use(node, op, HF_CLUSTER_OPEN, &grant)) {
+        return;
+    }
+    version = newest - (uint32_t)sim_random(sim, newest < 3 ? newest : 3);
+    think(node);
+    if (is_over(node) || !sim->handed[key][version % SIM_VERSIONS].is) {
+        return;
+    }
+    revoked = node->mirror.keys[key].revoked;
+    opens = sim_opens(node, key, version);
+    think(node);
+    if (is_over(node) || !still_holds(node, op, &grant)) {
+        return;
+    }
+    sim->faults[SIM_REFUSED] += revoked;
+    if (!opens && !grant.stale && version <= newest_shown) {
+        sim_fail(sim, "I5: %s cannot open what was wrapped with version %u of key %d", node->name,
+                 version, key);
+    }
+    if (opens && !revoked) {
+        sim->opens++;
+        sim_check_use(node, &use, &grant, MAX_STALE_MS);
     }
 }
 
@@ -373,8 +521,13 @@ static void run_reader(void *argument)
 
         sim_sleep(node->sim, 10 + sim_random(node->sim, 100));
         hf_op_init(&op, &node->env);
-        if (!is_over(node)) {
-            answer(node, &op, (int)sim_random(node->sim, SIM_KEYS));
+        if (is_over(node) || node->sim->quiet) {
+            continue;
+        }
+        if (sim_random(node->sim, 3) == 0) {
+            open_data_key(node, &op, (int)sim_random(node->sim, SIM_KEYS));
+        } else {
+            generate(node, &op, (int)sim_random(node->sim, SIM_KEYS));
         }
     }
 }
@@ -413,6 +566,32 @@ static struct hf_status commit(struct sim_node *node, struct hf_op *op, uint64_t
         status = sim_commit(node, op, *request, record, out_seq);
     }
     return status;
+}
+
+/* Asks whether all can open the candidate; false: nobody knows, or nobody is left who asked. */
+static bool prove(struct sim_node *node, struct hf_op *op, const struct sim_record *record,
+                  uint64_t seq, bool *out_promote)
+{
+    struct sim *sim = node->sim;
+    uint64_t committed_ms = sim->now_ms;
+    struct hf_cluster_proof proof = { .promote = true, .proven_on = 1 };
+
+    if (sim->mutation == SIM_NOBODY_ASKED) {
+        sim_sleep(sim, sim_random(sim, 50));
+    } else if (hf_cluster_prove(node->cluster, op, seq, NULL, 0, &proof).code != HF_OK) {
+        return false;
+    }
+    if (is_over(node)) {
+        return false;
+    }
+    if (proof.promote && proof.proven_on == 0) {
+        sim_fail(sim, "proof: %s promotes what nobody has opened", node->name);
+    }
+    if (proof.promote) {
+        sim_check_proof(node, record, committed_ms);
+    }
+    *out_promote = proof.promote;
+    return true;
 }
 
 /* Waits as the mutation has it; false: nobody was answered. */
@@ -461,10 +640,12 @@ static void rotate(struct sim_node *node, struct hf_op *op, int key)
     struct sim *sim = node->sim;
     struct sim_record record = node->mirror.keys[key];
     uint64_t request = ++sim->next_request;
-    struct hf_cluster_proof proof;
+    uint64_t begin = sim_step(sim);
     uint64_t candidate_seq = 0;
     uint64_t announced_ms;
     uint64_t seq = 0;
+    size_t change = 0;
+    bool promote = false;
 
     record.key = key;
     record.revision++;
@@ -476,17 +657,17 @@ static void rotate(struct sim_node *node, struct hf_op *op, int key)
         return;
     }
     announced_ms = sim_node_clock_ms(node);
-    if (hf_cluster_prove(node->cluster, op, candidate_seq, NULL, 0, &proof).code != HF_OK ||
-        is_over(node)) {
+    if (!prove(node, op, &record, candidate_seq, &promote)) {
         return;
-    }
-    if (proof.promote && proof.proven_on == 0) {
-        sim_fail(sim, "%s promotes what nobody has opened", node->name);
     }
     record.revision++;
     record.pending = false;
-    record.primary = proof.promote ? record.newest : record.primary;
     request = ++sim->next_request;
+    if (promote) {
+        record.primary = record.newest;
+        record.shown = record.revision;
+        change = sim_note_change(sim, request, begin);
+    }
     if (commit(node, op, &request, &record, &seq).code != HF_OK ||
         !wait_in_force(node, op, seq, announced_ms)) {
         return;
@@ -494,7 +675,60 @@ static void rotate(struct sim_node *node, struct hf_op *op, int key)
     if (record.primary > sim->floor[key]) {
         sim->floor[key] = record.primary;
     }
+    if (promote) {
+        sim_note_answer(sim, change);
+    }
     acknowledge(node, seq, hf_cluster_in_force(node->cluster) < seq ? candidate_seq : seq, request);
+}
+
+/*
+ * Revokes the key or restores it, as deletion and recovery do. A candidate that is pending ends
+ * with it: its promotion finds that somebody else has changed the key.
+ */
+static void change_state(struct sim_node *node, struct hf_op *op, int key)
+{
+    struct sim *sim = node->sim;
+    struct sim_record record = node->mirror.keys[key];
+    uint64_t request = ++sim->next_request;
+    size_t change = sim_note_change(sim, request, sim_step(sim));
+    uint64_t announced_ms = 0;
+    uint64_t seq = 0;
+
+    record.key = key;
+    record.revision++;
+    record.pending = false;
+    record.revoked = !record.revoked;
+    record.shown = record.revision;
+    if (!record.revoked) {
+        sim_note_restoring(sim, key, record.revision);
+    }
+    if (commit(node, op, &request, &record, &seq).code != HF_OK) {
+        return;
+    }
+    if (sim->mutation == SIM_REVOKED_TOO_SOON) {
+        announced_ms = sim_node_clock_ms(node) - HF_CLUSTER_ACK_MS;
+    }
+    if (!wait_in_force(node, op, seq, announced_ms)) {
+        return;
+    }
+    sim->faults[record.revoked ? SIM_REVOKED : SIM_RESTORED]++;
+    sim_note_answer(sim, change);
+    if (record.revoked) {
+        sim_note_revoked(sim, key, record.revision);
+    }
+    acknowledge(node, seq, announced_ms != 0 ? 0 : seq, request);
+}
+
+/* Of a key that is revoked nobody makes versions. */
+static void change_key(struct sim_node *node, struct hf_op *op, int key)
+{
+    const struct sim_record *record = &node->mirror.keys[key];
+
+    if (record->revoked || (record->primary > 0 && sim_random(node->sim, 4) == 0)) {
+        change_state(node, op, key);
+    } else {
+        rotate(node, op, key);
+    }
 }
 
 static void change_members(struct sim_node *node, struct hf_op *op)
@@ -527,14 +761,14 @@ static void run_writer(void *argument)
 
         sim_sleep(sim, 50 + sim_random(sim, 800));
         hf_op_init(&op, &node->env);
-        if (is_over(node) || sim->ack_count + 2 * SIM_NODES >= SIM_ACKS ||
+        if (is_over(node) || sim->quiet || sim->ack_count + 2 * SIM_NODES >= SIM_ACKS ||
             hf_cluster_may(node->cluster, &op, HF_CLUSTER_CHANGE, 0, 0, &grant).code != HF_OK) {
             continue;
         }
         if (sim_random(sim, 12) == 0) {
             change_members(node, &op);
         } else {
-            rotate(node, &op, (int)sim_random(sim, SIM_KEYS));
+            change_key(node, &op, (int)sim_random(sim, SIM_KEYS));
         }
     }
 }
@@ -600,7 +834,8 @@ static void keep_list(struct sim_node *node, struct hf_op *op)
     struct hf_cluster_view view;
 
     hf_cluster_look(node->cluster, &view, notice, &silence);
-    if (view.able && (node->mirror.list.away & 1U << node->index) != 0) {
+    if (view.able && node->sim->mutation != SIM_STAYS_AWAY &&
+        (node->mirror.list.away & 1U << node->index) != 0) {
         come_back(node, op);
     } else if (view.lease != 0 && (silence.silent & ~node->mirror.list.away) != 0) {
         send_away(node, op, silence.silent);

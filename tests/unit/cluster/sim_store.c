@@ -8,6 +8,9 @@
 #include "base/alloc.h"
 #include "sim.h"
 
+/* Within this a node that is alive has written its row again, and others have seen that. */
+#define HIDDEN_MS 5000
+
 void sim_store_init(struct sim *sim)
 {
     sim->store.now.epoch = 1;
@@ -127,15 +130,27 @@ static uint64_t some_delay(struct sim *sim)
     return kind == 0 ? 100 + sim_random(sim, 1500) : sim_random(sim, kind < 8 ? 60 : 8);
 }
 
+/* Calls of the rarer kinds are died in more often, so that each is. */
+static void may_crash(struct sim_node *node, enum sim_call call, enum sim_moment moment)
+{
+    static const uint64_t once_in[SIM_CALLS] = {
+        [SIM_CALL_BEAT] = 400,   [SIM_CALL_NEWS] = 400, [SIM_CALL_LOOK] = 1600,
+        [SIM_CALL_COMMIT] = 100, [SIM_CALL_READ] = 200,
+    };
+
+    if (!node->dead && sim_chance(node->sim, once_in[call])) {
+        node->sim->crashes[call][moment]++;
+        sim_crash(node);
+    }
+}
+
 /* On the way to the store. */
-static struct hf_status go_there(struct sim_node *node, struct hf_op *op)
+static struct hf_status go_there(struct sim_node *node, struct hf_op *op, enum sim_call call)
 {
     struct sim *sim = node->sim;
 
     HF_TRY(check_up(node, op));
-    if (sim_happens(sim, SIM_CRASH_BEFORE, 800)) {
-        sim_crash(node);
-    }
+    may_crash(node, call, SIM_BEFORE);
     sim_sleep(sim, some_delay(sim));
     HF_TRY(check_up(node, op));
     if (sim_happens(sim, SIM_LOST, 60)) {
@@ -146,13 +161,11 @@ static struct hf_status go_there(struct sim_node *node, struct hf_op *op)
 }
 
 /* And back: the effect is there. */
-static struct hf_status come_back(struct sim_node *node, struct hf_op *op)
+static struct hf_status come_back(struct sim_node *node, struct hf_op *op, enum sim_call call)
 {
     struct sim *sim = node->sim;
 
-    if (sim_happens(sim, SIM_CRASH_AFTER, 800)) {
-        sim_crash(node);
-    }
+    may_crash(node, call, SIM_AFTER);
     sim_sleep(sim, some_delay(sim));
     HF_TRY(check_up(node, op));
     if (sim_happens(sim, SIM_ANSWER_LOST, 60)) {
@@ -186,7 +199,8 @@ static struct hf_status replicate(struct sim_node *node, struct hf_op *op,
     struct sim *sim = node->sim;
     uint64_t epoch = branch->epoch;
 
-    sim_sleep(sim, sim_random(sim, 50) == 0 ? 500 + sim_random(sim, 2500) : sim_random(sim, 12));
+    sim_sleep(sim, !sim->quiet && sim_random(sim, 50) == 0 ? 500 + sim_random(sim, 2500)
+                                                           : sim_random(sim, 12));
     if (branch != &sim->store.now || sim->store.now.epoch != epoch) {
         sim->faults[SIM_AMBIGUOUS]++;
         sim_sleep(sim, 100 + sim_random(sim, 900));
@@ -218,7 +232,7 @@ static struct hf_status put_beat(struct sim_node *node, struct hf_op *op,
     if (synchronous) {
         HF_TRY(replicate(node, op, branch, branch->len - 1));
     }
-    HF_TRY(come_back(node, op));
+    HF_TRY(come_back(node, op, synchronous ? SIM_CALL_BEAT : SIM_CALL_NEWS));
     if (synchronous) {
         *out_seq = seq;
         node->confirmed = seq > node->confirmed ? seq : node->confirmed;
@@ -236,7 +250,7 @@ static struct hf_status sim_beat(struct hf_engine *engine, struct hf_op *op,
 
     entry.beat.body = keep_body(&node->sim->store, beat->body);
     entry.beat.node = node->name;
-    HF_TRY(go_there(node, op));
+    HF_TRY(go_there(node, op, synchronous ? SIM_CALL_BEAT : SIM_CALL_NEWS));
     if (is_late(node->sim, &entry)) {
         return hf_fail(op, HF_IN_DOUBT, "the heartbeat is late");
     }
@@ -273,7 +287,7 @@ static struct hf_status sim_beats(struct hf_engine *engine, struct hf_op *op, hf
     size_t len;
     uint64_t seq;
 
-    HF_TRY(go_there(node, op));
+    HF_TRY(go_there(node, op, SIM_CALL_LOOK));
     branch = branch_of(node);
     len = choose_view(node, branch);
     seq = seq_at(branch, len);
@@ -286,7 +300,7 @@ static struct hf_status sim_beats(struct hf_engine *engine, struct hf_op *op, hf
             rows[entry->node] = (struct hf_beat){ 0 };
         }
     }
-    HF_TRY(come_back(node, op));
+    HF_TRY(come_back(node, op, SIM_CALL_LOOK));
     for (size_t i = 0; i < SIM_NODES; i++) {
         if (rows[i].node != NULL) {
             HF_TRY(visit(context, &rows[i]));
@@ -313,7 +327,7 @@ struct hf_status sim_commit(struct sim_node *node, struct hf_op *op, uint64_t re
     size_t at = 0;
     uint64_t seq;
 
-    HF_TRY(go_there(node, op));
+    HF_TRY(go_there(node, op, SIM_CALL_COMMIT));
     if (is_late(node->sim, &entry)) {
         sim_sleep(node->sim, 300);
         return hf_fail(op, HF_IN_DOUBT, "the commit is late");
@@ -333,24 +347,26 @@ struct hf_status sim_commit(struct sim_node *node, struct hf_op *op, uint64_t re
         seq = branch->entries[at].seq;
     }
     HF_TRY(replicate(node, op, branch, at));
-    HF_TRY(come_back(node, op));
+    HF_TRY(come_back(node, op, SIM_CALL_COMMIT));
     node->confirmed = seq > node->confirmed ? seq : node->confirmed;
     *out_seq = seq;
     return HF_SUCCESS;
 }
 
-const struct sim_entry *sim_read(struct sim_node *node, struct hf_op *op, uint64_t seq)
+bool sim_read(struct sim_node *node, struct hf_op *op, uint64_t seq, struct sim_entry *out)
 {
-    const struct sim_branch *branch;
     const struct sim_entry *entry;
     size_t at = 0;
 
-    if (go_there(node, op).code != HF_OK) {
-        return NULL;
+    if (go_there(node, op, SIM_CALL_READ).code != HF_OK) {
+        return false;
     }
-    branch = branch_of(node);
-    entry = sim_batch(branch, seq, &at);
-    return entry;
+    entry = sim_batch(branch_of(node), seq, &at);
+    if (entry == NULL) {
+        return false;
+    }
+    *out = *entry;
+    return come_back(node, op, SIM_CALL_READ).code == HF_OK;
 }
 
 /* --- what the adversary does --- */
@@ -397,6 +413,9 @@ void sim_deliver_late(struct sim *sim)
              revision_of(branch, record->key) + 1 == record->revision)) {
             append(branch, &late->entry);
         }
+        if (late->entry.kind == SIM_BEAT) {
+            sim->nodes[late->entry.node].hidden_until_ms = sim->now_ms + HIDDEN_MS;
+        }
     }
 }
 
@@ -419,6 +438,8 @@ void sim_forge_row(struct sim *sim, int node)
     entry.beat.confirmed_seq += sim_random(sim, 2) * 1000;
     append(branch, &entry);
     branch->durable = branch->durable == branch->len - 1 ? branch->len : branch->durable;
+    sim_trace(sim, "the row of n%d is forged", node);
+    sim->nodes[node].hidden_until_ms = sim->now_ms + HIDDEN_MS;
     sim->faults[SIM_ROW_FORGED]++;
 }
 
@@ -427,5 +448,7 @@ void sim_delete_row(struct sim *sim, int node)
     struct sim_entry entry = { .kind = SIM_DELETE, .node = node };
 
     append(&sim->store.now, &entry);
+    sim_trace(sim, "the row of n%d is deleted", node);
+    sim->nodes[node].hidden_until_ms = sim->now_ms + HIDDEN_MS;
     sim->faults[SIM_ROW_DELETED]++;
 }

@@ -18,8 +18,15 @@ struct node {
     bool lags;                  /* it applies nothing */
     bool mute;                  /* it makes no turns */
     enum hf_code opens;         /* how it opens candidates */
-    bool is_locked_in_trial;    /* somebody locks it while it opens one */
+    bool is_locked_in_trial;    /* somebody locks it while it opens one, */
+    bool is_locked_in_follow;   /* or while it follows the feed */
+    uint64_t open_ms;           /* how long that takes */
     size_t opened;
+    size_t missed_left;          /* so many more turns to open what it has missed, */
+    const char *missed_unopened; /* of which this does not open; NULL: all does */
+    enum hf_code missed_fails;
+    uint64_t missed_after; /* what it was asked for last, */
+    size_t missed_begun;   /* and how often from the beginning */
     uint8_t stamp[64];
     size_t stamp_len;
 };
@@ -90,6 +97,9 @@ static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
     struct node *node = context;
     struct world *world = node->world;
 
+    if (node->is_locked_in_follow) {
+        hf_cluster_forget(node->cluster);
+    }
     if (node->lags) {
         return hf_fail(op, HF_UNAVAILABLE, "the feed cannot be read");
     }
@@ -108,11 +118,33 @@ static struct hf_status open_version(void *context, struct hf_op *op, uint64_t s
 
     (void)seq;
     node->opened++;
+    node->world->clock.boottime_ms += node->open_ms;
     if (node->is_locked_in_trial) {
         hf_cluster_forget(node->cluster);
         return hf_fail(op, HF_WRONG_STATE, "it is locked");
     }
     return node->opens == HF_OK ? HF_SUCCESS : hf_fail(op, node->opens, "it does not open");
+}
+
+static struct hf_status open_missed(void *context, struct hf_op *op, uint64_t after_seq,
+                                    bool from_beginning, bool *out_left)
+{
+    struct node *node = context;
+
+    node->missed_after = after_seq;
+    node->missed_begun += from_beginning;
+    if (node->is_locked_in_trial) {
+        hf_cluster_forget(node->cluster);
+    }
+    if (node->missed_fails != HF_OK) {
+        return hf_fail(op, node->missed_fails, "it cannot be looked for");
+    }
+    if (node->missed_unopened != NULL) {
+        hf_cluster_unopened(node->cluster, node->missed_unopened);
+    }
+    *out_left = node->missed_left > 0;
+    node->missed_left -= node->missed_left > 0;
+    return HF_SUCCESS;
 }
 
 static struct hf_status keep(void *context, struct hf_op *op, struct hf_bytes stamp)
@@ -169,8 +201,8 @@ static void wake(void *context)
     turn(context);
 }
 
-static const struct hf_cluster_calls calls = { mac,       follow, open_version, keep,
-                                               wait_news, tell,   wake };
+static const struct hf_cluster_calls calls = { mac,  follow,    open_version, open_missed,
+                                               keep, wait_news, tell,         wake };
 
 /* --- the world --- */
 
@@ -441,6 +473,7 @@ static void the_first_lease_waits_for_candidates_and_later_ones_do_not(void **st
     assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
 
     /* More than one turn tries; the lease is renewed all the same. */
+    node->open_ms = 20;
     for (size_t i = 0; i < 40; i++) {
         (void)commit_change(world, true);
     }
@@ -453,8 +486,116 @@ static void the_first_lease_waits_for_candidates_and_later_ones_do_not(void **st
     start(node);
     turn(node);
     assert_int_equal(hf_cluster_lease(node->cluster), 0);
-    run(world, 300);
+    run(world, 1000);
     assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+}
+
+static void the_first_lease_waits_for_what_was_promoted_meanwhile(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    struct hf_cluster_view view;
+    uint64_t seq = commit_change(world, false);
+
+    node->missed_fails = HF_UNAVAILABLE;
+    run(world, 500);
+    assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    node->missed_fails = HF_OK;
+    node->missed_left = 3;
+    for (size_t left = 3; left > 0; left--) {
+        turn(node);
+        hf_cluster_look(node->cluster, &view, NULL, NULL);
+        assert_true(view.opens_missed);
+        assert_int_equal(hf_cluster_lease(node->cluster), 0);
+    }
+    turn(node);
+    hf_cluster_look(node->cluster, &view, NULL, NULL);
+    assert_false(view.opens_missed);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+    assert_int_equal(node->missed_after, 0);
+    assert_int_equal(node->missed_begun, 1);
+
+    /* The next start looks for what is newer than all that was opened before. */
+    assert_true(node->stamp_len > 0);
+    start(node);
+    turn(node);
+    assert_int_equal(node->missed_after, seq);
+    assert_int_equal(node->missed_begun, 2);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+    hf_cluster_forget(node->cluster);
+    hf_cluster_set_members(node->cluster, names, NODES);
+    turn(node);
+    assert_int_equal(node->missed_begun, 3);
+}
+
+/* Also when that comes between two parts of it, or just before the first. */
+static void a_node_that_is_locked_while_it_opens_what_it_missed_begins_anew(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+
+    node->missed_left = 9;
+    turn(node);
+    assert_int_equal(node->missed_begun, 1);
+    turn(node);
+    assert_int_equal(node->missed_begun, 1);
+    node->is_locked_in_trial = true;
+    turn(node);
+    node->is_locked_in_trial = false;
+    hf_cluster_set_members(node->cluster, names, NODES);
+    turn(node);
+    assert_int_equal(node->missed_begun, 2);
+    node->is_locked_in_follow = true;
+    hf_cluster_forget(node->cluster);
+    hf_cluster_set_members(node->cluster, names, NODES);
+    turn(node);
+    assert_int_equal(node->missed_begun, 3);
+    node->is_locked_in_follow = false;
+    hf_cluster_set_members(node->cluster, names, NODES);
+    turn(node);
+    assert_int_equal(node->missed_begun, 4);
+}
+
+static void what_does_not_open_is_told_and_tried_again_by_the_next_start(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    struct hf_cluster_view view;
+    uint64_t first = commit_change(world, false);
+
+    turn(node);
+    assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+    down(node);
+    (void)commit_change(world, false);
+    for (size_t i = 0; i < 2; i++) {
+        start(node);
+        node->missed_unopened = "bank/x@3: it is altered";
+        turn(node);
+        assert_int_equal(node->missed_after, first);
+        assert_int_not_equal(hf_cluster_lease(node->cluster), 0);
+        hf_cluster_look(node->cluster, &view, NULL, NULL);
+        assert_int_equal(view.unopened, 1);
+        assert_string_equal(view.unopened_text, "bank/x@3: it is altered");
+    }
+}
+
+/* Another history may have the same numbers. */
+static void a_stamp_from_beyond_the_store_spares_nothing(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    struct hf_cluster_stamp stamp = { .known = true, .opened = 1000 };
+    HF_AUTO(buf) bytes = hf_buf_new();
+
+    (void)commit_change(world, false);
+    hf_cluster_stamp_write(&stamp, bytes);
+    node->stamp_len = bytes->len;
+    memcpy(node->stamp, bytes->data, bytes->len);
+    start(node);
+    node->missed_after = 7;
+    turn(node);
+    assert_int_equal(node->missed_after, 0);
+    assert_int_equal(node->missed_begun, 1);
 }
 
 /* --- without a lease --- */
@@ -904,6 +1045,32 @@ static void one_who_may_be_cut_off_promotes_nothing_alone(void **state)
                  HF_UNAVAILABLE);
 }
 
+/* The others go on meanwhile, and one of them cannot open it. */
+static void nobody_is_taken_for_dead_because_this_node_has_not_looked(void **state)
+{
+    struct world *world = *state;
+    struct node *maker = &world->nodes[0];
+    struct hf_cluster_proof proof;
+    uint64_t seq;
+
+    run(world, 3000);
+    world->nodes[1].mute = world->nodes[2].mute = true;
+    seq = commit_change(world, true);
+    run(world, HF_CLUSTER_BEAT_MS + 100);
+    maker->mute = true;
+    world->nodes[1].mute = world->nodes[2].mute = false;
+    world->nodes[2].opens = HF_CORRUPT;
+    run(world, HF_CLUSTER_ACK_MS - HF_CLUSTER_BEAT_MS);
+    assert_int_not_equal(hf_cluster_lease(maker->cluster), 0);
+    assert_fails(&world->op, hf_cluster_prove(maker->cluster, &world->op, seq, NULL, 0, &proof),
+                 HF_UNAVAILABLE);
+
+    maker->mute = false;
+    assert_ok(&world->op, hf_cluster_prove(maker->cluster, &world->op, seq, NULL, 0, &proof));
+    assert_false(proof.promote);
+    assert_string_equal(proof.failed, "n3");
+}
+
 static void who_stops_abandons_nothing(void **state)
 {
     struct world *world = *state;
@@ -1025,20 +1192,32 @@ static void a_stamp_that_cannot_be_read_is_refused(void **state)
     struct world *world = *state;
     struct hf_cluster_stamp stamp;
     HF_AUTO(buf) bytes = hf_buf_new();
-    struct hf_cluster_stamp given = { .known = true, .boottime_ms = 1, .realtime_ms = 2 };
+    struct hf_cluster_stamp given = {
+        .known = true, .boottime_ms = 1, .realtime_ms = 2, .opened = 3
+    };
+    HF_AUTO(buf) older = hf_buf_new();
 
     hf_cluster_stamp_write(&given, bytes);
     assert_ok(&world->op, hf_cluster_stamp_read(&world->op, hf_buf_bytes(bytes), &stamp));
     assert_int_equal(stamp.boottime_ms, 1);
     assert_int_equal(stamp.realtime_ms, 2);
+    assert_int_equal(stamp.opened, 3);
     for (size_t len = 0; len < bytes->len; len++) {
         assert_fails(&world->op,
                      hf_cluster_stamp_read(&world->op, hf_bytes_of(bytes->data, len), &stamp),
                      HF_CORRUPT);
     }
-    bytes->data[0] = 2;
-    assert_fails(&world->op, hf_cluster_stamp_read(&world->op, hf_buf_bytes(bytes), &stamp),
-                 HF_CORRUPT);
+    /* Version 1 ended before what had been opened. */
+    hf_buf_add(older, bytes->data, bytes->len - 8);
+    older->data[0] = 1;
+    assert_ok(&world->op, hf_cluster_stamp_read(&world->op, hf_buf_bytes(older), &stamp));
+    assert_int_equal(stamp.realtime_ms, 2);
+    assert_int_equal(stamp.opened, 0);
+    for (unsigned version = 0; version < 256; version += 3) {
+        bytes->data[0] = (uint8_t)version;
+        assert_fails(&world->op, hf_cluster_stamp_read(&world->op, hf_buf_bytes(bytes), &stamp),
+                     HF_CORRUPT);
+    }
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -1054,6 +1233,10 @@ int main(void)
         CASE(a_list_counts_for_who_is_on_it_once_all_before_it_is_applied),
         CASE(how_long_a_lease_has_lasted_is_told),
         CASE(the_first_lease_waits_for_candidates_and_later_ones_do_not),
+        CASE(the_first_lease_waits_for_what_was_promoted_meanwhile),
+        CASE(a_node_that_is_locked_while_it_opens_what_it_missed_begins_anew),
+        CASE(what_does_not_open_is_told_and_tried_again_by_the_next_start),
+        CASE(a_stamp_from_beyond_the_store_spares_nothing),
         CASE(what_a_node_without_a_lease_may_do),
         CASE(an_operator_can_let_a_node_open_for_a_time),
         CASE(what_was_granted_ends_before_the_answer),
@@ -1069,6 +1252,7 @@ int main(void)
         CASE(one_who_is_alive_and_silent_ends_a_candidate),
         CASE(failures_that_were_forgotten_are_not_taken_for_proofs),
         CASE(one_who_may_be_cut_off_promotes_nothing_alone),
+        CASE(nobody_is_taken_for_dead_because_this_node_has_not_looked),
         CASE(who_stops_abandons_nothing),
         CASE(a_node_that_is_locked_while_it_tries_a_candidate_tries_it_again),
         CASE(a_node_that_was_locked_has_no_lease_before_it_is_listed_again),

@@ -1,4 +1,7 @@
 /* What the daemon does by the clock: signatures of the trail, pin and feed, locked and unlocked. */
+#include <unistd.h>
+
+#include "seal/member.h"
 #include "world.h"
 
 #include "daemon/node_internal.h"
@@ -155,12 +158,69 @@ static void the_feed_brings_records_within_a_second(void **unused)
 
 #define test_of(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
 
+/* --- removed --- */
+
+/* The node of the world as the first member, by a key of its own in the slot. */
+static void enlist(struct hf_drill_slot *slot)
+{
+    struct hf_op op = small_world_op(0);
+
+    if (access(slot->protector.file, F_OK) == 0) {
+        assert_int_equal(unlink(slot->protector.file), 0);
+    }
+    world.service->shared_store = true;
+    world.service->slots = slot;
+    world.service->slot_count = 1;
+    assert_ok(&op, hf_service_node_enroll(world.service, &op));
+}
+
+static void put_removed(void)
+{
+    struct hf_op op = small_world_op(0);
+    struct hf_txn_commit commit = { 0 };
+    HF_AUTO(member) member = NULL;
+    HF_AUTO(txn) txn = NULL;
+
+    assert_ok(&op, hf_member_get(small_world.seal, &op, world.service->node, &member));
+    assert_ok(&op, hf_txn_new(small_world.seal, &op, &txn));
+    assert_ok(&op, hf_member_change_stage(&op, txn, HF_MEMBER_REMOVED, member));
+    assert_ok(&op, hf_txn_commit(txn, &op, &commit));
+    hf_secret_free(commit.result);
+}
+
+/* As soon as the list says so; and within a minute though nobody told it. */
+static void a_removed_node_locks_itself(void **unused)
+{
+    static const bool is_told[] = { true, false };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(is_told); i++) {
+        HF_AUTO_STRING file = small_world_path("own.key");
+        struct hf_drill_slot slot = { "own", { .kind = "node", .file = file } };
+        struct schedule schedule;
+
+        start(&schedule);
+        enlist(&slot);
+        schedule.node.may_be_out = is_told[i];
+        pass(&schedule, 2 * MINUTE);
+        assert_true(hf_seal_is_unlocked(small_world.seal));
+        put_removed();
+        pass(&schedule, is_told[i] ? SECOND : MINUTE);
+        assert_false(hf_seal_is_unlocked(small_world.seal));
+        stop(&schedule);
+        world.service->slot_count = 0;
+        assert_int_equal(world_close(NULL), 0);
+        assert_int_equal(world_open(NULL), 0);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         test_of(the_trail_is_signed_every_ten_minutes),
         test_of(what_was_recorded_is_under_a_signature_ten_minutes_later),
         test_of(a_locked_node_signs_too_and_locking_does_not_hurry_it),
+        test_of(a_removed_node_locks_itself),
         test_of(a_signature_that_found_no_room_is_made_when_there_is_room),
         test_of(the_feed_brings_records_within_a_second),
     };

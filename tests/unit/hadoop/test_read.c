@@ -93,7 +93,7 @@ static void commit(struct hf_status (*stage)(struct hf_op *op, struct hf_txn *tx
 
 static struct hf_status promote_first(struct hf_op *op, struct hf_txn *txn)
 {
-    return hf_key_promote(world.keys, op, txn, RING, "orders", 0);
+    return hf_key_promote(world.keys, op, txn, RING, "orders", 0, "");
 }
 
 static struct hf_status rotate(struct hf_op *op, struct hf_txn *txn)
@@ -105,7 +105,7 @@ static struct hf_status rotate(struct hf_op *op, struct hf_txn *txn)
 
 static struct hf_status promote_second(struct hf_op *op, struct hf_txn *txn)
 {
-    return hf_key_promote(world.keys, op, txn, RING, "orders", 1);
+    return hf_key_promote(world.keys, op, txn, RING, "orders", 1, "");
 }
 
 static void a_key_is_not_there_until_its_first_version_is_promoted(void **unused)

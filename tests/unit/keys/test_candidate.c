@@ -558,8 +558,9 @@ static void a_drill_opens_candidates_and_not_what_was_abandoned(void **unused)
 
 static void note_candidate(void *context, const struct hf_candidate *candidate)
 {
-    hf_buf_add_format(context, "%s/%s@%u at %u\n", candidate->keyring, candidate->key,
-                      candidate->version, (unsigned)candidate->seq);
+    hf_buf_add_format(context, "%s/%s@%u at %u%s\n", candidate->keyring, candidate->key,
+                      candidate->version, (unsigned)candidate->seq,
+                      candidate->is_promoted ? ", promoted" : "");
 }
 
 static void forget_candidates(void)
@@ -608,6 +609,7 @@ static void every_node_is_told_of_a_candidate_and_can_open_it(void **unused)
     HF_AUTO(buf) here = hf_buf_new();
     HF_AUTO(buf) there = hf_buf_new();
     HF_AUTO(buf) late = hf_buf_new();
+    HF_AUTO_STRING first = NULL;
     struct node other;
     struct node latecomer;
 
@@ -616,9 +618,9 @@ static void every_node_is_told_of_a_candidate_and_can_open_it(void **unused)
     node_open(&other, there);
     hf_buf_clear(there); /* what earlier tests have left */
     new_key("told", HF_ALG_AES_256);
-    (void)node_follow(&other);
-    expect_told(here, "");
-    expect_told(there, "");
+    first = hf_format(RING "/told@1 at %u, promoted\n", (unsigned)node_follow(&other));
+    expect_told(here, first);
+    expect_told(there, first);
     for (uint32_t number = 2; number <= 3; number++) {
         HF_AUTO_STRING wanted = NULL;
 
@@ -641,6 +643,96 @@ static void every_node_is_told_of_a_candidate_and_can_open_it(void **unused)
     node_close(&latecomer);
     node_close(&other);
     forget_candidates();
+}
+
+/* It was away while both were made: of one it saw neither step, of the other the last one only. */
+static void who_was_away_is_told_of_what_was_promoted_meanwhile(void **unused)
+{
+    HF_AUTO(buf) told = hf_buf_new();
+    HF_AUTO_STRING wanted = NULL;
+    struct node away;
+    uint64_t seq;
+
+    (void)unused;
+    node_open(&away, told);
+    hf_buf_clear(told);
+    new_candidate("missed");
+    promote("missed", 1);
+    assert_int_equal(rotate_candidate("missed"), 2);
+    abandon("missed", 2);
+    assert_int_equal(rotate_candidate("missed"), 3);
+    seq = node_follow(&away);
+    wanted = hf_format(RING "/missed@1 at %u, promoted\n" RING "/missed@3 at %u\n",
+                       (unsigned)seq - 3, (unsigned)seq);
+    expect_told(told, wanted);
+    promote("missed", 3);
+    (void)node_follow(&away);
+    expect_told(told, "");
+    node_close(&away);
+}
+
+/* --- what is newer than a commit --- */
+
+static struct hf_status note_newer(void *context, struct hf_op *op,
+                                   const struct hf_candidate *version)
+{
+    (void)op;
+    assert_true(version->is_promoted);
+    hf_buf_add_format(context, "%s@%u\n", version->key, version->version);
+    return HF_SUCCESS;
+}
+
+/* Keys whose names begin so, from all pages. */
+static void expect_newer(uint64_t after_seq, const char *prefix, const char *wanted)
+{
+    HF_AUTO(buf) all = hf_buf_new();
+    HF_AUTO(buf) seen = hf_buf_new();
+    struct hf_key_place place = { 0 };
+    bool is_done = false;
+
+    while (!is_done) {
+        assert_ok(&world.op, hf_keys_each_newer(world.keys, &world.op, after_seq, &place,
+                                                note_newer, all, &is_done));
+    }
+    hf_key_place_done(&place);
+    for (char *line = strtok((char *)all->data, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (strncmp(line, prefix, strlen(prefix)) == 0) {
+            hf_buf_add_format(seen, "%s\n", line);
+        }
+    }
+    assert_string_equal(hf_buf_text(seen), wanted);
+}
+
+static void what_is_in_use_is_found_by_when_its_key_changed(void **unused)
+{
+    uint64_t before;
+    uint64_t between;
+
+    (void)unused;
+    before = hf_seal_seq(world.seal);
+    new_key("newer-a", HF_ALG_AES_256);
+    new_key("newer-b", HF_ALG_RSA_2048);
+    between = hf_seal_seq(world.seal);
+    assert_int_equal(rotate_candidate("newer-b"), 2);
+    expect_newer(before, "newer", "newer-a@1\nnewer-b@1\n");
+    expect_newer(between, "newer", "newer-b@1\n");
+    promote("newer-b", 2);
+    expect_newer(between, "newer", "newer-b@1\nnewer-b@2\n");
+    assert_int_equal(rotate_candidate("newer-b"), 3);
+    abandon("newer-b", 3);
+    expect_newer(between, "newer", "newer-b@1\nnewer-b@2\n");
+    expect_newer(hf_seal_seq(world.seal), "", "");
+    /* More than a page of names. */
+    for (unsigned i = 0; i < 300; i++) {
+        HF_AUTO_STRING name = hf_format("paged-%03u", i);
+
+        new_key(name, HF_ALG_AES_256);
+    }
+    between = hf_seal_seq(world.seal);
+    new_key("newer-c", HF_ALG_AES_256);
+    expect_newer(between, "", "newer-c@1\n");
+    new_key("paged-zzz", HF_ALG_AES_256);
+    expect_newer(between, "", "newer-c@1\npaged-zzz@1\n");
 }
 
 static void a_name_that_is_encoded_in_its_path_is_told_as_it_is(void **unused)
@@ -759,7 +851,7 @@ static void a_decision_is_checked_before_anything_is_staged(void **unused)
     assert_fails(&world.op, do_change(&world.op, &change, NULL), HF_INVALID);
     inline_op.may_wait = false;
     assert_ok(&world.op, hf_txn_new(world.seal, &world.op, &txn));
-    assert_fails(&inline_op, hf_key_promote(world.keys, &inline_op, txn, RING, "checked", 1),
+    assert_fails(&inline_op, hf_key_promote(world.keys, &inline_op, txn, RING, "checked", 1, ""),
                  HF_LATER);
     assert_fails(&inline_op,
                  hf_key_candidates_older(world.keys, &inline_op, 0, take_orphan, &found), HF_LATER);
@@ -803,6 +895,8 @@ int main(void)
         cmocka_unit_test(rewrap_moves_candidates),
         cmocka_unit_test(a_drill_opens_candidates_and_not_what_was_abandoned),
         cmocka_unit_test(every_node_is_told_of_a_candidate_and_can_open_it),
+        cmocka_unit_test(who_was_away_is_told_of_what_was_promoted_meanwhile),
+        cmocka_unit_test(what_is_in_use_is_found_by_when_its_key_changed),
         cmocka_unit_test(a_name_that_is_encoded_in_its_path_is_told_as_it_is),
         cmocka_unit_test(orphans_are_found_by_their_age),
         cmocka_unit_test(the_walk_over_orphans_is_whole_and_ends_with_a_failure),

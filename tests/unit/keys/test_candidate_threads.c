@@ -60,7 +60,7 @@ static struct hf_status stage(struct hf_keys *keys, struct hf_op *op, struct hf_
         return hf_key_rotate_candidate(keys, op, txn, RING, KEY, NULL, version);
     }
     return kind == CHANGE_PROMOTE
-               ? hf_key_promote(keys, op, txn, RING, KEY, *version)
+               ? hf_key_promote(keys, op, txn, RING, KEY, *version, "")
                : hf_key_abandon(keys, op, txn, RING, KEY, *version, "for the test");
 }
 

@@ -818,6 +818,7 @@ static void a_keyring_keeps_its_settings(void **unused)
     settings.max_stale_ms = 20;
     settings.max_stale_wrap_ms = 10;
     settings.dark_window_ms = 21;
+    settings.min_ways = 3;
     assert_ok(&world.op, change_ring("settings", &settings));
     world_restart();
     assert_ok(&world.op, hf_keyring_get(world.keys, &world.op, "settings", &info));
@@ -828,6 +829,7 @@ static void a_keyring_keeps_its_settings(void **unused)
     assert_int_equal(info.settings.max_stale_ms, 20);
     assert_int_equal(info.settings.max_stale_wrap_ms, 10);
     assert_int_equal(info.settings.dark_window_ms, 21);
+    assert_int_equal(info.settings.min_ways, 3);
     assert_int_equal(info.created_ms, world.now_ms);
     assert_int_equal(info.revision, 2);
     assert_string_equal(info.settings.main_key, "main");
@@ -894,6 +896,9 @@ static void keyring_settings_that_cannot_hold_are_refused(void **unused)
     assert_fails(&world.op, change_ring(RING, &settings), HF_INVALID);
     settings = ring_settings();
     settings.destroy_wait_ms = UINT64_MAX;
+    assert_fails(&world.op, change_ring(RING, &settings), HF_INVALID);
+    settings = ring_settings();
+    settings.min_ways = HF_MIN_WAYS_MAX + 1;
     assert_fails(&world.op, change_ring(RING, &settings), HF_INVALID);
     settings = ring_settings();
     settings.main_key = "";

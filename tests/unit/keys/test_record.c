@@ -98,6 +98,12 @@ static const struct {
     { "keyring that two nodes serve", keyring_again,
       "030500000003000001a3185c5000000000009a7ec80000000000006ddd00000000000036ee800000"
       "0000000927c0000000046d61696e0000000000000000020000000161000000066e6f64652d32" },
+    { "keyring that wants two ways", keyring_again,
+      "040500000003000001a3185c5000000000009a7ec80000000000006ddd00000000000036ee800000"
+      "0000000927c0000000046d61696e00000000000000000000000002" },
+    { "keyring that one node serves, rotating, and that wants a thousand ways", keyring_again,
+      "040500000003000001a3185c5000000000009a7ec80000000000006ddd00000000000036ee800000"
+      "0000000927c0000000046d61696e0000000100000000010000000161000003e8" },
 };
 
 static struct hf_buf *bytes_of(size_t row)
@@ -155,7 +161,7 @@ static void a_later_format_is_told_from_damage(void **unused)
     for (size_t i = 0; i < HF_COUNT(vectors); i++) {
         HF_AUTO(buf) bytes = bytes_of(i);
 
-        bytes->data[0] = 4;
+        bytes->data[0] = 5;
         assert_int_equal(again_code(i, hf_buf_bytes(bytes)), HF_UNSUPPORTED);
     }
 }
@@ -189,6 +195,8 @@ static const struct {
     { "names of nodes out of order", 9, 67, 'o' },
     { "a name that no node has", 9, 67, '/' },
     { "more nodes than there are bytes", 9, 62, 3 },
+    { "format 4 of a keyring where format 1 would do", 10, 66, 0 },
+    { "more ways than a keyring can want", 11, 71, 0xe9 },
 };
 
 static void what_no_record_can_hold_is_refused(void **unused)

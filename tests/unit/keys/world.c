@@ -177,7 +177,7 @@ struct hf_status stage_change(struct hf_op *op, struct hf_txn *txn, const struct
     case CHANGE_ROTATE_CANDIDATE:
         return hf_key_rotate_candidate(keys, op, txn, RING, name, change->material, out);
     case CHANGE_PROMOTE:
-        return hf_key_promote(keys, op, txn, RING, name, change->version);
+        return hf_key_promote(keys, op, txn, RING, name, change->version, "");
     case CHANGE_ABANDON:
         return hf_key_abandon(keys, op, txn, RING, name, change->version, change->reason);
     }

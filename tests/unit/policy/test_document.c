@@ -159,7 +159,7 @@ static void roles_hold_what_is_written_of_them(void **unused)
         { "key-admin",
           "keyring.create keyring.read keyring.change keyring.rotate key.create key.import "
           "key.list key.read key.rotate key.rewrap key.state key.delete key.recover key.destroy "
-          "why " },
+          "why key.revocation " },
         { "key-user", "key.list key.read key.generate key.unwrap key.reencrypt key.encrypt "
                       "key.decrypt key.sign key.verify key.mac random " },
         { "auditor", "node.status slot.list keyring.read key.list key.read policy.read "
@@ -168,7 +168,7 @@ static void roles_hold_what_is_written_of_them(void **unused)
           "node.status node.unlock node.lock slot.list slot.change keyring.read key.list "
           "policy.read policy.change approve session.end why slot.test slot.remove root.rotate "
           "site.promote store.accept drill.run drill.read job.list node.list node.approve "
-          "node.change node.remove node.serve-stale " },
+          "node.change node.remove node.serve-stale node.revoke " },
     };
 
     (void)unused;

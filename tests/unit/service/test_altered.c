@@ -174,6 +174,27 @@ static void status_and_audit_go_on_without_a_policy_that_is_whole(void **unused)
     assert_int_equal(world_item("policy").told.light, HF_RED);
 }
 
+/* Nobody but who has the root can write such a record: a node of a later build, say. */
+static void what_status_cannot_read_is_red_and_hides_nothing_else(void **unused)
+{
+    struct hf_op op = world_as(ALICE);
+    HF_AUTO(txn) txn = NULL;
+    struct hf_txn_commit done;
+    struct world_item away;
+
+    (void)unused;
+    assert_ok(&op, hf_txn_new(world.service->seal, &op, &txn));
+    assert_ok(&op, hf_txn_put(txn, &op, HF_KIND_MEMBER, "member/n9", 0, hf_bytes_of_text("what?")));
+    assert_ok(&op, hf_txn_commit(txn, &op, &done));
+    world.service->shared_store = true;
+    away = world_item("away");
+    assert_int_equal(away.told.light, HF_RED);
+    assert_non_null(strstr(away.told.text, "cannot be told"));
+    assert_int_equal(world_item("seal").told.light, HF_GREEN);
+    assert_int_equal(world_item("policy").told.light, HF_GREEN);
+    world.service->shared_store = false;
+}
+
 static void take_link(void *context, const struct hf_why_link *link)
 {
     struct hf_why_link *first = context;
@@ -265,6 +286,7 @@ int main(void)
         test_of(an_altered_key_or_version_is_refused_with_the_cause),
         test_of(what_is_remembered_opens_but_protects_nothing_new),
         test_of(status_names_an_altered_record),
+        test_of(what_status_cannot_read_is_red_and_hides_nothing_else),
         test_of(status_and_audit_go_on_without_a_policy_that_is_whole),
         test_of(why_shows_what_is_altered_after_a_restart),
         test_of(what_is_altered_keeps_no_job_from_the_others),

@@ -245,6 +245,7 @@ static void a_nodes_own_key_is_tried_on_its_own_slot_only(void **unused)
     HF_AUTO_STRING other = small_world_path("other.node");
 
     (void)unused;
+    world.service->shared_store = true;
     approve("node-1", own);
     approve("node-2", other);
     for (size_t i = 0; i < HF_COUNT(configured_names); i++) {
@@ -586,7 +587,7 @@ struct ways_case {
     size_t cut;    /* losses that end any, sites included */
 };
 
-static struct hf_slot_proof *proof_of(const char *letters)
+static struct hf_slot_proof *bare_proof(const char *letters)
 {
     struct hf_slot_proof *proof = hf_alloc(sizeof *proof);
 
@@ -595,8 +596,19 @@ static struct hf_slot_proof *proof_of(const char *letters)
     proof->slot = hf_strndup(letters + 2, 1);
     proof->slot_name = hf_strndup(letters + 2, 1);
     proof->text = hf_strdup("");
+    proof->root_generation = 1;
     proof->opened = true;
     proof->whole = true;
+    return proof;
+}
+
+/* Of two versions of RING, as it were. */
+static struct hf_slot_proof *proof_of(const char *letters)
+{
+    struct hf_slot_proof *proof = bare_proof(letters);
+
+    hf_slot_proof_add_keyring(proof, RING, false);
+    hf_slot_proof_add_keyring(proof, RING, letters[3] == 'x');
     if (letters[3] == 'x') {
         proof->failed = 1;
         hf_slot_proof_add_failure(proof, V1("sales"), HF_CAUSE_ALTERED, V1("sales"));
@@ -663,11 +675,13 @@ static void look_at_three(bool asked, struct hf_ways **out)
 
     hf_slot_proofs_add(proofs, proof_of("a-1."));
     hf_slot_proofs_add(proofs, proof_of("b-2."));
-    hf_slot_proofs_add(proofs, proof_of("c-3."));
-    hf_slot_proof_add_keyring(proofs->items[0], RING, false);
-    proofs->items[2]->when_ms = 1;
+    hf_slot_proofs_add(proofs, asked ? proof_of("c-3.") : bare_proof("c-3."));
     if (!asked) {
         hf_slot_proof_add_not_asked(proofs->items[2], RING);
+    }
+    for (size_t i = 0; i < proofs->count; i++) {
+        hf_slot_proof_add_keyring(proofs->items[i], "other", false);
+        proofs->items[i]->seq = i;
     }
     assert_ok(&op, hf_ways_new(world.service, &op, &proofs, out));
 }
@@ -699,8 +713,9 @@ static void only_nodes_that_serve_a_keyring_are_ways_to_it(void **unused)
     assert_int_equal(hf_ways_least(skipped, RING), 2);
     assert_false(hf_way_opens(skipped, way_of(skipped, "c"), NULL, V1("sales")));
     /* The newest proof knows nothing of the keyring, another one does. */
-    assert_int_equal(skipped->keyring_count, 1);
+    assert_int_equal(skipped->keyring_count, 2);
     assert_string_equal(skipped->keyrings[0]->name, RING);
+    assert_int_equal(skipped->keyrings[0]->versions, 2);
 }
 
 /* Those that serve it have no slot that opens by itself. */
@@ -720,7 +735,7 @@ static void a_keyring_that_no_drill_has_opened_is_not_forgotten(void **unused)
     world.service->shared_store = true;
     world_serve_on(RING, nodes, HF_COUNT(nodes));
     world_serve_on("empty", nodes, HF_COUNT(nodes));
-    hf_slot_proofs_add(proofs, proof_of("c-3."));
+    hf_slot_proofs_add(proofs, bare_proof("c-3."));
     hf_slot_proof_add_not_asked(proofs->items[0], RING);
     hf_slot_proof_add_not_asked(proofs->items[0], "empty");
     assert_ok(&op, hf_ways_new(world.service, &op, &proofs, &ways));

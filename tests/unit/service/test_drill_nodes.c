@@ -16,6 +16,7 @@ static struct neighbour third;
 static int setup(void **unused)
 {
     assert_int_equal(world_open(unused), 0);
+    world.service->shared_store = true;
     world_take_part();
     (void)world_key("sales", HF_ALG_AES_256);
     neighbour_enlist("node-1", "east", HF_MEMBER_APPROVED);
@@ -112,6 +113,25 @@ static struct hf_status verify(struct hf_bytes receipt, const struct hf_pkey *tr
     take_key(trusted, key);
     view = hf_buf_bytes(key);
     return hf_receipt_verify(small_world.crypto, &op, receipt, &view, 1, out);
+}
+
+/* --- who is asked --- */
+
+/* Whom it has approved has no way to a store that is this node's own, and would be waited for. */
+static void on_a_store_of_its_own_a_node_asks_itself_only(void **unused)
+{
+    char id[HF_DRILL_ID];
+    struct hf_op op = world_as(CAROL);
+    HF_AUTO(buf) out = hf_buf_new();
+
+    (void)unused;
+    world.service->shared_store = false;
+    ask(NULL, id);
+    world_turn();
+    assert_ok(&op, hf_service_drill_show(world.service, &op, id, out));
+    assert_non_null(strstr(hf_buf_text(out), "\"state\":\"ended\""));
+    assert_non_null(strstr(hf_buf_text(out), "\"node\":\"node-1\""));
+    assert_null(strstr(hf_buf_text(out), "\"node\":\"node-2\""));
 }
 
 /* --- everybody answers --- */
@@ -260,10 +280,217 @@ static void what_others_serve_is_known_by_their_proofs(void **unused)
     assert_true(has(hf_buf_text(cut), "\"needs_people_after\":[\"node:node-2\"]"));
 }
 
-static void note_prover(void *context, const struct hf_why_link *link)
+/* --- how many ways a keyring wants --- */
+
+static void turn(size_t node)
 {
-    if (strcmp(link->level, "key version") == 0) {
-        (void)snprintf(context, sizeof link->proven_by, "%s", link->proven_by);
+    if (node == 0) {
+        world_turn();
+    } else {
+        neighbour_turn(node == 1 ? &second : &third);
+    }
+}
+
+static struct hf_service *service_of(size_t node)
+{
+    return node == 0 ? world.service : node == 1 ? second.service : third.service;
+}
+
+/* Asked on the first node; the one named is the last to do its part, so it ends the drill. */
+static struct hf_buf *drill_ended_by(size_t node, const char *keyring)
+{
+    HF_AUTO_STRING ended_on = hf_format("\"ended_on\":\"node-%zu\"", node + 1);
+    struct hf_buf *receipt;
+    char id[HF_DRILL_ID];
+
+    ask(keyring, id);
+    for (size_t i = 1; i <= 3; i++) {
+        turn((node + i) % 3);
+    }
+    receipt = receipt_of(service_of(node), id);
+    assert_true(has(hf_buf_text(receipt), ended_on));
+    world_follow();
+    neighbour_follow(&second);
+    neighbour_follow(&third);
+    return receipt;
+}
+
+static void expect_light(const struct hf_buf *receipt, const char *expected)
+{
+    char light[16];
+
+    if (strcmp(light_of(receipt, light), expected) != 0) {
+        fail_msg("not %s: %s", expected, hf_buf_text((struct hf_buf *)receipt));
+    }
+}
+
+static void want_ways(const char *keyring, uint64_t ways)
+{
+    struct hf_op op = world_as(ROOT);
+    struct hf_keyring_info info;
+
+    assert_ok(&op, hf_service_keyring_get(world.service, &op, keyring, &info));
+    info.settings.min_ways = ways;
+    assert_ok(&op, hf_service_keyring_change(world.service, &op, keyring, &info.settings));
+    neighbour_follow(&second);
+    neighbour_follow(&third);
+}
+
+static void expect_status(size_t node, enum hf_light light, const char *text)
+{
+    struct world_item item = { .name = "proofs" };
+    struct hf_op op = world_as(ROOT);
+
+    assert_ok(&op, hf_service_status(service_of(node), &op, world_take_item, &item));
+    if (item.count != 1 || item.told.light != light || !has(item.told.text, text)) {
+        fail_msg("node-%zu: %s", node + 1, item.told.text);
+    }
+}
+
+/* One registry for all nodes: the last one has the word. */
+static void expect_wanted(size_t node, const char *keyring, unsigned wanted)
+{
+    HF_AUTO_STRING line =
+        hf_format("holdfast_open_paths_wanted{keyring=\"%s\"} %u\n", keyring, wanted);
+    HF_AUTO(buf) metrics = hf_buf_new();
+
+    assert_ok(&small_world.op, hf_service_proof_metrics(service_of(node), &small_world.op));
+    hf_metrics_write(world.metrics, metrics);
+    if (!has(hf_buf_text(metrics), line)) {
+        fail_msg("node-%zu: no %s", node + 1, line);
+    }
+}
+
+/* All nodes open by the same slot, so there is one way; and each is configured differently. */
+static void open_payroll(uint64_t ways)
+{
+    const struct hf_key_plan plan = { .algorithm = HF_ALG_AES_256, .first_version = 1 };
+    struct hf_keyring_settings settings;
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    hf_keyring_settings_default(&settings);
+    settings.min_ways = ways;
+    world_ring("payroll", &settings);
+    assert_ok(&op,
+              hf_service_key_create(world.service, &op, "payroll", "wages", &plan, &version, NULL));
+    second.service->min_ways = 2;
+    third.service->min_ways = 9;
+}
+
+static void each_keyring_wants_ways_of_its_own_whichever_node_ends_the_drill(void **unused)
+{
+    (void)unused;
+    open_payroll(2);
+    want_ways(RING, 1);
+    for (size_t node = 0; node < 3; node++) {
+        HF_AUTO(buf) all = drill_ended_by(node, NULL);
+        HF_AUTO(buf) ring = drill_ended_by(node, RING);
+        HF_AUTO(buf) payroll = drill_ended_by(node, "payroll");
+
+        expect_light(all, "amber");
+        assert_true(has(hf_buf_text(all), "{\"keyring\":\"hdfs\",\"versions\":1,\"failed\":0,"
+                                          "\"ways\":1,\"wanted\":1}"));
+        assert_true(has(hf_buf_text(all), "{\"keyring\":\"payroll\",\"versions\":1,\"failed\":0,"
+                                          "\"ways\":1,\"wanted\":2}"));
+        expect_light(ring, "green");
+        expect_light(payroll, "amber");
+        expect_status(node, HF_AMBER,
+                      "keyring payroll open in 1 independent ways without a person, and 2 are");
+        expect_wanted(node, RING, 1);
+        expect_wanted(node, "payroll", 2);
+    }
+    want_ways("payroll", 1);
+    for (size_t node = 0; node < 3; node++) {
+        HF_AUTO(buf) all = drill_ended_by(node, NULL);
+
+        expect_light(all, "green");
+        expect_status(node, HF_GREEN, "every key version opened");
+    }
+}
+
+static void a_keyring_that_does_not_say_wants_what_the_node_is_configured_to(void **unused)
+{
+    static const char *const lights[] = { "green", "amber", "amber" };
+    static const unsigned wanted[] = { 1, 2, 9 };
+
+    (void)unused;
+    open_payroll(0);
+    want_ways(RING, 1);
+    for (size_t node = 0; node < 3; node++) {
+        HF_AUTO(buf) all = drill_ended_by(node, NULL);
+
+        expect_light(all, lights[node]);
+        expect_status(node, node == 0 ? HF_GREEN : HF_AMBER, node == 0 ? "" : "keyring payroll");
+        expect_wanted(node, RING, 1);
+        expect_wanted(node, "payroll", wanted[node]);
+    }
+}
+
+/* The one that lacks most is named. */
+static void status_names_the_keyring_that_lacks_most(void **unused)
+{
+    (void)unused;
+    open_payroll(4);
+    want_ways(RING, 3);
+    hf_buf_free(drill_ended_by(0, NULL));
+    expect_status(0, HF_AMBER, "keyring payroll open in 1 ");
+    want_ways(RING, 5);
+    expect_status(0, HF_AMBER, "keyring hdfs open in 1 ");
+}
+
+/* --- who proved a key's chain --- */
+
+struct proven {
+    size_t count;
+    struct hf_why_link links[8];
+};
+
+static void note_link(void *context, const struct hf_why_link *link)
+{
+    struct proven *proven = context;
+
+    assert_true(proven->count < HF_COUNT(proven->links));
+    proven->links[proven->count++] = *link;
+}
+
+/* Who proved each link, from the version down to the slots, and when; NULL: nobody. */
+struct prover {
+    const char *level;
+    const char *who;
+    uint64_t when_ms;
+};
+
+/* Slots come in the order of their ids, which are random. */
+static void put_offline_last(struct proven *proven)
+{
+    struct hf_why_link *last = &proven->links[proven->count - 1];
+    struct hf_why_link link = last[-1];
+
+    if (has(link.name, "offline")) {
+        last[-1] = *last;
+        *last = link;
+    }
+}
+
+static void expect_provers(const char *key, const struct prover *expected, size_t count)
+{
+    struct proven proven = { 0 };
+    struct hf_op op = world_as(CAROL);
+
+    assert_ok(&op, hf_service_why(world.service, &op, RING, key, note_link, &proven));
+    assert_int_equal(proven.count, count);
+    put_offline_last(&proven);
+    for (size_t i = 0; i < count; i++) {
+        const struct hf_why_link *link = &proven.links[i];
+        const char *who = expected[i].who != NULL ? expected[i].who : "";
+
+        if (strcmp(link->level, expected[i].level) != 0 || strcmp(link->proven_by, who) != 0 ||
+            link->proven_ms != expected[i].when_ms) {
+            fail_msg("%s: link %zu, %s: by \"%s\" at %llu, not by \"%s\" at %llu", key, i,
+                     link->level, link->proven_by, (unsigned long long)link->proven_ms, who,
+                     (unsigned long long)expected[i].when_ms);
+        }
     }
 }
 
@@ -272,18 +499,152 @@ static void why_goes_by_the_proofs_of_those_who_serve_it(void **unused)
 {
     static const char *const nodes[] = { "node-2" };
     HF_AUTO(buf) receipt = drill_all(NULL);
-    struct hf_op op = world_as(CAROL);
-    char prover[sizeof((struct hf_why_link *)0)->proven_by] = "";
+    uint64_t then_ms = small_world.now_ms;
+    const struct prover all[] = {
+        { "key version", "node-3 through slot node", then_ms },
+        { "keyring key", "node-3 through slot node", then_ms },
+        { "main key", "node-3 through slot node", then_ms },
+        { "root key", "node-3 through slot node", then_ms },
+        { "slot", "node-3 through slot node", then_ms },
+        { "slot", "a node that opened it", small_world.now_ms },
+    };
+    /* The root is everybody's. */
+    const struct prover served[] = {
+        { "key version", "node-2 through slot node", then_ms },
+        { "keyring key", "node-2 through slot node", then_ms },
+        { "main key", "node-2 through slot node", then_ms },
+        { "root key", "node-3 through slot node", then_ms },
+        { "slot", "node-3 through slot node", then_ms },
+        { "slot", "a node that opened it", small_world.now_ms },
+    };
 
     (void)unused;
     world_follow();
-    assert_ok(&op, hf_service_why(world.service, &op, RING, "sales", note_prover, prover));
-    assert_string_equal(prover, "node-1 through slot node");
+    expect_provers("sales", all, HF_COUNT(all));
     world.service->shared_store = true;
     world_serve_on(RING, nodes, HF_COUNT(nodes));
+    small_world_pass(1000);
+    expect_provers("sales", served, HF_COUNT(served));
+}
+
+/* Who proves a version has opened all that it is under; who came later has proven it anew. */
+static void the_last_drill_is_told_of_each_link(void **unused)
+{
+    HF_AUTO(buf) before = drill_all(NULL);
+    uint64_t made_ms = small_world.now_ms;
+    HF_AUTO(buf) receipt = NULL;
+    char id[HF_DRILL_ID];
+
+    (void)unused;
+    small_world_pass(60000);
+    /* Only the second node takes part this time. */
+    ask(NULL, id);
+    neighbour_turn(&second);
+    small_world_pass(WAIT + 1000);
+    neighbour_turn(&second);
+    receipt = receipt_of(second.service, id);
+    world_follow();
+    {
+        const struct prover again[] = {
+            { "key version", "node-2 through slot node", made_ms + 60000 },
+            { "keyring key", "node-2 through slot node", made_ms + 60000 },
+            { "main key", "node-2 through slot node", made_ms + 60000 },
+            { "root key", "node-2 through slot node", made_ms + 60000 },
+            { "slot", "node-2 through slot node", made_ms + 60000 },
+            { "slot", "a node that opened it", made_ms },
+        };
+
+        expect_provers("sales", again, HF_COUNT(again));
+    }
+}
+
+/* Nobody has opened the version; what it is under was opened with others. */
+static void what_a_young_version_is_under_was_proven_by_its_siblings(void **unused)
+{
+    HF_AUTO(buf) receipt = drill_all(NULL);
+    uint64_t then_ms = small_world.now_ms;
+    const struct prover young[] = {
+        { "key version", NULL, 0 },
+        { "keyring key", "node-3 through slot node", then_ms },
+        { "main key", "node-3 through slot node", then_ms },
+        { "root key", "node-3 through slot node", then_ms },
+        { "slot", "node-3 through slot node", then_ms },
+        { "slot", "a node that opened it", then_ms },
+    };
+    /* Of a keyring key that is young itself, nothing is known. */
+    const struct prover younger[] = {
+        { "key version", NULL, 0 },
+        { "keyring key", NULL, 0 },
+        { "main key", NULL, 0 },
+        { "root key", "node-3 through slot node", then_ms },
+        { "slot", "node-3 through slot node", then_ms },
+        { "slot", "a node that opened it", then_ms },
+    };
+    struct hf_op op = world_as(ROOT);
+    uint32_t version = 0;
+
+    (void)unused;
+    world_follow();
+    small_world_pass(1000);
+    (void)world_key("young", HF_ALG_AES_128);
+    expect_provers("young", young, HF_COUNT(young));
+    assert_ok(&op, hf_service_keyring_rotate(world.service, &op, RING, &version));
+    (void)world_key("younger", HF_ALG_AES_128);
+    expect_provers("younger", younger, HF_COUNT(younger));
+    expect_provers("young", young, HF_COUNT(young));
+}
+
+/* What was drilled was the root of before. */
+static void a_root_that_is_new_was_proven_by_nobody(void **unused)
+{
+    HF_AUTO(buf) receipt = drill_all(NULL);
+    uint64_t then_ms = small_world.now_ms;
+    const struct prover moving[] = {
+        { "key version", "node-3 through slot node", then_ms },
+        { "keyring key", "node-3 through slot node", then_ms },
+        { "main key", "node-3 through slot node", then_ms },
+        { "root key", NULL, 0 },
+        { "slot", "node-3 through slot node", then_ms },
+        { "slot", "a node that opened it", then_ms },
+    };
+    struct hf_op op = world_as(ROOT);
+    uint32_t generation = 0;
+
+    (void)unused;
+    world_follow();
+    small_world_pass(1000);
+    assert_ok(&op, hf_service_root_rotate(world.service, &op, &generation));
+    expect_provers("sales", moving, HF_COUNT(moving));
+}
+
+/* All three open the store by one slot; so what is left without two nodes is the third one's word.
+ */
+static void a_node_that_was_silent_is_no_way_to_what_it_has_not_seen(void **unused)
+{
+    static const char *const lost[] = { "node:node-1", "node:node-2" };
+    HF_AUTO(buf) first = drill_all(NULL);
+    HF_AUTO(buf) before = hf_buf_new();
+    HF_AUTO(buf) after = hf_buf_new();
+    struct hf_op op;
+    char id[HF_DRILL_ID];
+
+    (void)unused;
+    world_follow();
     op = world_as(CAROL);
-    assert_ok(&op, hf_service_why(world.service, &op, RING, "sales", note_prover, prover));
-    assert_string_equal(prover, "node-2 through slot node");
+    assert_ok(&op, hf_service_what_if(world.service, &op, lost, HF_COUNT(lost), before));
+    assert_true(has(hf_buf_text(before), "\"unreadable\":0,\"people_only\":0,\"opens\":true"));
+    (void)world_key("later", HF_ALG_AES_256);
+    ask(NULL, id);
+    world_turn();
+    neighbour_turn(&second);
+    assert_false(has_ended(&second, id, "waiting"));
+    small_world_pass(WAIT + 1000);
+    neighbour_turn(&second);
+    assert_true(has_ended(&second, id, "silent"));
+    world_follow();
+    op = world_as(CAROL);
+    assert_ok(&op, hf_service_what_if(world.service, &op, lost, HF_COUNT(lost), after));
+    assert_true(has(hf_buf_text(after), "\"unreadable\":2,\"people_only\":0,"));
 }
 
 /* --- who does not --- */
@@ -519,6 +880,80 @@ static void more_nodes_than_a_drill_can_ask_are_told(void **unused)
     assert_fails(&root, hf_service_drill(world.service, &root, NULL, 0, id), HF_LIMITED);
     assert_non_null(strstr(root.text, "the store has 257 nodes, and a drill asks 256 at most"));
     assert_int_equal(world_lines(EVENT("drill.run", "limited", ROOT), NULL, NULL), 1);
+}
+
+static void a_receipt_that_is_altered_is_not_told_as_a_drill_that_goes_on(void **unused)
+{
+    HF_AUTO(buf) receipt = drill_all(NULL);
+    HF_AUTO(buf) out = hf_buf_new();
+    struct hf_op op = world_as(CAROL);
+
+    (void)unused;
+    world_follow();
+    small_world_alter("drill/end/00");
+    assert_fails(&op, hf_service_drill_receipt(world.service, &op, "last", out), HF_CORRUPT);
+    assert_non_null(strstr(op.text, "drill/end/00"));
+}
+
+/* A part of one node as if it had opened as many slots, and was asked for none of many keyrings. */
+static void stage_large_part(const char *node, const char *id, size_t slots)
+{
+    struct hf_drill_part part = { .node = (char *)node,
+                                  .state = HF_PART_DONE,
+                                  .slots = slots,
+                                  .slots_done = slots,
+                                  .text = (char *)"" };
+    struct hf_txn_commit commit = { 0 };
+    HF_AUTO(drill_run) run = NULL;
+    HF_AUTO(txn) txn = NULL;
+
+    memcpy(part.id, id, sizeof part.id);
+    for (size_t i = 0; i < slots; i++) {
+        struct hf_slot_proof *proof = hf_alloc(sizeof *proof);
+
+        proof->node = hf_strdup(node);
+        proof->site = hf_strdup("");
+        proof->slot = hf_format("%032zu", i);
+        proof->slot_name = hf_format("%zu", i);
+        proof->text = hf_strdup("");
+        proof->opened = true;
+        proof->whole = true;
+        for (size_t j = 0; j < 4000; j++) {
+            HF_AUTO_STRING name = hf_format("%059zu", j);
+
+            hf_slot_proof_add_not_asked(proof, name);
+        }
+        hf_slot_proofs_add(&part.proofs, proof);
+    }
+    assert_ok(&small_world.op, hf_drill_last(world.service, &small_world.op, &run));
+    assert_ok(&small_world.op, hf_txn_new(small_world.seal, &small_world.op, &txn));
+    assert_ok(&small_world.op,
+              hf_drill_part_stage(world.service, &small_world.op, txn, run, &part));
+    assert_ok(&small_world.op, hf_txn_commit(txn, &small_world.op, &commit));
+    for (size_t i = 0; i < slots; i++) {
+        hf_slot_proof_free(part.proofs.items[i]);
+    }
+    free(part.proofs.items);
+}
+
+static void a_drill_with_more_to_tell_than_fits_ends_all_the_same(void **unused)
+{
+    HF_AUTO(buf) receipt = NULL;
+    char id[HF_DRILL_ID];
+    char light[16];
+
+    (void)unused;
+    world.service->signer = NULL; /* and so nobody else signs */
+    ask(NULL, id);
+    stage_large_part("node-1", id, 3);
+    stage_large_part("node-2", id, 3);
+    stage_large_part("node-3", id, 1);
+    world_turn();
+    receipt = receipt_of(world.service, id);
+    assert_true(has(hf_buf_text(receipt), "\"trimmed\":true"));
+    assert_false(has(hf_buf_text(receipt), "not_asked"));
+    assert_true(has(hf_buf_text(receipt), "{\"node\":\"node-3\",\"site\":\"\",\"slot\":\"0\""));
+    assert_string_equal(light_of(receipt, light), "green");
 }
 
 /* --- what is found --- */
@@ -772,12 +1207,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(on_a_store_of_its_own_a_node_asks_itself_only),
         TEST(every_member_answers_and_signs_its_part),
         TEST(every_node_hands_out_the_same_receipt_and_keeps_the_proofs_of_all),
         TEST(a_drill_of_one_keyring_by_all_nodes_keeps_no_proof),
         TEST(who_does_not_serve_a_keyring_is_not_asked_for_it),
         TEST(what_others_serve_is_known_by_their_proofs),
+        TEST(each_keyring_wants_ways_of_its_own_whichever_node_ends_the_drill),
+        TEST(a_keyring_that_does_not_say_wants_what_the_node_is_configured_to),
+        TEST(status_names_the_keyring_that_lacks_most),
         TEST(why_goes_by_the_proofs_of_those_who_serve_it),
+        TEST(the_last_drill_is_told_of_each_link),
+        TEST(what_a_young_version_is_under_was_proven_by_its_siblings),
+        TEST(a_root_that_is_new_was_proven_by_nobody),
+        TEST(a_node_that_was_silent_is_no_way_to_what_it_has_not_seen),
         TEST(who_is_silent_is_waited_for_named_and_never_green),
         TEST(a_member_that_is_away_is_asked_too),
         TEST(who_tells_how_far_it_is_is_waited_for),
@@ -786,6 +1229,8 @@ int main(void)
         TEST(a_part_that_cannot_be_read_counts_as_none),
         TEST(a_drill_that_cannot_be_read_counts_as_none),
         TEST(more_nodes_than_a_drill_can_ask_are_told),
+        TEST(a_receipt_that_is_altered_is_not_told_as_a_drill_that_goes_on),
+        TEST(a_drill_with_more_to_tell_than_fits_ends_all_the_same),
         TEST(what_does_not_open_on_one_node_is_red_for_all),
         TEST(a_part_that_its_node_has_not_signed_counts_for_nothing),
         TEST(parts_cannot_be_left_out_doubled_or_taken_from_elsewhere),

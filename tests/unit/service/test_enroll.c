@@ -141,18 +141,200 @@ static void a_store_of_one_node_has_no_members(void **unused)
     assert_int_equal(world_item("member").count, 0);
 }
 
-static void nobody_adds_himself_to_a_list_that_is_there(void **unused)
+/* Another node was there first. */
+static void take_first_place(const char *name)
+{
+    struct hf_op op = small_world_op(0);
+    struct hf_join_request node = { 0 };
+    struct hf_slot_info slot = { 0 };
+    struct hf_txn_commit commit = { 0 };
+    HF_AUTO(txn) txn = NULL;
+
+    strcpy(node.name, name);
+    strcpy(slot.name, name);
+    /* Any public key that is none of a small order. */
+    memset(node.public_key, 9, sizeof node.public_key);
+    assert_ok(&op, hf_txn_new(small_world.seal, &op, &txn));
+    assert_ok(&op, hf_member_first_stage(small_world.seal, &op, txn, &node, "system", &slot));
+    assert_ok(&op, hf_txn_commit(txn, &op, &commit));
+    hf_secret_free(commit.result);
+}
+
+static void nobody_adds_himself_once_the_first_place_is_taken(void **unused)
 {
     ME late = me("node-1", "late.key");
     uint64_t before;
 
     (void)unused;
     configure(&late);
-    approve("node-2", "second.key");
+    take_first_place("node-2");
     before = world_seq();
     assert_ok(&small_world.op, enroll());
     assert_true(world_seq() == before);
     assert_int_equal(light_now(), HF_RED);
+}
+
+/* Whose own the store was is not kept out by whom it approved then, nor by whom it removed. */
+static void a_node_whose_own_store_had_members_becomes_the_first_when_it_is_shared(void **unused)
+{
+    static const bool removed[] = { false, true };
+
+    (void)unused;
+    for (size_t i = 0; i < HF_COUNT(removed); i++) {
+        ME first = me("node-1", "moved.key");
+        struct hf_op root = world_as(ROOT);
+        HF_AUTO(members) members = NULL;
+        uint32_t generation = 0;
+
+        configure(&first);
+        world.service->shared_store = false;
+        approve("node-2", "early.key");
+        if (removed[i]) {
+            assert_ok(&root,
+                      hf_service_node_remove(world.service, &root, "node-2", true, &generation));
+        }
+        world.service->shared_store = true;
+        assert_int_equal(light_now(), HF_AMBER);
+        assert_ok(&small_world.op, enroll());
+        assert_int_equal(light_now(), HF_GREEN);
+        members = members_now();
+        assert_int_equal(members->count, 2);
+        assert_string_equal(members->items[0]->node.name, "node-1");
+        assert_int_equal(members->items[0]->state, HF_MEMBER_APPROVED);
+        assert_int_equal(world_close(unused), 0);
+        assert_int_equal(world_open(unused), 0);
+    }
+}
+
+/* --- who goes --- */
+
+static void the_last_member_is_not_removed(void **unused)
+{
+    ME first = me("node-1", "last.key");
+    struct hf_op root = world_as(ROOT);
+    HF_AUTO(member) member = NULL;
+    uint32_t generation = 0;
+    uint64_t before;
+
+    (void)unused;
+    configure(&first);
+    assert_ok(&small_world.op, enroll());
+    approve("node-2", "other.key");
+    assert_ok(&root, hf_member_get(small_world.seal, &root, "node-1", &member));
+    before = member->revision;
+    hf_member_free(HF_TAKE(member));
+    assert_ok(&root, hf_service_node_remove(world.service, &root, "node-2", true, &generation));
+    /* Whoever removes node-1 at the same time conflicts with this, and sees that it is the last. */
+    assert_ok(&root, hf_member_get(small_world.seal, &root, "node-1", &member));
+    assert_true(member->revision > before);
+    assert_int_equal(member->state, HF_MEMBER_APPROVED);
+    before = world_seq();
+    for (int keep = 0; keep < 2; keep++) {
+        assert_fails(&root,
+                     hf_service_node_remove(world.service, &root, "node-1", keep != 0, &generation),
+                     HF_WRONG_STATE);
+        assert_non_null(strstr(root.text, "node-1 is the last member"));
+    }
+    assert_true(world_seq() == before);
+}
+
+static void a_node_that_is_away_remains(void **unused)
+{
+    ME first = me("node-1", "here.key");
+    struct hf_op root = world_as(ROOT);
+    HF_AUTO(member) other = NULL;
+    HF_AUTO(txn) txn = NULL;
+    struct hf_txn_commit commit = { 0 };
+    uint32_t generation = 0;
+
+    (void)unused;
+    configure(&first);
+    assert_ok(&small_world.op, enroll());
+    approve("node-2", "away.key");
+    assert_ok(&root, hf_member_get(small_world.seal, &root, "node-2", &other));
+    assert_ok(&root, hf_txn_new(small_world.seal, &root, &txn));
+    assert_ok(&root, hf_member_change_stage(&root, txn, HF_MEMBER_AWAY, other));
+    assert_ok(&root, hf_txn_commit(txn, &root, &commit));
+    hf_secret_free(commit.result);
+    assert_ok(&root, hf_service_node_remove(world.service, &root, "node-1", true, &generation));
+}
+
+static struct hf_status leave(void)
+{
+    small_world.op = small_world_op(0);
+    return hf_service_node_leave(world.service, &small_world.op);
+}
+
+static void a_member_stays_unlocked(void **unused)
+{
+    ME first = me("node-1", "stays.key");
+
+    (void)unused;
+    configure(&first);
+    assert_ok(&small_world.op, leave());
+    assert_ok(&small_world.op, enroll());
+    assert_ok(&small_world.op, leave());
+    assert_true(hf_seal_is_unlocked(small_world.seal));
+}
+
+/* The node of the world is on the list with another, and then it is not. */
+static void be_removed(const struct me *first)
+{
+    struct hf_op root = world_as(ROOT);
+    uint32_t generation = 0;
+
+    configure(first);
+    assert_ok(&small_world.op, enroll());
+    approve("node-2", "stays-here.key");
+    assert_ok(&root, hf_service_node_remove(world.service, &root, "node-1", true, &generation));
+}
+
+static void assert_left(void)
+{
+    struct hf_op root = world_as(ROOT);
+    struct world_item seal;
+
+    assert_ok(&small_world.op, leave());
+    assert_false(hf_seal_is_unlocked(small_world.seal));
+    assert_fails(&root, hf_service_ready(world.service, &root), HF_WRONG_STATE);
+    assert_non_null(strstr(root.text, "it was removed from its store"));
+    seal = world_item("seal");
+    assert_int_equal(seal.told.light, HF_RED);
+    assert_non_null(strstr(seal.told.text, "this node was removed from its store"));
+    assert_int_equal(
+        world_lines_on_disk(EVENT("node.lock", "ok", "system"), "was removed from its store", NULL),
+        1);
+}
+
+static void a_node_that_was_removed_locks_itself_and_says_why(void **unused)
+{
+    ME first = me("node-1", "left.key");
+
+    (void)unused;
+    be_removed(&first);
+    assert_left();
+}
+
+static void a_node_whose_name_has_a_new_owner_locks_itself_too(void **unused)
+{
+    ME first = me("node-1", "former.key");
+
+    (void)unused;
+    be_removed(&first);
+    approve("node-1", "successor.key");
+    assert_left();
+}
+
+static void a_node_that_cannot_record_it_locks_itself_all_the_same(void **unused)
+{
+    ME first = me("node-1", "unrecorded.key");
+
+    (void)unused;
+    be_removed(&first);
+    atomic_store(&world.sync_fails, true);
+    assert_ok(&small_world.op, leave());
+    atomic_store(&world.sync_fails, false);
+    assert_false(hf_seal_is_unlocked(small_world.seal));
 }
 
 static void a_name_with_another_key_is_another_machine(void **unused)
@@ -180,6 +362,7 @@ static void a_removed_node_does_not_come_back_by_itself(void **unused)
     (void)unused;
     configure(&first);
     assert_ok(&small_world.op, enroll());
+    approve("node-2", "stays-on.key");
     assert_ok(&root, hf_service_node_remove(world.service, &root, "node-1", true, &generation));
     before = world_seq();
     assert_ok(&small_world.op, enroll());
@@ -318,6 +501,7 @@ static void a_node_that_also_opens_by_a_key_file_is_not_removed_with_it_left(voi
     assert_ok(&root, hf_keyfile_create(small_world.crypto, &root, file));
     assert_ok(&root, hf_service_slot_add(world.service, &root, "node-1", false, &settings, &slot));
     assert_ok(&small_world.op, enroll());
+    approve("node-2", "with-it.key");
     assert_fails(&root, hf_service_node_remove(world.service, &root, "node-1", false, &generation),
                  HF_WRONG_STATE);
     assert_non_null(strstr(root.text, "holdfast slot remove node-1"));
@@ -333,7 +517,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(the_first_node_of_a_shared_store_becomes_a_member_by_itself),
         CASE(a_store_of_one_node_has_no_members),
-        CASE(nobody_adds_himself_to_a_list_that_is_there),
+        CASE(nobody_adds_himself_once_the_first_place_is_taken),
+        CASE(a_node_whose_own_store_had_members_becomes_the_first_when_it_is_shared),
+        CASE(the_last_member_is_not_removed),
+        CASE(a_node_that_is_away_remains),
+        CASE(a_member_stays_unlocked),
+        CASE(a_node_that_was_removed_locks_itself_and_says_why),
+        CASE(a_node_whose_name_has_a_new_owner_locks_itself_too),
+        CASE(a_node_that_cannot_record_it_locks_itself_all_the_same),
         CASE(a_name_with_another_key_is_another_machine),
         CASE(a_removed_node_does_not_come_back_by_itself),
         CASE(of_two_that_see_an_empty_list_one_becomes_the_first),

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cluster/cluster.h"
+#include "idle.h"
 #include "world.h"
 
 #define OTHERS    2
@@ -98,22 +99,6 @@ static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
     return HF_SUCCESS;
 }
 
-static struct hf_status open_version(void *context, struct hf_op *op, uint64_t seq)
-{
-    (void)context;
-    (void)op;
-    (void)seq;
-    return HF_SUCCESS;
-}
-
-static struct hf_status keep(void *context, struct hf_op *op, struct hf_bytes stamp)
-{
-    (void)context;
-    (void)op;
-    (void)stamp;
-    return HF_SUCCESS;
-}
-
 static void turn(void)
 {
     struct hf_op op = small_world_op(3);
@@ -131,19 +116,14 @@ static void wait_for_news(void *context, uint64_t news, uint64_t until_ms)
     turn();
 }
 
-static void tell(void *context, uint64_t news)
-{
-    (void)context;
-    (void)news;
-}
-
 static void wake(void *context)
 {
     (void)context;
 }
 
-static const struct hf_cluster_calls calls = { mac,           follow, open_version, keep,
-                                               wait_for_news, tell,   wake };
+static const struct hf_cluster_calls calls = {
+    mac, follow, idle_open_version, idle_open_missed, idle_keep, wait_for_news, idle_tell, wake
+};
 
 /* --- the scene --- */
 

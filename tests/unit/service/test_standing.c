@@ -2,6 +2,7 @@
  * What a node of a cluster answers with a lease and without, when a change is answered, and how
  * versions are born. The other node is a second cluster layer over the same store.
  */
+#include "idle.h"
 #include "neighbour.h"
 
 #include <string.h>
@@ -62,14 +63,6 @@ static struct hf_status open_version(void *context, struct hf_op *op, uint64_t s
     return peer->opens == HF_OK ? HF_SUCCESS : hf_fail(op, peer->opens, "it does not open here");
 }
 
-static struct hf_status keep(void *context, struct hf_op *op, struct hf_bytes stamp)
-{
-    (void)context;
-    (void)op;
-    (void)stamp;
-    return HF_SUCCESS;
-}
-
 static void turn(struct peer *peer)
 {
     struct hf_op op = small_world_op(7);
@@ -101,20 +94,14 @@ static void wait_news(void *context, uint64_t news, uint64_t until_ms)
     small_world_pass(TURN_MS);
 }
 
-static void tell(void *context, uint64_t news)
-{
-    (void)context;
-    (void)news;
-}
-
 static void wake(void *context)
 {
     (void)context;
     turn_all();
 }
 
-static const struct hf_cluster_calls calls = { mac,       follow, open_version, keep,
-                                               wait_news, tell,   wake };
+static const struct hf_cluster_calls calls = { mac,       follow,    open_version, idle_open_missed,
+                                               idle_keep, wait_news, idle_tell,    wake };
 
 /* Both nodes have to try it. */
 static void note_candidate(void *context, const struct hf_candidate *candidate)
@@ -353,7 +340,52 @@ static void a_node_is_ready_while_the_keys_of_one_keyring_may_be_opened(void **u
 }
 
 /* The node is stopped after the first look at its lease, and goes on when it is over. */
-static void what_outlasted_its_lease_is_not_answered(void **unused)
+static void what_outlasted_its_lease_is_answered_as_without_one(void **unused)
+{
+    static const struct {
+        enum hf_action action;
+        bool never; /* the keyring is not served without a lease at all */
+        uint64_t later_ms;
+        enum hf_code code;
+    } cases[] = {
+        { HF_ACT_KEY_UNWRAP, false, 3 * SECOND, HF_OK },
+        { HF_ACT_KEY_READ, false, 3 * SECOND, HF_OK },
+        { HF_ACT_KEY_GENERATE, false, 3 * SECOND, HF_OK },
+        { HF_ACT_KEY_UNWRAP, false, 3 * HOUR, HF_UNAVAILABLE },
+        { HF_ACT_KEY_GENERATE, false, HOUR / 2, HF_UNAVAILABLE },
+        { HF_ACT_KEY_UNWRAP, true, 3 * SECOND, HF_UNAVAILABLE },
+        { HF_ACT_KEY_READ, true, 3 * SECOND, HF_UNAVAILABLE },
+        { HF_ACT_KEY_GENERATE, true, 3 * SECOND, HF_UNAVAILABLE },
+    };
+
+    struct hf_keyring_settings never;
+
+    (void)unused;
+    hf_keyring_settings_default(&never);
+    never.max_stale_ms = 0;
+    never.max_stale_wrap_ms = 0;
+    world_ring("never", &never);
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_call call = { .service = world.service,
+                                .action = cases[i].action,
+                                .keyring = cases[i].never ? "never" : RING,
+                                .key = "old" };
+        struct hf_op op = world_as(ALICE);
+        struct hf_status status;
+
+        turn_all();
+        assert_ok(&op, hf_standing_get(&call, &op));
+        assert_int_not_equal(op.standing.lease, 0);
+        small_world_pass(cases[i].later_ms);
+        status = hf_standing_check(&call, &op);
+        if (status.code != cases[i].code || op.standing.stale != (status.code == HF_OK)) {
+            fail_msg("case %zu: %s: %s", i, hf_code_name(status.code), op.text);
+        }
+    }
+}
+
+/* What was read in the gap between two leases may be old. */
+static void a_new_lease_is_another_one(void **unused)
 {
     struct hf_call call = {
         .service = world.service, .action = HF_ACT_KEY_UNWRAP, .keyring = RING, .key = "old"
@@ -363,8 +395,6 @@ static void what_outlasted_its_lease_is_not_answered(void **unused)
     (void)unused;
     assert_ok(&op, hf_call_allow(&call, &op));
     small_world_pass(3 * SECOND);
-    assert_fails(&op, hf_call_end(&call, &op, HF_SUCCESS), HF_UNAVAILABLE);
-    /* A new lease is another one. */
     turn_all();
     assert_fails(&op, hf_call_end(&call, &op, HF_SUCCESS), HF_UNAVAILABLE);
 }
@@ -970,7 +1000,8 @@ int main(void)
         test_of(what_a_node_without_a_lease_does_not_find_may_be_elsewhere),
         test_of(an_operator_can_let_a_node_open_what_is_too_old),
         test_of(a_node_is_ready_while_the_keys_of_one_keyring_may_be_opened),
-        test_of(what_outlasted_its_lease_is_not_answered),
+        test_of(what_outlasted_its_lease_is_answered_as_without_one),
+        test_of(a_new_lease_is_another_one),
         test_of(nor_is_an_export),
         test_of(a_cookie_that_was_taken_back_meanwhile_does_not_pass),
         test_of(a_change_waits_for_a_lease_and_happens_with_it),

@@ -111,6 +111,10 @@ static void a_host_is_reached_safely_or_not_at_all(void **state)
         { "host=db1,db2", HF_INVALID, "entry of its own" },
         { "dbname=x", HF_INVALID, "host" },
         { "host=db1 colour=red", HF_INVALID, "colour" },
+        { "host=db1 gssencmode=disable", HF_OK, "verify-full" },
+        { "host=db1 gssencmode=prefer", HF_INVALID, "gssencmode" },
+        { "host=db1 gssencmode=require sslmode=verify-full", HF_INVALID, "gssencmode" },
+        { "host=127.0.0.1 gssencmode=prefer", HF_OK, "prefer" },
         { "nonsense", HF_INVALID, "cannot be read" },
         { "site='east' host=127.0.0.1", HF_OK, "prefer" },
         { "site='east' patroni='http://[::1]:1' host=db1", HF_OK, "verify-full" },
@@ -137,10 +141,73 @@ static void a_host_is_reached_safely_or_not_at_all(void **state)
         }
         if (status.code == HF_OK) {
             assert_string_equal(value_of(&engine->hosts[0], "tcp_user_timeout"), "3000");
+            assert_string_equal(value_of(&engine->hosts[0], "gssencmode"),
+                                strstr(cases[i].conninfo, "gssencmode=prefer") != NULL ? "prefer"
+                                                                                       : "disable");
         }
         hf_pg_settings_done(engine);
         free(engine);
     }
+}
+
+int __wrap_pthread_cond_broadcast(pthread_cond_t *condition);
+
+static unsigned broadcasts;
+
+int __wrap_pthread_cond_broadcast(pthread_cond_t *condition)
+{
+    (void)condition;
+    broadcasts++;
+    return 0;
+}
+
+/* Otherwise those who wait for it would look again at once, and have the hosts looked at again. */
+static void only_what_has_changed_is_news_of_a_host(void **state)
+{
+    static const char *const hosts[] = { "host=127.0.0.1", NULL };
+    static const struct {
+        const char *says;
+        struct hf_pg_role role;
+        bool answers, news;
+    } cases[] = {
+        { "it is away", { 0 }, false, true }, /* it was not tried before */
+        { "it is still away", { 0 }, false, false },
+        { "it answers", { .primary = true, .timeline = 1, .started = "1" }, true, true },
+        { "it has written",
+          { .primary = true, .timeline = 1, .started = "1", .replayed = 9 },
+          true,
+          false },
+        { "it was started anew", { .primary = true, .timeline = 1, .started = "2" }, true, true },
+        { "it was promoted", { .primary = true, .timeline = 2, .started = "2" }, true, true },
+        { "it is a standby now", { .timeline = 2, .started = "2" }, true, true },
+        { "it went away", { 0 }, false, true },
+    };
+    const struct hf_store_settings settings = { .hosts = hosts };
+    struct hf_pg_engine *engine = hf_alloc(sizeof *engine);
+    struct hf_env env;
+    struct hf_op op;
+
+    (void)state;
+    hf_env_system(&env);
+    hf_op_init(&op, &env);
+    engine->env = &env;
+    hf_pg_view_init(&engine->view);
+    assert_ok(&op, hf_pg_settings_take(engine, &op, &settings));
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_pg_role role = cases[i].role;
+
+        role.system = 7;
+        role.commits_synchronously = true;
+        role.syncs_disk = true;
+        broadcasts = 0;
+        hf_pg_publish(engine, 0, cases[i].answers ? &role : NULL, "it is away");
+        if (broadcasts != (cases[i].news ? 1 : 0)) {
+            fail_msg("%s: %u", cases[i].says, broadcasts);
+        }
+    }
+    hf_pg_settings_done(engine);
+    hf_pg_view_done(&engine->view);
+    free(engine);
 }
 
 static void a_store_needs_at_least_one_host(void **state)
@@ -160,6 +227,42 @@ static void a_store_needs_at_least_one_host(void **state)
     }
 }
 
+static void a_host_is_told_with_the_reasons_of_all_its_addresses(void **state)
+{
+    static const struct {
+        const char *text, *reasons;
+    } cases[] = {
+        { "it does not answer in time", "it does not answer in time" },
+        { "", "" },
+        { "ERROR:  permission denied\nLINE 1: SELECT\n", "ERROR:  permission denied" },
+        { "connection to server at \"db1\" (10.0.0.1), port 5432 failed: Connection refused\n"
+          "\tIs the server running on that host and accepting TCP/IP connections?\n",
+          "Connection refused" },
+        { "connection to server at \"db1\" (::1), port 5432 failed: Connection refused\n"
+          "\tIs the server running on that host and accepting TCP/IP connections?\n"
+          "connection to server at \"db1\" (127.0.0.1), port 5432 failed: SSL error: certificate "
+          "verify failed\n",
+          "Connection refused; SSL error: certificate verify failed" },
+        { "connection to server at \"db1\" (::1), port 5432 failed: Connection refused\n"
+          "connection to server at \"db1\" (127.0.0.1), port 5432 failed: Connection refused",
+          "Connection refused" },
+        { "connection to server on socket \"/run/.s.PGSQL.5432\" failed: FATAL:  role \"x\" does "
+          "not exist\n",
+          "FATAL:  role \"x\" does not exist" },
+        { "connection to server was lost", "connection to server was lost" },
+    };
+    char out[160];
+    char little[8];
+
+    (void)state;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        hf_pg_reasons(cases[i].text, out, sizeof out);
+        assert_string_equal(out, cases[i].reasons);
+    }
+    hf_pg_reasons(cases[4].text, little, sizeof little);
+    assert_string_equal(little, "Connect");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -167,6 +270,8 @@ int main(void)
         cmocka_unit_test(each_error_has_its_class_and_code),
         cmocka_unit_test(a_host_is_reached_safely_or_not_at_all),
         cmocka_unit_test(a_store_needs_at_least_one_host),
+        cmocka_unit_test(a_host_is_told_with_the_reasons_of_all_its_addresses),
+        cmocka_unit_test(only_what_has_changed_is_news_of_a_host),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
