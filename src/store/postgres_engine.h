@@ -572,7 +572,7 @@ struct hf_pg_reading {
     struct hf_pg_limit limit;
     bool newest;        /* the primary is asked first, wherever it stands */
     uint64_t confirmed; /* when the call began: a host that shows less is behind */
-    bool shown;         /* a visitor was called */
+    bool shown;         /* a visitor was called: hf_pg_note_shown() */
     bool again;         /* set with a failure: another host, or the same later, may do */
 };
 typedef struct hf_status (*hf_pg_read_call)(struct hf_pg_reading *reading, void *context);
@@ -581,6 +581,11 @@ HF_STATUS hf_pg_read(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_c
 /* The same, for what is not there: a standby may only not have it yet. */
 HF_STATUS hf_pg_read_newest(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_call call,
                             void *context);
+/*
+ * A visitor is called: the read is not made again elsewhere, and has all the time that the
+ * operation allows it, as long as the server does not fall silent.
+ */
+void hf_pg_note_shown(struct hf_pg_reading *reading);
 /*
  * May what was read be shown? stands is the host's counter, watermark what all nodes have
  * confirmed, and needed the highest seq in what was read, which a barrier proves if need be.
