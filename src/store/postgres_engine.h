@@ -472,7 +472,7 @@ HF_STATUS hf_pg_check_schema(struct hf_pg_engine *engine, struct hf_op *op);
 /* postgres_role.c: what hosts are, and which of them counts. */
 
 /* Whether a standby has what the other has not: what is longer on a timeline that was left is no
- * more. While no primary answers, nobody has said yet that it was left. */
+ * more. While no primary answers, nobody has said yet that it was left: who chooses has to ask. */
 bool hf_pg_is_further(const struct hf_pg_role *role, const struct hf_pg_role *than);
 
 HF_STATUS hf_pg_role_read(struct hf_op *op, const PGresult *probe, struct hf_pg_role *out);
@@ -618,6 +618,9 @@ struct hf_status hf_pg_find(struct hf_engine *engine, struct hf_op *op,
                             uint64_t up_to_seq, struct hf_request_id *out);
 
 /* postgres_sites.c */
+struct hf_sites {
+    struct hf_pg_engine *engine; /* of which only the watcher runs */
+};
 struct hf_status hf_pg_accept(struct hf_engine *engine, struct hf_op *op);
 
 /* postgres_snapshot.c */
