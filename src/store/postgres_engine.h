@@ -439,8 +439,9 @@ HF_STATUS hf_pg_run(struct hf_pg_link *link, struct hf_op *op, const struct hf_p
 /* How many of the tables without which no store is open are in the current schema. */
 HF_STATUS hf_pg_look(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit,
                      uint64_t *out_count);
-/* A commit that has to be known to be durable. HF_IN_DOUBT. */
-HF_STATUS hf_pg_commit(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit);
+/* A commit that has to be known to be durable as the settings require. HF_IN_DOUBT. */
+HF_STATUS hf_pg_commit(const struct hf_pg_engine *engine, struct hf_pg_link *link, struct hf_op *op,
+                       const struct hf_pg_limit *limit);
 HF_STATUS hf_pg_connect_primary(struct hf_pg_engine *engine, struct hf_op *op,
                                 const struct hf_pg_limit *limit, struct hf_pg_link *out);
 struct hf_pg_limit hf_pg_limit_of(struct hf_pg_engine *engine, struct hf_op *op);
@@ -478,6 +479,12 @@ bool hf_pg_is_further(const struct hf_pg_role *role, const struct hf_pg_role *th
 HF_STATUS hf_pg_role_read(struct hf_op *op, const PGresult *probe, struct hf_pg_role *out);
 /* May this session commit what must not be lost? HF_UNAVAILABLE. */
 HF_STATUS hf_pg_check_link(struct hf_op *op, const struct hf_pg_link *link);
+/*
+ * Of HF_PG_NAMES right after a commit. A setting that is lowered while a commit waits ends its
+ * wait: then it is not where it has to be. HF_IN_DOUBT.
+ */
+HF_STATUS hf_pg_check_names(const struct hf_pg_engine *engine, struct hf_op *op,
+                            const PGresult *row);
 /* How many standbys a value of synchronous_standby_names waits for. */
 unsigned hf_pg_names_demand(const char *names);
 void hf_pg_view_init(struct hf_pg_view *view);

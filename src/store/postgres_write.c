@@ -220,27 +220,6 @@ static enum ending judge_failure(struct transaction *transaction, size_t commit_
     return hf_pg_is_ambiguous(link->sqlstate) ? ENDING_IN_DOUBT : ENDING_NOTHING;
 }
 
-/* A setting that is lowered while a commit waits ends its wait: then it is not where it has to be.
- */
-static struct hf_status check_names(struct transaction *transaction, const PGresult *row)
-{
-    const struct hf_pg_engine *engine = transaction->engine;
-    HF_AUTO(buf) names = hf_buf_new();
-    unsigned demand;
-
-    if (engine->allow_fewer) {
-        return HF_SUCCESS;
-    }
-    hf_buf_add_bytes(names, hf_pg_bytes(row, 0, 0));
-    demand = hf_pg_names_demand(hf_buf_text(names));
-    if (demand < engine->synchronous) {
-        return hf_fail(&transaction->op, HF_IN_DOUBT,
-                       "it waited for %u synchronous standbys, and the settings require %u", demand,
-                       engine->synchronous);
-    }
-    return HF_SUCCESS;
-}
-
 /* HF_IN_DOUBT after a warning: the server may have stopped waiting for the standby. */
 static struct hf_status check_commit(struct transaction *transaction, PGresult *commit,
                                      const PGresult *names)
@@ -253,7 +232,7 @@ static struct hf_status check_commit(struct transaction *transaction, PGresult *
     if (strcmp(PQcmdStatus(commit), "COMMIT") != 0) {
         return hf_fail(&transaction->op, HF_INTERNAL, "the transaction did not commit");
     }
-    return check_names(transaction, names);
+    return hf_pg_check_names(transaction->engine, &transaction->op, names);
 }
 
 /* Sends what the jobs write with the commit, and waits for its end as long as anybody does. */
