@@ -297,6 +297,25 @@ static void end_in_doubt(struct transaction *transaction)
     pause(engine);
 }
 
+/* What is refused now may have happened before. */
+static struct hf_status fail_refused(struct hf_pg_job *job, const struct hf_op *why)
+{
+    HF_AUTO(buf) hex = hf_buf_new();
+
+    if (!job->doubtful) {
+        return hf_fail(job->op, why->code, "%s", why->text);
+    }
+    if (job->request_id == NULL) {
+        return hf_fail(job->op, HF_IN_DOUBT,
+                       "this write may have happened before it was refused: %.200s", why->text);
+    }
+    hf_hex_add(hex, hf_bytes_of(job->request_id->bytes, sizeof job->request_id->bytes));
+    return hf_fail(job->op, HF_IN_DOUBT,
+                   "request %s may have happened before it was refused; repeat it under the same "
+                   "id: %.180s",
+                   hf_buf_text(hex), why->text);
+}
+
 /* The statements were refused, or never got there. */
 static void end_with_nothing(struct transaction *transaction)
 {
@@ -315,10 +334,8 @@ static void end_with_nothing(struct transaction *transaction)
     if (definite && group->count == 1) {
         struct hf_pg_job *job = group->jobs[0];
 
-        /* What is refused now may have happened before. */
         if (!job->abandoned) {
-            job->status = hf_fail(job->op, job->doubtful ? HF_IN_DOUBT : transaction->op.code, "%s",
-                                  transaction->op.text);
+            job->status = fail_refused(job, &transaction->op);
         }
         hf_pg_queue_end(&engine->writer, group);
         return;

@@ -233,6 +233,9 @@ static void an_answer_that_libpq_cannot_take_ends_the_connection_only(void **sta
 static void a_doubtful_write_that_is_refused_afterwards_stays_in_doubt(void **state)
 {
     static const char store[] = "doubtful";
+    HF_AUTO(buf) hex = hf_buf_new();
+    HF_AUTO_STRING refused = NULL;
+    struct hf_request_id id;
     struct node node;
 
     (void)state;
@@ -242,9 +245,15 @@ static void a_doubtful_write_that_is_refused_afterwards_stays_in_doubt(void **st
     store_database_run(store, "CREATE TRIGGER fill BEFORE INSERT ON request"
                               " FOR EACH ROW EXECUTE FUNCTION fill()");
     assert_fails(&node.op, put(&node, 1, "a", 0, "a1"), HF_NO_SPACE);
+    refused = hf_strdup(node.op.text);
     atomic_store(&libpq.unsendable, "commit");
     assert_fails(&node.op, put(&node, 2, "a", 0, "a1"), HF_IN_DOUBT);
     assert_null(atomic_load(&libpq.unsendable));
+    id = store_request_id(2);
+    hf_hex_add(hex, hf_bytes_of(id.bytes, sizeof id.bytes));
+    assert_non_null(strstr(node.op.text, hf_buf_text(hex)));
+    assert_non_null(strstr(node.op.text, "may have happened before it was refused; repeat it"));
+    assert_non_null(strstr(node.op.text, refused));
     store_database_run(store, "DROP TRIGGER fill ON request");
     assert_ok(&node.op, put(&node, 2, "a", 0, "a1"));
     node_close(&node);
