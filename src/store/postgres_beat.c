@@ -172,7 +172,7 @@ static struct hf_status show_beat(struct hf_pg_reading *reading, const struct be
 
     hf_buf_add_bytes(name, hf_pg_bytes(rows, at, 2));
     beat.node = hf_buf_text(name);
-    reading->shown = true;
+    hf_pg_note_shown(reading);
     return call->visit(call->visitor, &beat);
 }
 

@@ -439,8 +439,9 @@ HF_STATUS hf_pg_run(struct hf_pg_link *link, struct hf_op *op, const struct hf_p
 /* How many of the tables without which no store is open are in the current schema. */
 HF_STATUS hf_pg_look(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit,
                      uint64_t *out_count);
-/* A commit that has to be known to be durable. HF_IN_DOUBT. */
-HF_STATUS hf_pg_commit(struct hf_pg_link *link, struct hf_op *op, const struct hf_pg_limit *limit);
+/* A commit that has to be known to be durable as the settings require. HF_IN_DOUBT. */
+HF_STATUS hf_pg_commit(const struct hf_pg_engine *engine, struct hf_pg_link *link, struct hf_op *op,
+                       const struct hf_pg_limit *limit);
 HF_STATUS hf_pg_connect_primary(struct hf_pg_engine *engine, struct hf_op *op,
                                 const struct hf_pg_limit *limit, struct hf_pg_link *out);
 struct hf_pg_limit hf_pg_limit_of(struct hf_pg_engine *engine, struct hf_op *op);
@@ -472,12 +473,18 @@ HF_STATUS hf_pg_check_schema(struct hf_pg_engine *engine, struct hf_op *op);
 /* postgres_role.c: what hosts are, and which of them counts. */
 
 /* Whether a standby has what the other has not: what is longer on a timeline that was left is no
- * more. While no primary answers, nobody has said yet that it was left. */
+ * more. While no primary answers, nobody has said yet that it was left: who chooses has to ask. */
 bool hf_pg_is_further(const struct hf_pg_role *role, const struct hf_pg_role *than);
 
 HF_STATUS hf_pg_role_read(struct hf_op *op, const PGresult *probe, struct hf_pg_role *out);
 /* May this session commit what must not be lost? HF_UNAVAILABLE. */
 HF_STATUS hf_pg_check_link(struct hf_op *op, const struct hf_pg_link *link);
+/*
+ * Of HF_PG_NAMES right after a commit. A setting that is lowered while a commit waits ends its
+ * wait: then it is not where it has to be. HF_IN_DOUBT.
+ */
+HF_STATUS hf_pg_check_names(const struct hf_pg_engine *engine, struct hf_op *op,
+                            const PGresult *row);
 /* How many standbys a value of synchronous_standby_names waits for. */
 unsigned hf_pg_names_demand(const char *names);
 void hf_pg_view_init(struct hf_pg_view *view);
@@ -572,7 +579,7 @@ struct hf_pg_reading {
     struct hf_pg_limit limit;
     bool newest;        /* the primary is asked first, wherever it stands */
     uint64_t confirmed; /* when the call began: a host that shows less is behind */
-    bool shown;         /* a visitor was called */
+    bool shown;         /* a visitor was called: hf_pg_note_shown() */
     bool again;         /* set with a failure: another host, or the same later, may do */
 };
 typedef struct hf_status (*hf_pg_read_call)(struct hf_pg_reading *reading, void *context);
@@ -581,6 +588,11 @@ HF_STATUS hf_pg_read(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_c
 /* The same, for what is not there: a standby may only not have it yet. */
 HF_STATUS hf_pg_read_newest(struct hf_pg_engine *engine, struct hf_op *op, hf_pg_read_call call,
                             void *context);
+/*
+ * A visitor is called: the read is not made again elsewhere, and has all the time that the
+ * operation allows it, as long as the server does not fall silent.
+ */
+void hf_pg_note_shown(struct hf_pg_reading *reading);
 /*
  * May what was read be shown? stands is the host's counter, watermark what all nodes have
  * confirmed, and needed the highest seq in what was read, which a barrier proves if need be.
@@ -613,6 +625,9 @@ struct hf_status hf_pg_find(struct hf_engine *engine, struct hf_op *op,
                             uint64_t up_to_seq, struct hf_request_id *out);
 
 /* postgres_sites.c */
+struct hf_sites {
+    struct hf_pg_engine *engine; /* of which only the watcher runs */
+};
 struct hf_status hf_pg_accept(struct hf_engine *engine, struct hf_op *op);
 
 /* postgres_snapshot.c */

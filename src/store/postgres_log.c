@@ -5,9 +5,11 @@
 #include "base/alloc.h"
 #include "store/postgres_engine.h"
 
-/* Batches, and requests, of one page. */
-#define PAGE 64
-#define LOOK 256
+/* Batches, and requests, of one page. Who follows waits only shortly for the log to begin: the
+ * first page is the batch that a copy has already, and the next one. */
+#define FIRST_PAGE 2
+#define PAGE       64
+#define LOOK       256
 
 struct log_call {
     uint64_t from;
@@ -92,7 +94,7 @@ static struct hf_status show_batch(struct hf_pg_reading *reading, struct log_cal
             batch.end = &call->end;
             batch.head = hf_buf_bytes(&call->head);
         }
-        reading->shown = true;
+        hf_pg_note_shown(reading);
         status = call->visit(call->visitor, &batch);
     }
     for (size_t i = 0; i < count; i++) {
@@ -141,10 +143,11 @@ static struct hf_status read_page(struct hf_pg_reading *reading, const struct lo
 static struct hf_status follow_log(struct hf_pg_reading *reading, struct log_call *call)
 {
     while (call->left > 0 && call->from < call->end.seq) {
-        size_t most = call->left < PAGE ? call->left : PAGE;
+        size_t most = reading->shown ? PAGE : FIRST_PAGE;
         struct page page;
         struct hf_status status;
 
+        most = call->left < most ? call->left : most;
         HF_TRY(read_page(reading, call, most, &page));
         if (PQntuples(page.batches) == 0) {
             status = hf_fail(reading->op, HF_CORRUPT,

@@ -272,26 +272,28 @@ static struct hf_status close_doors(struct moving *moving, const char *destinati
     return HF_SUCCESS;
 }
 
-static struct hf_status retire(struct moving *moving, uint64_t seq, const char *destination)
+static struct hf_status retire(const struct hf_pg_engine *engine, struct moving *moving,
+                               uint64_t seq, const char *destination)
 {
     HF_TRY(look_beside(moving));
     HF_TRY(need_schema(moving));
     HF_TRY(run(moving, hf_pg_sql_begin, NULL, NULL));
     HF_TRY(check_seq(moving, seq));
     HF_TRY(close_doors(moving, destination));
-    return hf_pg_commit(moving->link, moving->op, moving->limit);
+    return hf_pg_commit(engine, moving->link, moving->op, moving->limit);
 }
 
-struct hf_status hf_pg_retire(struct hf_engine *engine, struct hf_op *op, uint64_t seq,
+struct hf_status hf_pg_retire(struct hf_engine *base, struct hf_op *op, uint64_t seq,
                               const char *destination)
 {
-    struct hf_pg_limit limit = hf_pg_limit_of(hf_pg_of(engine), op);
+    struct hf_pg_engine *engine = hf_pg_of(base);
+    struct hf_pg_limit limit = hf_pg_limit_of(engine, op);
     struct hf_pg_link link = { 0 };
     struct moving moving = { .link = &link, .op = op, .limit = &limit };
-    struct hf_status status = hf_pg_connect_primary(hf_pg_of(engine), op, &limit, &link);
+    struct hf_status status = hf_pg_connect_primary(engine, op, &limit, &link);
 
     if (status.code == HF_OK) {
-        status = retire(&moving, seq, destination);
+        status = retire(engine, &moving, seq, destination);
     }
     hf_pg_disconnect(&link);
     schemas_done(&moving.schemas);
@@ -333,7 +335,7 @@ static struct hf_status settle_tables(struct moving *moving)
     return status;
 }
 
-static struct hf_status settle(struct moving *moving, const uint8_t *store_id)
+static struct hf_status settle(const struct hf_pg_engine *engine, struct moving *moving)
 {
     uint64_t count = 0;
 
@@ -344,11 +346,11 @@ static struct hf_status settle(struct moving *moving, const uint8_t *store_id)
         return hf_fail(moving->op, HF_EXISTS, "there is a store in this database already");
     }
     HF_TRY(run(moving, hf_pg_sql_begin, NULL, NULL));
-    HF_TRY(check_same(moving, store_id));
+    HF_TRY(check_same(moving, engine->store_id));
     HF_TRY(settle_tables(moving));
     HF_TRY(run_in(moving, hf_pg_sql_drop_schema, moving->schemas.arriving));
     HF_TRY(run_in(moving, hf_pg_sql_drop_schema, moving->schemas.moved));
-    return hf_pg_commit(moving->link, moving->op, moving->limit);
+    return hf_pg_commit(engine, moving->link, moving->op, moving->limit);
 }
 
 struct hf_status hf_pg_settle(struct hf_engine *base, struct hf_op *op)
@@ -362,7 +364,7 @@ struct hf_status hf_pg_settle(struct hf_engine *base, struct hf_op *op)
     atomic_store(&engine->arriving, false);
     status = hf_pg_connect_primary(engine, op, &limit, &link);
     if (status.code == HF_OK) {
-        status = settle(&moving, engine->store_id);
+        status = settle(engine, &moving);
     }
     hf_pg_disconnect(&link);
     schemas_done(&moving.schemas);

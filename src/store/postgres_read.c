@@ -197,7 +197,6 @@ static struct hf_status read_from(struct hf_pg_engine *engine, struct hf_op *op,
     };
     struct hf_status status;
 
-    /* A walk that shows what it finds takes its time. */
     if (op->deadline_ms == 0) {
         reading.limit.until_ms = hf_pg_now_ms() + HF_PG_PATIENCE_MS;
     }
@@ -217,6 +216,12 @@ struct hf_status hf_pg_read_newest(struct hf_pg_engine *engine, struct hf_op *op
                                    hf_pg_read_call call, void *context)
 {
     return read_from(engine, op, true, call, context);
+}
+
+void hf_pg_note_shown(struct hf_pg_reading *reading)
+{
+    reading->shown = true;
+    reading->limit.until_ms = 0;
 }
 
 /* A barrier on the same timeline makes durable what was read from its primary. */
@@ -431,7 +436,7 @@ static struct hf_status show_record(struct hf_pg_reading *reading, struct list_c
         call->ended = true;
         return HF_SUCCESS;
     }
-    reading->shown = true;
+    hf_pg_note_shown(reading);
     return call->visit(call->visitor, &view);
 }
 

@@ -95,6 +95,25 @@ struct hf_status hf_pg_role_read(struct hf_op *op, const PGresult *probe, struct
     return HF_SUCCESS;
 }
 
+struct hf_status hf_pg_check_names(const struct hf_pg_engine *engine, struct hf_op *op,
+                                   const PGresult *row)
+{
+    HF_AUTO(buf) names = hf_buf_new();
+    unsigned demand;
+
+    if (engine->allow_fewer) {
+        return HF_SUCCESS;
+    }
+    hf_buf_add_bytes(names, hf_pg_bytes(row, 0, 0));
+    demand = hf_pg_names_demand(hf_buf_text(names));
+    if (demand < engine->synchronous) {
+        return hf_fail(op, HF_IN_DOUBT,
+                       "it waited for %u synchronous standbys, and the settings require %u", demand,
+                       engine->synchronous);
+    }
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_pg_check_link(struct hf_op *op, const struct hf_pg_link *link)
 {
     if (!link->role.primary) {

@@ -110,13 +110,20 @@ static struct hf_status insert_state(struct hf_pg_link *link, struct hf_op *op,
 }
 
 /* A warning tells that the commit did not wait for its standby, so it counts as no success. */
-struct hf_status hf_pg_commit(struct hf_pg_link *link, struct hf_op *op,
-                              const struct hf_pg_limit *limit)
+struct hf_status hf_pg_commit(const struct hf_pg_engine *engine, struct hf_pg_link *link,
+                              struct hf_op *op, const struct hf_pg_limit *limit)
 {
+    PGresult *results[2];
     struct hf_status status;
 
     link->warned = false;
-    status = hf_pg_run(link, op, limit, hf_pg_sql_commit, NULL, NULL);
+    hf_pg_send_text(link, hf_pg_sql_commit, NULL);
+    hf_pg_send_text(link, hf_pg_sql[HF_PG_NAMES].text, NULL);
+    status = hf_pg_exchange(link, op, limit, results, 2);
+    if (status.code == HF_OK) {
+        status = hf_pg_check_names(engine, op, results[1]);
+        hf_pg_clear(results, 2);
+    }
     if (status.code == HF_OK && !link->warned) {
         return HF_SUCCESS;
     }
@@ -148,8 +155,8 @@ static struct hf_status make_tables(struct hf_pg_link *link, struct hf_op *op,
 }
 
 /* All in one transaction, however much there is to import: a crash leaves nothing. */
-static struct hf_status create(struct hf_pg_link *link, struct hf_op *op,
-                               const struct hf_pg_limit *limit,
+static struct hf_status create(const struct hf_pg_engine *engine, struct hf_pg_link *link,
+                               struct hf_op *op, const struct hf_pg_limit *limit,
                                const struct hf_store_settings *settings)
 {
     uint64_t count = 0;
@@ -163,7 +170,7 @@ static struct hf_status create(struct hf_pg_link *link, struct hf_op *op,
     }
     HF_TRY(hf_pg_run(link, op, limit, hf_pg_sql_begin, NULL, NULL));
     HF_TRY(make_tables(link, op, limit, settings));
-    return hf_pg_commit(link, op, limit);
+    return hf_pg_commit(engine, link, op, limit);
 }
 
 /* Two who make the same table at once: the second is refused by the server. */
@@ -199,7 +206,7 @@ struct hf_status hf_pg_create(struct hf_pg_engine *engine, struct hf_op *op,
     status = hf_pg_connect_primary(engine, op, &limit, &link);
 
     if (status.code == HF_OK) {
-        status = create(&link, op, &limit, settings);
+        status = create(engine, &link, op, &limit, settings);
     }
     if (status.code != HF_OK && was_first(&link)) {
         status = hf_fail(op, HF_EXISTS, "somebody else is making a store in this database");
@@ -208,8 +215,8 @@ struct hf_status hf_pg_create(struct hf_pg_engine *engine, struct hf_op *op,
     return status;
 }
 
-static struct hf_status migrate(struct hf_pg_link *link, struct hf_op *op,
-                                const struct hf_pg_limit *limit)
+static struct hf_status migrate(const struct hf_pg_engine *engine, struct hf_pg_link *link,
+                                struct hf_op *op, const struct hf_pg_limit *limit)
 {
     struct version version = { 0 };
 
@@ -219,7 +226,7 @@ static struct hf_status migrate(struct hf_pg_link *link, struct hf_op *op,
     for (uint64_t from = version.version; from < hf_pg_migration_count; from++) {
         HF_TRY(migrate_one(link, op, limit, from));
     }
-    return hf_pg_commit(link, op, limit);
+    return hf_pg_commit(engine, link, op, limit);
 }
 
 static struct hf_status bring_up_to_date(struct hf_pg_engine *engine, struct hf_op *op,
@@ -229,7 +236,7 @@ static struct hf_status bring_up_to_date(struct hf_pg_engine *engine, struct hf_
     struct hf_status status = hf_pg_connect_primary(engine, op, limit, &link);
 
     if (status.code == HF_OK) {
-        status = migrate(&link, op, limit);
+        status = migrate(engine, &link, op, limit);
     }
     hf_pg_disconnect(&link);
     if (status.code == HF_OK) {

@@ -3,6 +3,7 @@
  * watched as an engine watches them, but nothing else of an engine is needed: it may be that none
  * can be opened.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,10 +18,6 @@
 /* Patroni looks at its configuration every loop_wait, and a promotion follows. */
 #define AWAIT_MS 90000
 #define LOOK_MS  100
-
-struct hf_sites {
-    struct hf_pg_engine *engine;
-};
 
 struct hf_status hf_sites_open(struct hf_op *op, const struct hf_store_settings *settings,
                                struct hf_sites **out)
@@ -57,8 +54,10 @@ struct choice {
     bool named;   /* a host stands there, */
     bool primary; /* the primary does, */
     bool found;   /* a standby that answers does: */
-    size_t host;  /* the one that is furthest */
+    size_t host;  /* the one that is furthest, */
     struct hf_pg_role role;
+    size_t longest; /* and the one that has received most */
+    struct hf_pg_role longest_role;
 };
 
 static bool is_in(const struct hf_pg_host *host, const char *site)
@@ -76,11 +75,18 @@ static void consider(const struct hf_pg_engine *engine, size_t at, struct choice
     }
     choice->named = true;
     choice->primary = choice->primary || engine->view.primary == (int)at;
-    if (is_standby && (!choice->found || hf_pg_is_further(&host->role, &choice->role))) {
-        choice->found = true;
+    if (!is_standby) {
+        return;
+    }
+    if (!choice->found || hf_pg_is_further(&host->role, &choice->role)) {
         choice->host = at;
         choice->role = host->role;
     }
+    if (!choice->found || host->role.received > choice->longest_role.received) {
+        choice->longest = at;
+        choice->longest_role = host->role;
+    }
+    choice->found = true;
 }
 
 static struct choice choose(struct hf_pg_engine *engine, const char *site)
@@ -165,7 +171,31 @@ static struct hf_status ask_stand(struct hf_pg_engine *engine, struct hf_op *op,
     return status;
 }
 
-static struct hf_status check_choice(struct hf_op *op, const struct choice *choice)
+/*
+ * One that was promoted by hand and is a standby again may lack what another has and was confirmed.
+ * While the primary answers, whose timeline was left is known, and that one is not considered.
+ */
+static struct hf_status check_agree(struct hf_op *op, const struct hf_pg_engine *engine,
+                                    const struct choice *choice)
+{
+    const struct hf_pg_role *role = &choice->role;
+    const struct hf_pg_role *other = &choice->longest_role;
+
+    if (other->received <= role->received) {
+        return HF_SUCCESS;
+    }
+    return hf_fail(op, HF_WRONG_STATE,
+                   "%.50s is on timeline %" PRIu64 " with its log up to %" PRIX64 "/%" PRIX64
+                   ", and %.50s on timeline %" PRIu64 " with more, up to %" PRIX64 "/%" PRIX64
+                   "; which of them has all that was confirmed is not certain: stop the one that "
+                   "is not to take over, and repeat this",
+                   engine->hosts[choice->host].name, role->timeline, role->received >> 32,
+                   role->received & UINT32_MAX, engine->hosts[choice->longest].name,
+                   other->timeline, other->received >> 32, other->received & UINT32_MAX);
+}
+
+static struct hf_status check_choice(struct hf_op *op, const struct hf_pg_engine *engine,
+                                     const struct choice *choice)
 {
     if (!choice->named) {
         return hf_fail(op, HF_NOT_FOUND,
@@ -176,11 +206,13 @@ static struct hf_status check_choice(struct hf_op *op, const struct choice *choi
     if (choice->primary) {
         return hf_fail(op, HF_WRONG_STATE, "the primary is in site %.64s already", choice->site);
     }
-    return choice->found ? HF_SUCCESS
-                         : hf_fail(op, HF_UNAVAILABLE,
-                                   "no standby of site %.64s answers; start one, or take the store "
-                                   "from a backup",
-                                   choice->site);
+    if (!choice->found) {
+        return hf_fail(op, HF_UNAVAILABLE,
+                       "no standby of site %.64s answers; start one, or take the store from a "
+                       "backup",
+                       choice->site);
+    }
+    return check_agree(op, engine, choice);
 }
 
 struct hf_status hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const char *site,
@@ -190,7 +222,7 @@ struct hf_status hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const 
     const struct hf_pg_host *host;
     struct hf_site_stand stand = { .host = choice.host };
 
-    HF_TRY(check_choice(op, &choice));
+    HF_TRY(check_choice(op, sites->engine, &choice));
     host = &sites->engine->hosts[choice.host];
     (void)snprintf(stand.name, sizeof stand.name, "%s", host->name);
     stand.waiting_bytes = choice.role.received - choice.role.replayed;

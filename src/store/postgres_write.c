@@ -220,27 +220,6 @@ static enum ending judge_failure(struct transaction *transaction, size_t commit_
     return hf_pg_is_ambiguous(link->sqlstate) ? ENDING_IN_DOUBT : ENDING_NOTHING;
 }
 
-/* A setting that is lowered while a commit waits ends its wait: then it is not where it has to be.
- */
-static struct hf_status check_names(struct transaction *transaction, const PGresult *row)
-{
-    const struct hf_pg_engine *engine = transaction->engine;
-    HF_AUTO(buf) names = hf_buf_new();
-    unsigned demand;
-
-    if (engine->allow_fewer) {
-        return HF_SUCCESS;
-    }
-    hf_buf_add_bytes(names, hf_pg_bytes(row, 0, 0));
-    demand = hf_pg_names_demand(hf_buf_text(names));
-    if (demand < engine->synchronous) {
-        return hf_fail(&transaction->op, HF_IN_DOUBT,
-                       "it waited for %u synchronous standbys, and the settings require %u", demand,
-                       engine->synchronous);
-    }
-    return HF_SUCCESS;
-}
-
 /* HF_IN_DOUBT after a warning: the server may have stopped waiting for the standby. */
 static struct hf_status check_commit(struct transaction *transaction, PGresult *commit,
                                      const PGresult *names)
@@ -253,7 +232,7 @@ static struct hf_status check_commit(struct transaction *transaction, PGresult *
     if (strcmp(PQcmdStatus(commit), "COMMIT") != 0) {
         return hf_fail(&transaction->op, HF_INTERNAL, "the transaction did not commit");
     }
-    return check_names(transaction, names);
+    return hf_pg_check_names(transaction->engine, &transaction->op, names);
 }
 
 /* Sends what the jobs write with the commit, and waits for its end as long as anybody does. */
@@ -318,6 +297,25 @@ static void end_in_doubt(struct transaction *transaction)
     pause(engine);
 }
 
+/* What is refused now may have happened before. */
+static struct hf_status fail_refused(struct hf_pg_job *job, const struct hf_op *why)
+{
+    HF_AUTO(buf) hex = hf_buf_new();
+
+    if (!job->doubtful) {
+        return hf_fail(job->op, why->code, "%s", why->text);
+    }
+    if (job->request_id == NULL) {
+        return hf_fail(job->op, HF_IN_DOUBT,
+                       "this write may have happened before it was refused: %.200s", why->text);
+    }
+    hf_hex_add(hex, hf_bytes_of(job->request_id->bytes, sizeof job->request_id->bytes));
+    return hf_fail(job->op, HF_IN_DOUBT,
+                   "request %s may have happened before it was refused; repeat it under the same "
+                   "id: %.180s",
+                   hf_buf_text(hex), why->text);
+}
+
 /* The statements were refused, or never got there. */
 static void end_with_nothing(struct transaction *transaction)
 {
@@ -336,10 +334,8 @@ static void end_with_nothing(struct transaction *transaction)
     if (definite && group->count == 1) {
         struct hf_pg_job *job = group->jobs[0];
 
-        /* What is refused now may have happened before. */
         if (!job->abandoned) {
-            job->status = hf_fail(job->op, job->doubtful ? HF_IN_DOUBT : transaction->op.code, "%s",
-                                  transaction->op.text);
+            job->status = fail_refused(job, &transaction->op);
         }
         hf_pg_queue_end(&engine->writer, group);
         return;

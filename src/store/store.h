@@ -440,8 +440,9 @@ struct hf_site_stand {
 };
 /*
  * The one that has received most, as seen by who has the commits up to copy_seq. HF_NOT_FOUND for a
- * site that no host names, HF_WRONG_STATE when the primary is there already, HF_UNAVAILABLE when no
- * standby of it answers.
+ * site that no host names, HF_WRONG_STATE when the primary is there already, or when a standby on
+ * an earlier timeline has received more than the one on the latest; HF_UNAVAILABLE when no standby
+ * of it answers.
  */
 HF_STATUS hf_sites_stand(struct hf_sites *sites, struct hf_op *op, const char *site,
                          uint64_t copy_seq, struct hf_site_stand *out);

@@ -233,6 +233,9 @@ static void an_answer_that_libpq_cannot_take_ends_the_connection_only(void **sta
 static void a_doubtful_write_that_is_refused_afterwards_stays_in_doubt(void **state)
 {
     static const char store[] = "doubtful";
+    HF_AUTO(buf) hex = hf_buf_new();
+    HF_AUTO_STRING refused = NULL;
+    struct hf_request_id id;
     struct node node;
 
     (void)state;
@@ -242,9 +245,15 @@ static void a_doubtful_write_that_is_refused_afterwards_stays_in_doubt(void **st
     store_database_run(store, "CREATE TRIGGER fill BEFORE INSERT ON request"
                               " FOR EACH ROW EXECUTE FUNCTION fill()");
     assert_fails(&node.op, put(&node, 1, "a", 0, "a1"), HF_NO_SPACE);
+    refused = hf_strdup(node.op.text);
     atomic_store(&libpq.unsendable, "commit");
     assert_fails(&node.op, put(&node, 2, "a", 0, "a1"), HF_IN_DOUBT);
     assert_null(atomic_load(&libpq.unsendable));
+    id = store_request_id(2);
+    hf_hex_add(hex, hf_bytes_of(id.bytes, sizeof id.bytes));
+    assert_non_null(strstr(node.op.text, hf_buf_text(hex)));
+    assert_non_null(strstr(node.op.text, "may have happened before it was refused; repeat it"));
+    assert_non_null(strstr(node.op.text, refused));
     store_database_run(store, "DROP TRIGGER fill ON request");
     assert_ok(&node.op, put(&node, 2, "a", 0, "a1"));
     node_close(&node);
@@ -464,6 +473,15 @@ struct putting {
     atomic_bool ended;
 };
 
+static void *retire_main(void *context)
+{
+    struct putting *putting = context;
+
+    putting->status = hf_engine_retire(putting->node->engine, &putting->node->op, 1, "elsewhere");
+    atomic_store(&putting->ended, true);
+    return NULL;
+}
+
 static void *put_main(void *context)
 {
     struct putting *putting = context;
@@ -473,39 +491,54 @@ static void *put_main(void *context)
     return NULL;
 }
 
-static void a_commit_that_a_lowered_setting_lets_go_is_not_confirmed(void **state)
+/* A node whose first change the standby has, and that requires it; gives its receiver, stopped. */
+static long node_open_behind_standby(struct node *node, const char *store)
 {
-    static const char store[] = "lowered";
     HF_AUTO_STRING host = store_database_of(store);
     const char *const hosts[] = { host, NULL };
-    struct putting putting = { 0 };
     struct hf_status status;
-    struct node node;
     long receiver;
 
-    (void)state;
-    node_open(&node, store, true);
-    node_close(&node);
+    node_open(node, store, true);
+    node_close(node);
     set_names(store, "ANY 1 (*)");
     await(store, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'",
           store_database_number);
     store_database_run(store, "CHECKPOINT");
-    node_open_with(&node, (struct hf_store_settings){ .hosts = hosts, .synchronous = 1 });
+    node_open_with(node, (struct hf_store_settings){ .hosts = hosts, .synchronous = 1 });
     do {
-        status = put(&node, 1, "a", 0, "a1");
-    } while (status.code != HF_OK && hf_op_check_deadline(&node.op).code == HF_OK);
-    assert_ok(&node.op, status);
+        status = put(node, 1, "a", 0, "a1");
+    } while (status.code != HF_OK && hf_op_check_deadline(&node->op).code == HF_OK);
+    assert_ok(&node->op, status);
     receiver = standby_number(
         store, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'");
     assert_true(receiver > 0);
     assert_int_equal(kill((pid_t)receiver, SIGSTOP), 0);
-    node.op.deadline_ms = now_ms() + PATIENCE_MS;
-    putting.node = &node;
-    assert_int_equal(pthread_create(&putting.thread, NULL, put_main, &putting), 0);
+    node->op.deadline_ms = now_ms() + PATIENCE_MS;
+    return receiver;
+}
+
+/* Begins what ends with a commit, and lets that go as Patroni does when the standby is gone. */
+static void let_go(const char *store, struct putting *putting, struct node *node,
+                   void *(*write)(void *context))
+{
+    *putting = (struct putting){ .node = node };
+    assert_int_equal(pthread_create(&putting->thread, NULL, write, putting), 0);
     await(store, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
           store_database_number);
-    /* As Patroni does when the standby is gone. */
     set_names(store, "");
+}
+
+static void a_commit_that_a_lowered_setting_lets_go_is_not_confirmed(void **state)
+{
+    static const char store[] = "lowered";
+    struct putting putting;
+    struct node node;
+    long receiver;
+
+    (void)state;
+    receiver = node_open_behind_standby(&node, store);
+    let_go(store, &putting, &node, put_main);
     while (!atomic_load(&putting.ended) &&
            node_counts(&node, "holdfast_store_ambiguous_commits_total 0\n")) {
         nap();
@@ -518,6 +551,24 @@ static void a_commit_that_a_lowered_setting_lets_go_is_not_confirmed(void **stat
     assert_int_equal(standby_number(store, "SELECT pg_is_in_recovery()::int"), 1);
     await(store, "SELECT count(*) FROM record WHERE revision = 2", standby_number);
     set_names(store, "");
+    node_close(&node);
+    store_database_drop(store);
+}
+
+static void a_store_whose_end_a_lowered_setting_lets_go_may_come_back(void **state)
+{
+    static const char store[] = "retired";
+    struct putting putting;
+    struct node node;
+    long receiver;
+
+    (void)state;
+    receiver = node_open_behind_standby(&node, store);
+    let_go(store, &putting, &node, retire_main);
+    assert_int_equal(pthread_join(putting.thread, NULL), 0);
+    assert_int_equal(kill((pid_t)receiver, SIGCONT), 0);
+    assert_fails(&node.op, putting.status, HF_IN_DOUBT);
+    assert_non_null(strstr(node.op.text, "the settings require 1"));
     node_close(&node);
     store_database_drop(store);
 }
@@ -593,6 +644,7 @@ int main(void)
         cmocka_unit_test(a_change_is_not_stored_without_its_record),
         cmocka_unit_test(what_cannot_be_in_the_tables_is_damage_and_ends_no_program),
         cmocka_unit_test(a_commit_that_a_lowered_setting_lets_go_is_not_confirmed),
+        cmocka_unit_test(a_store_whose_end_a_lowered_setting_lets_go_may_come_back),
         cmocka_unit_test(a_standby_that_lags_is_not_a_store_that_went_back),
     };
 

@@ -210,6 +210,82 @@ static void only_what_has_changed_is_news_of_a_host(void **state)
     free(engine);
 }
 
+static void standbys_that_disagree_about_who_is_further_are_not_chosen_from(void **state)
+{
+    static const char *const hosts[] = { "site='west' host=/nowhere/w1",
+                                         "site='west' host=/nowhere/w2",
+                                         "site='east' host=/nowhere/e1", NULL };
+    static const struct {
+        const char *says;
+        struct hf_pg_role roles[3];
+        enum hf_code code; /* HF_UNAVAILABLE: one was chosen, and nobody is there */
+        const char *words[5];
+    } cases[] = {
+        { "one has more of the same",
+          { { .timeline = 3, .received = 8 }, { .timeline = 3, .received = 9 } },
+          HF_UNAVAILABLE,
+          { "w2" } },
+        { "one has more of a later timeline",
+          { { .timeline = 4, .received = 9 }, { .timeline = 3, .received = 8 } },
+          HF_UNAVAILABLE,
+          { "w1" } },
+        { "one is on a later timeline and has less",
+          { { .timeline = 4, .received = 0x200000005 },
+            { .timeline = 3, .received = 0x2000000ff } },
+          HF_WRONG_STATE,
+          { "w1:5432 is on timeline 4 ", "2/5,", "w2:5432 on timeline 3 ", "2/FF;",
+            "stop the one" } },
+        { "the same in the other order",
+          { { .timeline = 3, .received = 9 }, { .timeline = 4, .received = 5 } },
+          HF_WRONG_STATE,
+          { "w2:5432 is on timeline 4 ", "w1:5432 on timeline 3 " } },
+        { "the primary of the later one answers",
+          { { .timeline = 4, .received = 5 },
+            { .timeline = 3, .received = 9 },
+            { .primary = true, .timeline = 4 } },
+          HF_UNAVAILABLE,
+          { "w1" } },
+    };
+    const struct hf_store_settings settings = { .hosts = hosts };
+    struct hf_env env;
+
+    (void)state;
+    hf_env_system(&env);
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct hf_pg_engine *engine = hf_alloc(sizeof *engine);
+        struct hf_sites sites = { engine };
+        struct hf_site_stand stand;
+        struct hf_status status;
+        struct hf_op op;
+
+        hf_op_init(&op, &env);
+        engine->env = &env;
+        hf_pg_view_init(&engine->view);
+        assert_ok(&op, hf_pg_settings_take(engine, &op, &settings));
+        for (size_t at = HF_COUNT(cases[i].roles); at-- > 0;) {
+            struct hf_pg_role role = cases[i].roles[at];
+
+            role.system = 7;
+            role.replayed = role.received;
+            role.commits_synchronously = true;
+            role.syncs_disk = true;
+            hf_pg_publish(engine, at, role.timeline != 0 ? &role : NULL, "it is away");
+        }
+        status = hf_sites_stand(&sites, &op, "west", 0, &stand);
+        if (status.code != cases[i].code) {
+            fail_msg("%s: %s: %s", cases[i].says, hf_code_name(status.code), op.text);
+        }
+        for (size_t w = 0; w < HF_COUNT(cases[i].words) && cases[i].words[w] != NULL; w++) {
+            if (strstr(op.text, cases[i].words[w]) == NULL) {
+                fail_msg("%s: \"%s\" is not in: %s", cases[i].says, cases[i].words[w], op.text);
+            }
+        }
+        hf_pg_settings_done(engine);
+        hf_pg_view_done(&engine->view);
+        free(engine);
+    }
+}
+
 static void a_store_needs_at_least_one_host(void **state)
 {
     static const char *const none[] = { NULL };
@@ -272,6 +348,7 @@ int main(void)
         cmocka_unit_test(a_store_needs_at_least_one_host),
         cmocka_unit_test(a_host_is_told_with_the_reasons_of_all_its_addresses),
         cmocka_unit_test(only_what_has_changed_is_news_of_a_host),
+        cmocka_unit_test(standbys_that_disagree_about_who_is_further_are_not_chosen_from),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
