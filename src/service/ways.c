@@ -228,6 +228,27 @@ static void find_keyrings(struct hf_ways *ways)
     }
 }
 
+/* Whether a proof is not of the last drill: what was changed since, it says nothing of. */
+static bool has_older(const struct hf_ways *ways)
+{
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        if (proof->opened && proof->seq < ways->since) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void hf_ways_survey(struct hf_ways *ways, struct hf_service *service, const struct hf_op *op)
+{
+    for (size_t i = 0; i < ways->ring_count && !ways->is_surveyed; i++) {
+        hf_keyring_survey(service->keys, op, ways->rings[i].name, &ways->rings[i].content);
+    }
+    ways->is_surveyed = true;
+}
+
 struct hf_status hf_ways_new(struct hf_service *service, struct hf_op *op,
                              struct hf_slot_proofs **proofs, struct hf_ways **out)
 {
@@ -261,8 +282,8 @@ struct hf_status hf_ways_new_since(struct hf_service *service, struct hf_op *op,
         hf_keyring_each(service->keys, note_served, ways);
     }
     hf_keyring_each(service->keys, note_ring, ways);
-    for (size_t i = 0; i < ways->ring_count; i++) {
-        hf_keyring_survey(service->keys, op, ways->rings[i].name, &ways->rings[i].content);
+    if (has_older(ways)) {
+        hf_ways_survey(ways, service, op);
     }
     find_keyrings(ways);
     *out = HF_TAKE(ways);

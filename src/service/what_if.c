@@ -183,6 +183,7 @@ static struct hf_status answer_what_if(struct hf_service *service, struct hf_op 
     if (status.code != HF_OK || ways == NULL) {
         return status;
     }
+    hf_ways_survey(ways, service, op);
     lost = hf_alloc_array(ways->thing_count + 1, sizeof *lost);
     for (size_t i = 0; i < count && status.code == HF_OK; i++) {
         size_t thing = 0;

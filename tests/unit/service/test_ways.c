@@ -199,6 +199,27 @@ static void an_old_proof_says_nothing_of_a_keyring_that_was_changed_since(void *
     assert_int_equal(least_since(drilled, 2, before), 2);
 }
 
+/* It goes through all keys. */
+static void keyrings_are_surveyed_only_where_that_tells_something(void **unused)
+{
+    struct hf_slot_proof *fresh[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
+    struct hf_slot_proof *late[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
+    HF_AUTO(ways) of_the_last_drill = NULL;
+    HF_AUTO(ways) of_others_too = NULL;
+    struct hf_op op = small_world_op(0);
+
+    (void)unused;
+    fresh[1]->opened = false;
+    fresh[1]->seq = 0;
+    of_the_last_drill = ways_since(fresh, 2, world_seq());
+    assert_false(of_the_last_drill->is_surveyed);
+    hf_ways_survey(of_the_last_drill, world.service, &op);
+    assert_int_equal(of_the_last_drill->rings[0].content.versions, 1);
+    late[1]->seq--;
+    of_others_too = ways_since(late, 2, world_seq());
+    assert_true(of_others_too->is_surveyed);
+}
+
 static void a_proof_without_a_word_of_the_keyring_is_no_way_to_it(void **unused)
 {
     struct hf_slot_proof *items[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
@@ -529,6 +550,7 @@ int main(void)
         TEST(a_removed_node_proves_nothing_nor_does_the_next_one_of_its_name),
         TEST(what_a_node_opens_no_more_is_gone_with_its_next_drill),
         TEST(an_old_proof_says_nothing_of_a_keyring_that_was_changed_since),
+        TEST(keyrings_are_surveyed_only_where_that_tells_something),
         TEST(a_proof_without_a_word_of_the_keyring_is_no_way_to_it),
         TEST(a_slot_counts_by_the_root_in_force),
         TEST(the_newest_proof_is_that_of_the_latest_commit_whatever_clocks_say),
