@@ -408,6 +408,39 @@ static void people_open_nothing_where_the_records_are_altered(void **unused)
     }
 }
 
+/* --- metrics --- */
+
+static void expect_paths(const char *says, unsigned paths)
+{
+    HF_AUTO_STRING line = hf_format("holdfast_open_paths{keyring=\"" RING "\"} %u\n", paths);
+    struct hf_op op = small_world_op(7);
+    HF_AUTO(buf) metrics = hf_buf_new();
+
+    assert_ok(&op, hf_service_proof_metrics(world.service, &op));
+    hf_metrics_write(world.metrics, metrics);
+    if (strstr(hf_buf_text(metrics), line) == NULL) {
+        fail_msg("%s: no %s in %s", says, line, hf_buf_text(metrics));
+    }
+}
+
+static void no_way_is_left_in_the_metrics_when_nothing_opens_any_more(void **unused)
+{
+    HF_AUTO_STRING nowhere = small_world_path("nowhere.key");
+
+    (void)unused;
+    drill();
+    expect_paths("a slot opens", 1);
+    configured[0].protector.file = nowhere;
+    drill();
+    expect_paths("no slot opens", 0);
+    configured[0].protector.file = node_file;
+    drill();
+    expect_paths("it opens again", 1);
+    world.service->slot_count = 0;
+    drill();
+    expect_paths("there is no slot to open", 0);
+}
+
 /* --- the smallest cut --- */
 
 static const struct hf_cut_question unattended = { .keyring = RING };
@@ -561,6 +594,7 @@ int main(void)
         TEST(a_new_root_is_drilled_without_waiting_for_the_day),
         TEST(what_nobody_has_opened_is_not_readable),
         TEST(people_open_nothing_where_the_records_are_altered),
+        TEST(no_way_is_left_in_the_metrics_when_nothing_opens_any_more),
         TEST(a_large_cluster_is_counted_exactly),
         TEST(the_cut_is_as_small_as_any_set_that_ends_all),
     };
