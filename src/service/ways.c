@@ -329,14 +329,17 @@ static bool is_served(const struct hf_ways *ways, const char *node, const char *
     return true;
 }
 
-/* Whether the keyring in question is, or may be, another one than when the proof was made. */
+/*
+ * Whether the keyring in question is another one than when the proof was made. Where none is in
+ * question it is about the root alone, which opens whatever keyring was changed.
+ */
 static bool is_outdated(const struct hf_ways *ways, const struct hf_slot_proof *proof,
                         const char *keyring, const char *path)
 {
     for (size_t i = 0; i < ways->ring_count && proof->seq < ways->since; i++) {
         const struct hf_ways_ring *ring = &ways->rings[i];
         bool is_meant = path != NULL ? hf_version_is_of(path, ring->name)
-                                     : keyring == NULL || strcmp(keyring, ring->name) == 0;
+                                     : keyring != NULL && strcmp(keyring, ring->name) == 0;
 
         if (is_meant && ring->content.changed > proof->seq) {
             return true;

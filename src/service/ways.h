@@ -77,8 +77,8 @@ HF_STATUS hf_ways_find(const struct hf_ways *ways, struct hf_op *op, const char 
                        size_t *out_thing);
 /*
  * Whether the way was proven to open the version at path; NULL: any version of the keyring that is
- * in no list of failures; keyring NULL too: of one that all nodes serve. A proof of a node that was
- * silent last says nothing of a keyring that was changed since.
+ * in no list of failures; keyring NULL too: the store at all, as for a keyring that all nodes
+ * serve. A proof of a node that was silent last says nothing of a keyring that was changed since.
  */
 bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *keyring,
                   const char *path);

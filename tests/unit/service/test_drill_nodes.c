@@ -644,7 +644,7 @@ static void a_node_that_was_silent_is_no_way_to_what_it_has_not_seen(void **unus
     world_follow();
     op = world_as(CAROL);
     assert_ok(&op, hf_service_what_if(world.service, &op, lost, HF_COUNT(lost), after));
-    assert_true(has(hf_buf_text(after), "\"unreadable\":2,\"people_only\":0,"));
+    assert_true(has(hf_buf_text(after), "\"unreadable\":2,\"people_only\":0,\"opens\":true"));
 }
 
 /* --- who does not --- */

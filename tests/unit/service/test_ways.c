@@ -199,6 +199,22 @@ static void an_old_proof_says_nothing_of_a_keyring_that_was_changed_since(void *
     assert_int_equal(least_since(drilled, 2, before), 2);
 }
 
+static void an_old_proof_opens_the_store_whatever_keyring_was_changed_since(void **unused)
+{
+    struct hf_slot_proof *items[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
+    const struct hf_way by_people = { .node = "b", .needs_people = true };
+    const struct hf_way by_itself = { .node = "b", .proof = items[1] };
+    HF_AUTO(ways) ways = NULL;
+
+    (void)unused;
+    (void)world_key("later", HF_ALG_AES_256);
+    items[0]->seq = world_seq();
+    ways = ways_since(items, 2, world_seq());
+    assert_false(hf_way_opens(ways, &by_itself, RING, NULL));
+    assert_true(hf_way_opens(ways, &by_itself, NULL, NULL));
+    assert_true(hf_way_opens(ways, &by_people, NULL, NULL));
+}
+
 /* It goes through all keys. */
 static void keyrings_are_surveyed_only_where_that_tells_something(void **unused)
 {
@@ -583,6 +599,7 @@ int main(void)
         TEST(a_removed_node_proves_nothing_nor_does_the_next_one_of_its_name),
         TEST(what_a_node_opens_no_more_is_gone_with_its_next_drill),
         TEST(an_old_proof_says_nothing_of_a_keyring_that_was_changed_since),
+        TEST(an_old_proof_opens_the_store_whatever_keyring_was_changed_since),
         TEST(keyrings_are_surveyed_only_where_that_tells_something),
         TEST(a_proof_without_a_word_of_the_keyring_is_no_way_to_it),
         TEST(a_slot_counts_by_the_root_in_force),
