@@ -424,6 +424,43 @@ static void people_open_nothing_where_the_records_are_altered(void **unused)
     }
 }
 
+/* --- why --- */
+
+static void take_keyring_key(void *context, const struct hf_why_link *link)
+{
+    if (strcmp(link->level, "keyring key") == 0) {
+        memcpy(context, link, sizeof *link);
+    }
+}
+
+/* The first one did not open last time; another one did, under the same keyring key. */
+static void a_keyring_key_was_proven_by_the_sibling_that_opened_last(void **unused)
+{
+    struct hf_slot_proof *proofs[3];
+    struct hf_why_link link = { .level = "" };
+    struct hf_op op = world_as(CAROL);
+
+    (void)unused;
+    (void)world_key("aaa", HF_ALG_AES_256);
+    neighbour_enlist("node-2", "", HF_MEMBER_APPROVED);
+    neighbour_enlist("node-3", "", HF_MEMBER_APPROVED);
+    for (size_t i = 0; i < HF_COUNT(proofs); i++) {
+        HF_AUTO_STRING node = hf_format("node-%zu", i + 1);
+
+        proofs[i] = proof_of(node, "", "node");
+        proofs[i]->when_ms = 1000 * (i + 1);
+    }
+    hf_slot_proof_add_failure(proofs[1], "version/" RING "/aaa/0000000001", HF_CAUSE_ALTERED, "");
+    proofs[2]->opened = false;
+    for (size_t i = 0; i < HF_COUNT(proofs); i++) {
+        keep(proofs[i]);
+    }
+    (void)world_key("young", HF_ALG_AES_256);
+    assert_ok(&op, hf_service_why(world.service, &op, RING, "young", take_keyring_key, &link));
+    assert_non_null(strstr(link.proven_by, "node-2 through"));
+    assert_int_equal(link.proven_ms, 2000);
+}
+
 /* --- metrics --- */
 
 static void expect_paths(const char *says, unsigned paths)
@@ -611,6 +648,7 @@ int main(void)
         TEST(a_new_root_is_drilled_without_waiting_for_the_day),
         TEST(what_nobody_has_opened_is_not_readable),
         TEST(people_open_nothing_where_the_records_are_altered),
+        TEST(a_keyring_key_was_proven_by_the_sibling_that_opened_last),
         TEST(no_way_is_left_in_the_metrics_when_nothing_opens_any_more),
         TEST(a_large_cluster_is_counted_exactly),
         TEST(the_cut_is_as_small_as_any_set_that_ends_all),
