@@ -74,7 +74,13 @@ void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, en
 
 /* Leaves out the names of failures beyond so many bytes: fewer are named, none is uncounted. */
 void hf_slot_proof_trim(struct hf_slot_proof *proof, size_t bytes);
+/*
+ * Leaves out rows of keyrings, and those that were not asked for, each beyond so many bytes. The
+ * proof claims nothing of either then; hf_slot_proof_unlisted() counts what the rows were of.
+ */
+void hf_slot_proof_trim_keyrings(struct hf_slot_proof *proof, size_t bytes);
 
+/* As much as a record has room for. */
 void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out);
 HF_STATUS hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                struct hf_slot_proof **out);
