@@ -348,6 +348,21 @@ static void a_drill_with_keyrings_that_found_no_room_is_amber(void **unused)
     assert_int_equal(hf_drill_light(&ended), HF_AMBER);
 }
 
+static void status_with_keyrings_that_found_no_room_is_amber(void **unused)
+{
+    struct hf_slot_proof *proof = proof_of("node-1", "", "node");
+    struct world_item item = { .name = "proofs" };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    proof->when_ms = small_world.now_ms;
+    proof->versions += 7;
+    keep(proof);
+    assert_ok(&op, hf_service_status(world.service, &op, world_take_item, &item));
+    assert_int_equal(item.told.light, HF_AMBER);
+    assert_non_null(strstr(item.told.text, "on node-1 through slot node 7 key versions opened"));
+}
+
 static unsigned asked(void)
 {
     return world_notes("\"operation\":\"drill.run\"", "is asked of");
@@ -645,6 +660,7 @@ int main(void)
         TEST(more_versions_are_counted_than_are_named),
         TEST(keyrings_that_found_no_room_are_counted),
         TEST(a_drill_with_keyrings_that_found_no_room_is_amber),
+        TEST(status_with_keyrings_that_found_no_room_is_amber),
         TEST(a_new_root_is_drilled_without_waiting_for_the_day),
         TEST(what_nobody_has_opened_is_not_readable),
         TEST(people_open_nothing_where_the_records_are_altered),
