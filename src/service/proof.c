@@ -361,35 +361,59 @@ static void take_not_asked(struct hf_reader *reader, struct hf_slot_proof *proof
     }
 }
 
+static struct hf_status take_head(struct hf_reader *reader, struct hf_op *op,
+                                  struct hf_slot_proof *proof, uint8_t *out_format)
+{
+    uint8_t format = hf_take_u8(reader);
+
+    if (!reader->failed && format != FORMAT && format != FORMAT_PARTIAL) {
+        return hf_fail(op, HF_UNSUPPORTED,
+                       "a proof has format %u; this server reads formats %d and %d", format, FORMAT,
+                       FORMAT_PARTIAL);
+    }
+    proof->node = take_text(reader);
+    proof->site = take_text(reader);
+    proof->slot = take_text(reader);
+    proof->slot_name = take_text(reader);
+    proof->when_ms = hf_take_u64(reader);
+    proof->seq = hf_take_u64(reader);
+    proof->root_generation = hf_take_u32(reader);
+    proof->opened = take_bool(reader);
+    proof->cause = take_cause(reader);
+    proof->text = take_text(reader);
+    proof->records = hf_take_u64(reader);
+    proof->damaged = hf_take_u64(reader);
+    proof->whole = take_bool(reader);
+    proof->versions = hf_take_u64(reader);
+    proof->failed = hf_take_u64(reader);
+    *out_format = format;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_slot_proof_decode_head(struct hf_op *op, struct hf_bytes content,
+                                           struct hf_slot_proof **out)
+{
+    HF_AUTO(slot_proof) proof = hf_alloc(sizeof *proof);
+    struct hf_reader reader;
+    uint8_t format = 0;
+
+    hf_reader_init(&reader, content);
+    HF_TRY(take_head(&reader, op, proof, &format));
+    reader.at = reader.end; /* of a head the end of the text is no matter */
+    HF_TRY(hf_reader_end(&reader, op, "the head of a proof"));
+    *out = HF_TAKE(proof);
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                       struct hf_slot_proof **out)
 {
     HF_AUTO(slot_proof) proof = hf_alloc(sizeof *proof);
     struct hf_reader reader;
-    uint8_t format;
+    uint8_t format = 0;
 
     hf_reader_init(&reader, content);
-    format = hf_take_u8(&reader);
-    if (!reader.failed && format != FORMAT && format != FORMAT_PARTIAL) {
-        return hf_fail(op, HF_UNSUPPORTED,
-                       "a proof has format %u; this server reads formats %d and %d", format, FORMAT,
-                       FORMAT_PARTIAL);
-    }
-    proof->node = take_text(&reader);
-    proof->site = take_text(&reader);
-    proof->slot = take_text(&reader);
-    proof->slot_name = take_text(&reader);
-    proof->when_ms = hf_take_u64(&reader);
-    proof->seq = hf_take_u64(&reader);
-    proof->root_generation = hf_take_u32(&reader);
-    proof->opened = take_bool(&reader);
-    proof->cause = take_cause(&reader);
-    proof->text = take_text(&reader);
-    proof->records = hf_take_u64(&reader);
-    proof->damaged = hf_take_u64(&reader);
-    proof->whole = take_bool(&reader);
-    proof->versions = hf_take_u64(&reader);
-    proof->failed = hf_take_u64(&reader);
+    HF_TRY(take_head(&reader, op, proof, &format));
     take_keyrings(&reader, proof);
     take_failures(&reader, proof);
     proof->unnamed = hf_take_u64(&reader);
