@@ -10,6 +10,7 @@
 #define HOUR_MS   ((uint64_t)3600 * 1000)
 #define MAIN_KEY  "main"
 #define YEARS_MAX 100
+#define PAGE      256 /* keys looked at under one lock */
 
 void hf_keyring_settings_default(struct hf_keyring_settings *settings)
 {
@@ -221,31 +222,76 @@ void hf_keyring_each(struct hf_keys *keys,
     free(infos);
 }
 
-static void survey_keys(const struct hf_sorted *sorted, struct hf_keyring_content *out)
+static void survey_key(const struct hf_index_key *key, struct hf_keyring_content *out)
 {
-    struct hf_sorted_place place = hf_sorted_after(sorted, NULL);
-    const struct hf_index_key *key;
+    out->changed = key->seq > out->changed ? key->seq : out->changed;
+    for (uint32_t i = 0; i < key->version_count; i++) {
+        enum hf_key_state state = hf_index_version_at(key, i)->state;
 
-    while ((key = hf_sorted_next(sorted, &place)) != NULL) {
-        out->changed = key->seq > out->changed ? key->seq : out->changed;
-        for (uint32_t i = 0; i < key->version_count; i++) {
-            enum hf_key_state state = hf_index_version_at(key, i)->state;
+        out->versions += state != HF_KEY_DESTROYED && state != HF_KEY_DESTROYED_COMPROMISED;
+    }
+}
 
-            out->versions += state != HF_KEY_DESTROYED && state != HF_KEY_DESTROYED_COMPROMISED;
+/* Live and deleted keys as one list, so that a key that changes sides is met once. */
+struct both {
+    const struct hf_sorted *lists[2];
+    struct hf_sorted_place places[2];
+    const struct hf_index_key *heads[2];
+};
+
+static struct both both_after(const struct hf_index_keyring *keyring, const struct hf_bytes *name)
+{
+    struct both both = { .lists = { &keyring->live, &keyring->deleted } };
+
+    for (size_t i = 0; i < HF_COUNT(both.lists); i++) {
+        both.places[i] = hf_sorted_after(both.lists[i], name);
+        both.heads[i] = hf_sorted_next(both.lists[i], &both.places[i]);
+    }
+    return both;
+}
+
+/* NULL at the end. */
+static const struct hf_index_key *next_of_both(struct both *both)
+{
+    const struct hf_index_key *live = both->heads[0];
+    const struct hf_index_key *deleted = both->heads[1];
+    size_t first = live == NULL || (deleted != NULL && strcmp(deleted->name, live->name) < 0);
+    const struct hf_index_key *key = both->heads[first];
+
+    if (key != NULL) {
+        both->heads[first] = hf_sorted_next(both->lists[first], &both->places[first]);
+    }
+    return key;
+}
+
+/* Looks at one page; after moves on. False at the end. */
+static bool survey_page(struct hf_keys *keys, const struct hf_op *op, const char *name,
+                        struct hf_buf *after, struct hf_keyring_content *out)
+{
+    struct hf_lane *lane = hf_lane_lock(keys, op);
+    const struct hf_index_keyring *keyring = hf_index_keyring(keys->index, name);
+    const struct hf_index_key *key = NULL;
+
+    if (keyring != NULL) {
+        struct hf_bytes from = hf_buf_bytes(after);
+        struct both both = both_after(keyring, from.len > 0 ? &from : NULL);
+
+        for (size_t i = 0; i < PAGE && (key = next_of_both(&both)) != NULL; i++) {
+            survey_key(key, out);
+            hf_buf_clear(after);
+            hf_buf_add(after, key->name, key->name_len);
         }
     }
+    hf_lane_unlock(lane);
+    return key != NULL;
 }
 
 void hf_keyring_survey(struct hf_keys *keys, const struct hf_op *op, const char *name,
                        struct hf_keyring_content *out)
 {
-    struct hf_lane *lane = hf_lane_lock(keys, op);
-    const struct hf_index_keyring *keyring = hf_index_keyring(keys->index, name);
+    HF_AUTO(buf) after = hf_buf_new();
 
     *out = (struct hf_keyring_content){ 0 };
-    if (keyring != NULL) {
-        survey_keys(&keyring->live, out);
-        survey_keys(&keyring->deleted, out);
+    while (survey_page(keys, op, name, after, out)) {
     }
-    hf_lane_unlock(lane);
 }

@@ -115,7 +115,10 @@ struct hf_keyring_content {
     uint64_t versions; /* of live keys and of deleted ones: those with something left to open */
     uint64_t changed;  /* the last commit that changed such a key, or a version in use; 0: none */
 };
-/* Goes through all its keys. Nothing, for one that is not there. */
+/*
+ * Goes through all its keys, page by page: others use the keyring meanwhile, and what is made or
+ * destroyed during the walk may count or not. Nothing, for one that is not there.
+ */
 void hf_keyring_survey(struct hf_keys *keys, const struct hf_op *op, const char *name,
                        struct hf_keyring_content *out);
 

@@ -485,8 +485,7 @@ static struct hf_status finish(const struct opening *opening, struct hf_op *op, 
     part->slots = part->slots_done = proofs->count;
     part->versions = part->versions_done = atomic_load(&opening->service->drill.versions);
     HF_TRY(copy_proofs(op, proofs, &part->proofs));
-    HF_TRY(hf_receipt_write_part(opening->service, op, opening->run, &part->proofs, begun_ms,
-                                 &part->document));
+    hf_receipt_write_part(opening->service, op, opening->run, begun_ms, part);
     HF_TRY(hf_receipt_sign(opening->service, op, HF_RECEIPT_PART, hf_buf_bytes(&part->document),
                            &part->public_key, &part->signature));
     return store(opening->service, op, &result, detail);

@@ -185,7 +185,10 @@ void hf_drill_part_encode(const struct hf_drill_part *part, struct hf_buf *out)
     }
 }
 
-static struct hf_status take_proofs(struct hf_reader *reader, struct hf_op *op,
+typedef struct hf_status (*decode_proof)(struct hf_op *op, struct hf_bytes content,
+                                         struct hf_slot_proof **out);
+
+static struct hf_status take_proofs(struct hf_reader *reader, struct hf_op *op, decode_proof decode,
                                     struct hf_drill_part *part)
 {
     uint32_t count = hf_take_u32(reader);
@@ -194,14 +197,14 @@ static struct hf_status take_proofs(struct hf_reader *reader, struct hf_op *op,
     for (uint32_t i = 0; i < count && !reader->failed; i++) {
         struct hf_slot_proof *proof = NULL;
 
-        HF_TRY(hf_slot_proof_decode(op, hf_take_bytes(reader), &proof));
+        HF_TRY(decode(op, hf_take_bytes(reader), &proof));
         hf_slot_proofs_add(&part->proofs, proof);
     }
     return HF_SUCCESS;
 }
 
-struct hf_status hf_drill_part_decode(struct hf_op *op, struct hf_bytes content,
-                                      struct hf_drill_part **out)
+static struct hf_status decode_part(struct hf_op *op, struct hf_bytes content, decode_proof decode,
+                                    struct hf_drill_part **out)
 {
     HF_AUTO(drill_part) part = hf_alloc(sizeof *part);
     struct hf_reader reader;
@@ -220,12 +223,18 @@ struct hf_status hf_drill_part_decode(struct hf_op *op, struct hf_bytes content,
     hf_buf_add_bytes(&part->document, hf_take_bytes(&reader));
     hf_buf_add_bytes(&part->public_key, hf_take_bytes(&reader));
     hf_buf_add_bytes(&part->signature, hf_take_bytes(&reader));
-    HF_TRY(take_proofs(&reader, op, part));
+    HF_TRY(take_proofs(&reader, op, decode, part));
     reader.failed = reader.failed || state < HF_PART_RUNS || state > HF_PART_FAILED;
     HF_TRY(hf_reader_end(&reader, op, "a part of a drill"));
     part->state = (enum hf_part_state)state;
     *out = HF_TAKE(part);
     return HF_SUCCESS;
+}
+
+struct hf_status hf_drill_part_decode(struct hf_op *op, struct hf_bytes content,
+                                      struct hf_drill_part **out)
+{
+    return decode_part(op, content, hf_slot_proof_decode, out);
 }
 
 void hf_drill_end_encode(const struct hf_drill_end *end, struct hf_buf *out)
@@ -397,9 +406,9 @@ struct hf_status hf_drill_find(struct hf_service *service, struct hf_op *op, con
     return HF_SUCCESS;
 }
 
-struct hf_status hf_drill_part_read(struct hf_service *service, struct hf_op *op,
-                                    const struct hf_drill_run *run, const char *node,
-                                    struct hf_drill_part **out)
+static struct hf_status read_part(struct hf_service *service, struct hf_op *op,
+                                  const struct hf_drill_run *run, const char *node,
+                                  decode_proof decode, struct hf_drill_part **out)
 {
     HF_AUTO_STRING path = part_path(run, node);
     HF_AUTO(opened) opened = NULL;
@@ -409,12 +418,19 @@ struct hf_status hf_drill_part_read(struct hf_service *service, struct hf_op *op
     if (opened == NULL) {
         return HF_SUCCESS;
     }
-    HF_TRY(none_if_unreadable(op, path, hf_drill_part_decode(op, content_of(opened), &part)));
+    HF_TRY(none_if_unreadable(op, path, decode_part(op, content_of(opened), decode, &part)));
     if (part != NULL && strcmp(part->id, run->id) == 0 && strcmp(part->node, node) == 0) {
         part->revision = opened->revision;
         *out = HF_TAKE(part);
     }
     return HF_SUCCESS;
+}
+
+struct hf_status hf_drill_part_read(struct hf_service *service, struct hf_op *op,
+                                    const struct hf_drill_run *run, const char *node,
+                                    struct hf_drill_part **out)
+{
+    return read_part(service, op, run, node, hf_slot_proof_decode, out);
 }
 
 void hf_drill_parts_done(struct hf_drill_parts *parts)
@@ -425,15 +441,22 @@ void hf_drill_parts_done(struct hf_drill_parts *parts)
     free(parts->items);
 }
 
-struct hf_status hf_drill_parts_read(struct hf_service *service, struct hf_op *op,
-                                     const struct hf_drill_run *run, struct hf_drill_parts *out)
+static struct hf_status read_parts(struct hf_service *service, struct hf_op *op,
+                                   const struct hf_drill_run *run, decode_proof decode,
+                                   struct hf_drill_parts *out)
 {
     out->items = hf_alloc_array(run->node_count + 1, sizeof(struct hf_drill_part *));
     out->count = run->node_count;
     for (size_t i = 0; i < run->node_count; i++) {
-        HF_TRY(hf_drill_part_read(service, op, run, run->nodes[i].name, &out->items[i]));
+        HF_TRY(read_part(service, op, run, run->nodes[i].name, decode, &out->items[i]));
     }
     return HF_SUCCESS;
+}
+
+struct hf_status hf_drill_parts_read(struct hf_service *service, struct hf_op *op,
+                                     const struct hf_drill_run *run, struct hf_drill_parts *out)
+{
+    return read_parts(service, op, run, hf_slot_proof_decode, out);
 }
 
 uint64_t hf_drill_parts_since(const struct hf_drill_parts *parts)
@@ -453,12 +476,13 @@ uint64_t hf_drill_parts_since(const struct hf_drill_parts *parts)
     return since;
 }
 
+/* Asked for every minute, of all nodes: so without the lists of their proofs. */
 static struct hf_status since_of(struct hf_service *service, struct hf_op *op,
                                  const struct hf_drill_run *run, uint64_t *out)
 {
     __attribute__((cleanup(hf_drill_parts_done))) struct hf_drill_parts parts = { 0 };
 
-    HF_TRY(hf_drill_parts_read(service, op, run, &parts));
+    HF_TRY(read_parts(service, op, run, hf_slot_proof_decode_head, &parts));
     *out = hf_drill_parts_since(&parts);
     return HF_SUCCESS;
 }

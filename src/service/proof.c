@@ -17,7 +17,9 @@
 #define VERSION_PREFIX "version/"
 #define KEYRINGS_MAX   HF_SLOT_PROOF_KEYRINGS
 #define FAILURES_MAX   2000
-#define FAILURE_BYTES  ((size_t)512 << 10)
+#define FAILURE_BYTES  ((size_t)384 << 10) /* a megabyte, with as many keyrings as there may be */
+#define ROW_BYTES      20                  /* of a keyring, without its name */
+#define NAME_BYTES     4
 #define CAUSE_LAST     HF_CAUSE_ALTERED
 
 void hf_slot_proof_free(struct hf_slot_proof *proof)
@@ -209,9 +211,48 @@ void hf_slot_proof_trim(struct hf_slot_proof *proof, size_t bytes)
     proof->failure_count = kept;
 }
 
+static size_t fitting_keyrings(const struct hf_slot_proof *proof, size_t room)
+{
+    size_t bytes = 0;
+    size_t count = 0;
+
+    while (count < proof->keyring_count && bytes < room) {
+        bytes += strlen(proof->keyrings[count++].name) + ROW_BYTES;
+    }
+    return count;
+}
+
+/* One at least: that there are any is told. */
+static size_t fitting_not_asked(const struct hf_slot_proof *proof, size_t room)
+{
+    size_t bytes = 0;
+    size_t count = 0;
+
+    while (count < proof->not_asked_count && count < KEYRINGS_MAX && (count == 0 || bytes < room)) {
+        bytes += strlen(proof->not_asked[count++]) + NAME_BYTES;
+    }
+    return count;
+}
+
+void hf_slot_proof_trim_keyrings(struct hf_slot_proof *proof, size_t bytes)
+{
+    size_t rows = fitting_keyrings(proof, bytes);
+    size_t not_asked = fitting_not_asked(proof, bytes);
+
+    for (size_t i = rows; i < proof->keyring_count; i++) {
+        free(proof->keyrings[i].name);
+    }
+    for (size_t i = not_asked; i < proof->not_asked_count; i++) {
+        free(proof->not_asked[i]);
+    }
+    proof->keyring_count = rows;
+    proof->not_asked_count = not_asked;
+}
+
 void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out)
 {
     size_t failures = fitting(proof, FAILURE_BYTES);
+    size_t not_asked = fitting_not_asked(proof, SIZE_MAX);
 
     hf_put_u8(out, proof->not_asked_count > 0 ? FORMAT_PARTIAL : FORMAT);
     hf_put_text(out, proof->node);
@@ -243,8 +284,8 @@ void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out)
     }
     hf_put_u64(out, proof->unnamed + proof->failure_count - failures);
     if (proof->not_asked_count > 0) {
-        hf_put_u32(out, (uint32_t)proof->not_asked_count);
-        for (size_t i = 0; i < proof->not_asked_count; i++) {
+        hf_put_u32(out, (uint32_t)not_asked);
+        for (size_t i = 0; i < not_asked; i++) {
             hf_put_text(out, proof->not_asked[i]);
         }
     }
@@ -320,35 +361,59 @@ static void take_not_asked(struct hf_reader *reader, struct hf_slot_proof *proof
     }
 }
 
+static struct hf_status take_head(struct hf_reader *reader, struct hf_op *op,
+                                  struct hf_slot_proof *proof, uint8_t *out_format)
+{
+    uint8_t format = hf_take_u8(reader);
+
+    if (!reader->failed && format != FORMAT && format != FORMAT_PARTIAL) {
+        return hf_fail(op, HF_UNSUPPORTED,
+                       "a proof has format %u; this server reads formats %d and %d", format, FORMAT,
+                       FORMAT_PARTIAL);
+    }
+    proof->node = take_text(reader);
+    proof->site = take_text(reader);
+    proof->slot = take_text(reader);
+    proof->slot_name = take_text(reader);
+    proof->when_ms = hf_take_u64(reader);
+    proof->seq = hf_take_u64(reader);
+    proof->root_generation = hf_take_u32(reader);
+    proof->opened = take_bool(reader);
+    proof->cause = take_cause(reader);
+    proof->text = take_text(reader);
+    proof->records = hf_take_u64(reader);
+    proof->damaged = hf_take_u64(reader);
+    proof->whole = take_bool(reader);
+    proof->versions = hf_take_u64(reader);
+    proof->failed = hf_take_u64(reader);
+    *out_format = format;
+    return HF_SUCCESS;
+}
+
+struct hf_status hf_slot_proof_decode_head(struct hf_op *op, struct hf_bytes content,
+                                           struct hf_slot_proof **out)
+{
+    HF_AUTO(slot_proof) proof = hf_alloc(sizeof *proof);
+    struct hf_reader reader;
+    uint8_t format = 0;
+
+    hf_reader_init(&reader, content);
+    HF_TRY(take_head(&reader, op, proof, &format));
+    reader.at = reader.end; /* of a head the end of the text is no matter */
+    HF_TRY(hf_reader_end(&reader, op, "the head of a proof"));
+    *out = HF_TAKE(proof);
+    return HF_SUCCESS;
+}
+
 struct hf_status hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                       struct hf_slot_proof **out)
 {
     HF_AUTO(slot_proof) proof = hf_alloc(sizeof *proof);
     struct hf_reader reader;
-    uint8_t format;
+    uint8_t format = 0;
 
     hf_reader_init(&reader, content);
-    format = hf_take_u8(&reader);
-    if (!reader.failed && format != FORMAT && format != FORMAT_PARTIAL) {
-        return hf_fail(op, HF_UNSUPPORTED,
-                       "a proof has format %u; this server reads formats %d and %d", format, FORMAT,
-                       FORMAT_PARTIAL);
-    }
-    proof->node = take_text(&reader);
-    proof->site = take_text(&reader);
-    proof->slot = take_text(&reader);
-    proof->slot_name = take_text(&reader);
-    proof->when_ms = hf_take_u64(&reader);
-    proof->seq = hf_take_u64(&reader);
-    proof->root_generation = hf_take_u32(&reader);
-    proof->opened = take_bool(&reader);
-    proof->cause = take_cause(&reader);
-    proof->text = take_text(&reader);
-    proof->records = hf_take_u64(&reader);
-    proof->damaged = hf_take_u64(&reader);
-    proof->whole = take_bool(&reader);
-    proof->versions = hf_take_u64(&reader);
-    proof->failed = hf_take_u64(&reader);
+    HF_TRY(take_head(&reader, op, proof, &format));
     take_keyrings(&reader, proof);
     take_failures(&reader, proof);
     proof->unnamed = hf_take_u64(&reader);

@@ -74,10 +74,19 @@ void hf_slot_proof_add_failure(struct hf_slot_proof *proof, const char *path, en
 
 /* Leaves out the names of failures beyond so many bytes: fewer are named, none is uncounted. */
 void hf_slot_proof_trim(struct hf_slot_proof *proof, size_t bytes);
+/*
+ * Leaves out rows of keyrings, and those that were not asked for, each beyond so many bytes. The
+ * proof claims nothing of either then; hf_slot_proof_unlisted() counts what the rows were of.
+ */
+void hf_slot_proof_trim_keyrings(struct hf_slot_proof *proof, size_t bytes);
 
+/* As much as a record has room for. */
 void hf_slot_proof_encode(const struct hf_slot_proof *proof, struct hf_buf *out);
 HF_STATUS hf_slot_proof_decode(struct hf_op *op, struct hf_bytes content,
                                struct hf_slot_proof **out);
+/* Only what stands before its lists, up to whole, versions and failed: the rest is left empty. */
+HF_STATUS hf_slot_proof_decode_head(struct hf_op *op, struct hf_bytes content,
+                                    struct hf_slot_proof **out);
 /* "version/<keyring>/<name>/<number>", without the number for HF_LATEST; free it. */
 char *hf_version_record_path(const char *keyring, const char *name, uint32_t version);
 /* Whether the record at path is a version of the keyring. */

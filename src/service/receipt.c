@@ -11,6 +11,10 @@
 
 /* Names of failures in the end of a drill: a record has room for a megabyte. */
 #define FAILURE_BYTES ((size_t)256 << 10)
+/* Of a part as a record: a megabyte, with its key and signature. */
+#define PART_BYTES ((size_t)1000 << 10)
+/* Keyrings in the proofs of a part, where there is too much to tell. */
+#define KEYRING_BYTES ((size_t)128 << 10)
 
 static bool is_of(const struct hf_slot_proofs *proofs, const struct hf_slot_proof *proof)
 {
@@ -237,31 +241,68 @@ static void put_keyring(struct hf_json_writer *writer, const struct hf_drill_run
 
 /* --- the documents --- */
 
-struct hf_status hf_receipt_write_part(struct hf_service *service, struct hf_op *op,
-                                       const struct hf_drill_run *run,
-                                       const struct hf_slot_proofs *proofs, uint64_t begun_ms,
-                                       struct hf_buf *out)
+struct part_writer {
+    struct hf_service *service;
+    struct hf_op *op;
+    const struct hf_drill_run *run;
+    uint64_t begun_ms;
+    struct hf_drill_part *part;
+};
+
+static void write_part(const struct part_writer *from, enum hf_drill_trim trim)
 {
+    const struct hf_slot_proofs *proofs = &from->part->proofs;
+    struct hf_service *service = from->service;
     struct hf_json_writer writer;
 
-    hf_json_writer_init(&writer, out);
+    hf_buf_clear(&from->part->document);
+    hf_json_writer_init(&writer, &from->part->document);
     hf_json_open_object(&writer, NULL);
     hf_json_put_u64(&writer, "format", FORMAT);
-    hf_json_put_text(&writer, "drill", run->id);
+    hf_json_put_text(&writer, "drill", from->run->id);
     hf_json_put_hex(&writer, "store", hf_seal_store_id(service->seal));
     hf_json_put_text(&writer, "node", service->node);
     hf_json_put_text(&writer, "site", service->site);
-    hf_json_put_date(&writer, "begun", begun_ms);
-    hf_json_put_date(&writer, "ended", hf_env_realtime_ms(op->env));
-    put_keyring(&writer, run);
+    hf_json_put_date(&writer, "begun", from->begun_ms);
+    hf_json_put_date(&writer, "ended", hf_env_realtime_ms(from->op->env));
+    put_keyring(&writer, from->run);
     hf_json_open_array(&writer, "cells");
     for (size_t i = 0; i < proofs->count; i++) {
-        put_cell(&writer, proofs->items[i], true, HF_DRILL_WHOLE);
+        put_cell(&writer, proofs->items[i], true, trim);
     }
     hf_json_close_array(&writer);
-    put_failures(&writer, proofs, HF_DRILL_WHOLE);
+    put_failures(&writer, proofs, trim);
+    if (trim != HF_DRILL_WHOLE) {
+        hf_json_put_bool(&writer, "trimmed", true);
+    }
     hf_json_close_object(&writer);
-    return HF_SUCCESS;
+}
+
+static bool fits(const struct hf_drill_part *part)
+{
+    HF_AUTO(buf) content = hf_buf_new();
+
+    hf_drill_part_encode(part, content);
+    return content->len <= PART_BYTES;
+}
+
+/* Whatever there is to tell: a part that could not be written would be one that failed. */
+void hf_receipt_write_part(struct hf_service *service, struct hf_op *op,
+                           const struct hf_drill_run *run, uint64_t begun_ms,
+                           struct hf_drill_part *part)
+{
+    const struct part_writer writer = { service, op, run, begun_ms, part };
+
+    write_part(&writer, HF_DRILL_WHOLE);
+    if (!fits(part)) {
+        write_part(&writer, HF_DRILL_WITHOUT_LISTS);
+    }
+    if (!fits(part)) {
+        for (size_t i = 0; i < part->proofs.count; i++) {
+            hf_slot_proof_trim_keyrings(part->proofs.items[i], KEYRING_BYTES / part->proofs.count);
+        }
+        write_part(&writer, HF_DRILL_WITHOUT_LISTS); /* the cells count what went */
+    }
 }
 
 static struct hf_status add_digest(struct hf_crypto *crypto, struct hf_op *op,

@@ -7,7 +7,7 @@
 #include "service/drill.h"
 #include "service/ways.h"
 
-/* What is left out of the end of a drill where a record has no room for it. */
+/* What is left out of the end of a drill, or of a part, where a record has no room for it. */
 enum hf_drill_trim {
     HF_DRILL_WHOLE,
     HF_DRILL_WITHOUT_LISTS, /* names of failures, and of keyrings that a node was not asked for */
@@ -28,10 +28,13 @@ struct hf_drill {
 /* Green: all is proven; amber: by fewer than wanted; red: something does not open. */
 enum hf_light hf_drill_light(const struct hf_drill *drill);
 
-/* What one node says: its document, to be signed. */
-HF_STATUS hf_receipt_write_part(struct hf_service *service, struct hf_op *op,
-                                const struct hf_drill_run *run, const struct hf_slot_proofs *proofs,
-                                uint64_t begun_ms, struct hf_buf *out);
+/*
+ * What one node says: the document of a part, to be signed, from the part's proofs. What a record
+ * has no room for is left out of the document, and if need be of the proofs.
+ */
+void hf_receipt_write_part(struct hf_service *service, struct hf_op *op,
+                           const struct hf_drill_run *run, uint64_t begun_ms,
+                           struct hf_drill_part *part);
 /* What is said of all of them, which names every part by its digest and key. */
 HF_STATUS hf_receipt_write_end(const struct hf_drill *drill, struct hf_op *op, struct hf_buf *out);
 

@@ -125,11 +125,29 @@ static struct lacking find_lacking(const struct hf_ways *ways)
     return found;
 }
 
+/* The proof that leaves most versions without a row; NULL: none does. */
+static const struct hf_slot_proof *find_unlisted(const struct hf_slot_proofs *proofs)
+{
+    const struct hf_slot_proof *found = NULL;
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < proofs->count; i++) {
+        uint64_t unlisted = hf_slot_proof_unlisted(proofs->items[i]);
+
+        if (unlisted > most) {
+            most = unlisted;
+            found = proofs->items[i];
+        }
+    }
+    return found;
+}
+
 static void report_ways(const struct report *report, const struct hf_ways *ways,
                         const struct hf_slot_proof *worst, uint64_t now_ms)
 {
     uint64_t every_ms = report->service->drill_every_ms;
     struct lacking lacking = find_lacking(ways);
+    const struct hf_slot_proof *unlisted = find_unlisted(ways->proofs);
     HF_AUTO(buf) date = hf_buf_new();
 
     hf_date_add(date, worst->when_ms);
@@ -142,6 +160,11 @@ static void report_ways(const struct report *report, const struct hf_ways *ways,
              "some key versions of keyring %.64s open in %zu independent ways without a person, "
              "and %" PRIu32 " are wanted; add slots or nodes",
              lacking.keyring, lacking.ways, lacking.wanted);
+    } else if (unlisted != NULL) {
+        tell(report, HF_AMBER, "proofs",
+             "on %.64s through slot %.64s %" PRIu64 " key versions opened of keyrings that found "
+             "no room in the proof, so in how many ways they open is not known",
+             unlisted->node, unlisted->slot_name, hf_slot_proof_unlisted(unlisted));
     } else if (every_ms != 0 && now_ms > worst->when_ms + 2 * every_ms) {
         tell(report, HF_AMBER, "proofs",
              "that of %.64s through slot %.64s is of %s; is that node locked or gone?", worst->node,

@@ -228,6 +228,27 @@ static void find_keyrings(struct hf_ways *ways)
     }
 }
 
+/* Whether a proof is not of the last drill: what was changed since, it says nothing of. */
+static bool has_older(const struct hf_ways *ways)
+{
+    for (size_t i = 0; i < ways->proofs->count; i++) {
+        const struct hf_slot_proof *proof = ways->proofs->items[i];
+
+        if (proof->opened && proof->seq < ways->since) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void hf_ways_survey(struct hf_ways *ways, struct hf_service *service, const struct hf_op *op)
+{
+    for (size_t i = 0; i < ways->ring_count && !ways->is_surveyed; i++) {
+        hf_keyring_survey(service->keys, op, ways->rings[i].name, &ways->rings[i].content);
+    }
+    ways->is_surveyed = true;
+}
+
 struct hf_status hf_ways_new(struct hf_service *service, struct hf_op *op,
                              struct hf_slot_proofs **proofs, struct hf_ways **out)
 {
@@ -261,8 +282,8 @@ struct hf_status hf_ways_new_since(struct hf_service *service, struct hf_op *op,
         hf_keyring_each(service->keys, note_served, ways);
     }
     hf_keyring_each(service->keys, note_ring, ways);
-    for (size_t i = 0; i < ways->ring_count; i++) {
-        hf_keyring_survey(service->keys, op, ways->rings[i].name, &ways->rings[i].content);
+    if (has_older(ways)) {
+        hf_ways_survey(ways, service, op);
     }
     find_keyrings(ways);
     *out = HF_TAKE(ways);
@@ -308,14 +329,17 @@ static bool is_served(const struct hf_ways *ways, const char *node, const char *
     return true;
 }
 
-/* Whether the keyring in question is, or may be, another one than when the proof was made. */
+/*
+ * Whether the keyring in question is another one than when the proof was made. Where none is in
+ * question it is about the root alone, which opens whatever keyring was changed.
+ */
 static bool is_outdated(const struct hf_ways *ways, const struct hf_slot_proof *proof,
                         const char *keyring, const char *path)
 {
     for (size_t i = 0; i < ways->ring_count && proof->seq < ways->since; i++) {
         const struct hf_ways_ring *ring = &ways->rings[i];
         bool is_meant = path != NULL ? hf_version_is_of(path, ring->name)
-                                     : keyring == NULL || strcmp(keyring, ring->name) == 0;
+                                     : keyring != NULL && strcmp(keyring, ring->name) == 0;
 
         if (is_meant && ring->content.changed > proof->seq) {
             return true;

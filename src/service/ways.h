@@ -37,8 +37,8 @@ struct hf_ways_served {
 /* A keyring as it is now. */
 struct hf_ways_ring {
     char name[64];
-    uint32_t min_ways; /* that it wants; 0: it does not say */
-    struct hf_keyring_content content;
+    uint32_t min_ways;                 /* that it wants; 0: it does not say */
+    struct hf_keyring_content content; /* nothing before hf_ways_survey() */
 };
 
 struct hf_ways {
@@ -46,6 +46,7 @@ struct hf_ways {
     uint64_t since; /* proofs that speak of an older commit are of nodes that were silent last */
     struct hf_ways_ring *rings; /* all of them, by name */
     size_t ring_count;
+    bool is_surveyed;
     struct hf_ways_served *served;
     size_t served_count;
     uint32_t min_ways; /* of keyrings that do not say: this node's configuration */
@@ -65,14 +66,19 @@ HF_STATUS hf_ways_new(struct hf_service *service, struct hf_op *op, struct hf_sl
 /* While a drill ends: proofs that speak of commits before since are not of it. */
 HF_STATUS hf_ways_new_since(struct hf_service *service, struct hf_op *op,
                             struct hf_slot_proofs **proofs, uint64_t since, struct hf_ways **out);
+/*
+ * Counts what is in each keyring now: for who asks for that, since it goes through all keys. Done
+ * already where a proof is not of the last drill.
+ */
+void hf_ways_survey(struct hf_ways *ways, struct hf_service *service, const struct hf_op *op);
 
 /* "node:a", "slot:offline", "site:b". HF_INVALID; HF_NOT_FOUND when there is no such thing. */
 HF_STATUS hf_ways_find(const struct hf_ways *ways, struct hf_op *op, const char *word,
                        size_t *out_thing);
 /*
  * Whether the way was proven to open the version at path; NULL: any version of the keyring that is
- * in no list of failures; keyring NULL too: of one that all nodes serve. A proof of a node that was
- * silent last says nothing of a keyring that was changed since.
+ * in no list of failures; keyring NULL too: the store at all, as for a keyring that all nodes
+ * serve. A proof of a node that was silent last says nothing of a keyring that was changed since.
  */
 bool hf_way_opens(const struct hf_ways *ways, const struct hf_way *way, const char *keyring,
                   const char *path);

@@ -68,6 +68,22 @@ static const struct hf_slot_proof *last_proof(const struct chain *chain, const c
     return last;
 }
 
+/* Of those that opened the root: by nodes that serve the keyring. */
+static const struct hf_slot_proof *last_of_keyring(const struct chain *chain)
+{
+    const struct hf_slot_proof *last = NULL;
+
+    for (size_t i = 0; i < chain->proofs->count; i++) {
+        const struct hf_slot_proof *proof = chain->proofs->items[i];
+
+        if (proof->opened && hf_serve_on_serves(&chain->serve_on, proof->node) &&
+            (last == NULL || hf_slot_proof_is_later(proof, last))) {
+            last = proof;
+        }
+    }
+    return last;
+}
+
 /* A record that cannot be read was proven by nobody; its link says what is wrong with it. */
 static const struct hf_slot_proof *proof_of(const struct chain *chain, struct hf_op *op,
                                             const char *name, uint32_t version)
@@ -83,21 +99,26 @@ static const struct hf_slot_proof *proof_of(const struct chain *chain, struct hf
     return proof;
 }
 
-/* Another version under the same keyring key, which a drill has opened with it. */
+/* The latest proof of another version under the same keyring key, which was opened with it. */
 struct sibling_search {
     const struct chain *chain;
     struct hf_op *op;
     uint32_t keyring_key;
-    const char *name; /* the key that is looked at */
+    const char *name;                   /* the key that is looked at */
+    const struct hf_slot_proof *newest; /* of all proofs: no sibling has a later one */
     const struct hf_slot_proof *found;
 };
 
 static void look_at_sibling(void *context, const struct hf_version_info *info)
 {
     struct sibling_search *search = context;
+    const struct hf_slot_proof *proof = NULL;
 
-    if (search->found == NULL && info->keyring_key == search->keyring_key) {
-        search->found = proof_of(search->chain, search->op, search->name, info->version);
+    if (search->found != search->newest && info->keyring_key == search->keyring_key) {
+        proof = proof_of(search->chain, search->op, search->name, info->version);
+    }
+    if (proof != NULL && (search->found == NULL || hf_slot_proof_is_later(proof, search->found))) {
+        search->found = proof;
     }
 }
 
@@ -107,7 +128,7 @@ static void look_at_key(void *context, const char *name)
     const struct chain *chain = search->chain;
 
     search->name = name;
-    if (search->found == NULL &&
+    if (search->found != search->newest &&
         hf_key_versions(chain->call.service->keys, search->op, chain->target->keyring, name,
                         look_at_sibling, search)
                 .code != HF_OK) {
@@ -122,11 +143,16 @@ static void look_at_key(void *context, const char *name)
 static struct hf_status find_proofs(struct chain *chain, struct hf_op *op,
                                     const struct hf_version_info *info)
 {
-    struct sibling_search search = { .chain = chain, .op = op, .keyring_key = info->keyring_key };
+    struct sibling_search search = {
+        .chain = chain,
+        .op = op,
+        .keyring_key = info->keyring_key,
+        .newest = last_of_keyring(chain),
+    };
 
     chain->proof = proof_of(chain, op, chain->target->name, info->version);
     chain->above = chain->proof;
-    if (chain->proof != NULL || chain->proofs->count == 0 || info->keyring_key == 0) {
+    if (chain->proof != NULL || search.newest == NULL || info->keyring_key == 0) {
         return HF_SUCCESS;
     }
     HF_TRY(hf_key_names(chain->call.service->keys, op, chain->target->keyring, false, NULL,

@@ -769,6 +769,31 @@ static void what_was_not_asked_is_kept_in_the_proof(void **unused)
     assert_fails(&op, hf_slot_proof_decode(&op, hf_buf_bytes(content), &again), HF_CORRUPT);
 }
 
+static void the_head_of_a_proof_is_read_without_its_lists(void **unused)
+{
+    HF_AUTO(slot_proof) proof = sample_proof();
+    HF_AUTO(slot_proof) head = NULL;
+    HF_AUTO(slot_proof) none = NULL;
+    HF_AUTO(buf) content = hf_buf_new();
+    struct hf_op op = small_world_op(0);
+
+    (void)unused;
+    hf_slot_proof_encode(proof, content);
+    assert_ok(&op, hf_slot_proof_decode_head(&op, hf_buf_bytes(content), &head));
+    assert_string_equal(head->node, proof->node);
+    assert_int_equal(head->seq, proof->seq);
+    assert_true(head->opened);
+    assert_int_equal(head->failed, proof->failed);
+    assert_int_equal(head->keyring_count, 0);
+    assert_int_equal(head->failure_count, 0);
+    for (size_t len = 0; len < 100; len++) {
+        assert_fails(&op, hf_slot_proof_decode_head(&op, hf_bytes_of(content->data, len), &none),
+                     HF_CORRUPT);
+    }
+    content->data[0] = 9;
+    assert_fails(&op, hf_slot_proof_decode_head(&op, hf_buf_bytes(content), &none), HF_UNSUPPORTED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -789,6 +814,7 @@ int main(void)
         TEST(ways_are_independent_when_they_share_no_node_and_no_slot),
         TEST(only_nodes_that_serve_a_keyring_are_ways_to_it),
         TEST(a_keyring_that_no_drill_has_opened_is_not_forgotten),
+        TEST(the_head_of_a_proof_is_read_without_its_lists),
         TEST(what_was_not_asked_is_kept_in_the_proof),
     };
 

@@ -1,4 +1,5 @@
 /* Drills of several nodes: who answers, who is silent, who signs, and what a receipt then tells. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -644,7 +645,7 @@ static void a_node_that_was_silent_is_no_way_to_what_it_has_not_seen(void **unus
     world_follow();
     op = world_as(CAROL);
     assert_ok(&op, hf_service_what_if(world.service, &op, lost, HF_COUNT(lost), after));
-    assert_true(has(hf_buf_text(after), "\"unreadable\":2,\"people_only\":0,"));
+    assert_true(has(hf_buf_text(after), "\"unreadable\":2,\"people_only\":0,\"opens\":true"));
 }
 
 /* --- who does not --- */
@@ -934,6 +935,116 @@ static void stage_large_part(const char *node, const char *id, size_t slots)
         hf_slot_proof_free(part.proofs.items[i]);
     }
     free(part.proofs.items);
+}
+
+static struct hf_slot_proof *large_proof(size_t rows, size_t not_asked, size_t failures)
+{
+    struct hf_slot_proof *proof = hf_alloc(sizeof *proof);
+
+    proof->node = hf_strdup("node-1");
+    proof->site = hf_strdup("");
+    proof->slot = hf_strdup("00112233445566778899aabbccddeeff");
+    proof->slot_name = hf_strdup("node");
+    proof->text = hf_strdup("");
+    proof->opened = true;
+    proof->whole = true;
+    for (size_t i = 0; i < rows; i++) {
+        HF_AUTO_STRING name = hf_format("%063zu", i);
+
+        proof->versions++;
+        hf_slot_proof_add_keyring(proof, name, false);
+    }
+    for (size_t i = 0; i < not_asked; i++) {
+        HF_AUTO_STRING name = hf_format("n%062zu", i);
+
+        hf_slot_proof_add_not_asked(proof, name);
+    }
+    for (size_t i = 0; i < failures; i++) {
+        HF_AUTO_STRING path = hf_format("version/hdfs/%0255zu/0000000001", i);
+
+        proof->failed++;
+        hf_slot_proof_add_failure(proof, path, HF_CAUSE_ALTERED, path);
+    }
+    return proof;
+}
+
+/* As a record, committed and read again. */
+static struct hf_drill_part *stored(const struct hf_drill_run *run,
+                                    const struct hf_drill_part *part)
+{
+    struct hf_drill_part *read = NULL;
+    struct hf_txn_commit commit = { 0 };
+    HF_AUTO(txn) txn = NULL;
+
+    assert_ok(&small_world.op, hf_txn_new(small_world.seal, &small_world.op, &txn));
+    assert_ok(&small_world.op, hf_drill_part_stage(world.service, &small_world.op, txn, run, part));
+    assert_ok(&small_world.op, hf_txn_commit(txn, &small_world.op, &commit));
+    assert_ok(&small_world.op,
+              hf_drill_part_read(world.service, &small_world.op, run, part->node, &read));
+    assert_non_null(read);
+    return read;
+}
+
+static void a_part_with_more_to_tell_than_fits_is_trimmed_and_counts_what_went(void **unused)
+{
+    static const struct {
+        const char *says;
+        size_t proofs, rows, not_asked, failures;
+        bool trimmed, unlisted;
+    } cases[] = {
+        { "it fits", 2, 1000, 1000, 10, false, false },
+        { "lists in the document", 2, 500, 3500, 10, true, false },
+        { "failures in the document", 2, 4096, 0, 400, true, false },
+        { "rows of many slots", 4, 4096, 0, 0, true, true },
+        { "all of it", HF_DRILL_PROOFS, 4096, 5000, 100, true, true },
+    };
+    HF_AUTO(drill_run) run = NULL;
+    char id[HF_DRILL_ID];
+
+    (void)unused;
+    ask(NULL, id);
+    assert_ok(&small_world.op, hf_drill_last(world.service, &small_world.op, &run));
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        HF_AUTO(drill_part) part = hf_alloc(sizeof *part);
+        HF_AUTO(drill_part) read = NULL;
+        const struct hf_slot_proof *first;
+
+        memcpy(part->id, id, sizeof part->id);
+        part->node = hf_strdup("node-1");
+        part->text = hf_strdup("");
+        part->state = HF_PART_DONE;
+        for (size_t j = 0; j < cases[i].proofs; j++) {
+            hf_slot_proofs_add(&part->proofs, large_proof(cases[i].rows, cases[i].not_asked,
+                                                          cases[i].failures / cases[i].proofs));
+        }
+        hf_receipt_write_part(world.service, &small_world.op, run, 1, part);
+        read = stored(run, part);
+        first = read->proofs.items[0];
+        if (has(hf_buf_text(&read->document), "\"trimmed\":true") != cases[i].trimmed ||
+            has(hf_buf_text(&read->document), "\"unlisted\":") != cases[i].unlisted ||
+            first->keyring_count + hf_slot_proof_unlisted(first) != cases[i].rows ||
+            (first->not_asked_count > 0) != (cases[i].not_asked > 0)) {
+            fail_msg("%s: %zu rows, %" PRIu64 " unlisted, %zu not asked", cases[i].says,
+                     first->keyring_count, hf_slot_proof_unlisted(first), first->not_asked_count);
+        }
+    }
+}
+
+/* Of a slot that nobody shares the part with. */
+static void the_largest_proof_finds_room_in_a_record(void **unused)
+{
+    HF_AUTO(slot_proof) proof = large_proof(4096, 5000, 2000);
+    HF_AUTO(slot_proof) read = NULL;
+    HF_AUTO(buf) content = hf_buf_new();
+
+    (void)unused;
+    hf_slot_proof_encode(proof, content);
+    assert_ok(&small_world.op,
+              small_world_put(HF_KIND_PROOF, "proof/node-1/large", 0, hf_buf_bytes(content)));
+    assert_ok(&small_world.op, hf_slot_proof_decode(&small_world.op, hf_buf_bytes(content), &read));
+    assert_int_equal(read->keyring_count, 4096);
+    assert_int_equal(read->not_asked_count, 4096);
+    assert_int_equal(read->failure_count + read->unnamed, 2000);
 }
 
 static void a_drill_with_more_to_tell_than_fits_ends_all_the_same(void **unused)
@@ -1230,6 +1341,8 @@ int main(void)
         TEST(a_drill_that_cannot_be_read_counts_as_none),
         TEST(more_nodes_than_a_drill_can_ask_are_told),
         TEST(a_receipt_that_is_altered_is_not_told_as_a_drill_that_goes_on),
+        TEST(a_part_with_more_to_tell_than_fits_is_trimmed_and_counts_what_went),
+        TEST(the_largest_proof_finds_room_in_a_record),
         TEST(a_drill_with_more_to_tell_than_fits_ends_all_the_same),
         TEST(what_does_not_open_on_one_node_is_red_for_all),
         TEST(a_part_that_its_node_has_not_signed_counts_for_nothing),

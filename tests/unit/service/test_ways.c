@@ -199,6 +199,43 @@ static void an_old_proof_says_nothing_of_a_keyring_that_was_changed_since(void *
     assert_int_equal(least_since(drilled, 2, before), 2);
 }
 
+static void an_old_proof_opens_the_store_whatever_keyring_was_changed_since(void **unused)
+{
+    struct hf_slot_proof *items[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
+    const struct hf_way by_people = { .node = "b", .needs_people = true };
+    const struct hf_way by_itself = { .node = "b", .proof = items[1] };
+    HF_AUTO(ways) ways = NULL;
+
+    (void)unused;
+    (void)world_key("later", HF_ALG_AES_256);
+    items[0]->seq = world_seq();
+    ways = ways_since(items, 2, world_seq());
+    assert_false(hf_way_opens(ways, &by_itself, RING, NULL));
+    assert_true(hf_way_opens(ways, &by_itself, NULL, NULL));
+    assert_true(hf_way_opens(ways, &by_people, NULL, NULL));
+}
+
+/* It goes through all keys. */
+static void keyrings_are_surveyed_only_where_that_tells_something(void **unused)
+{
+    struct hf_slot_proof *fresh[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
+    struct hf_slot_proof *late[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
+    HF_AUTO(ways) of_the_last_drill = NULL;
+    HF_AUTO(ways) of_others_too = NULL;
+    struct hf_op op = small_world_op(0);
+
+    (void)unused;
+    fresh[1]->opened = false;
+    fresh[1]->seq = 0;
+    of_the_last_drill = ways_since(fresh, 2, world_seq());
+    assert_false(of_the_last_drill->is_surveyed);
+    hf_ways_survey(of_the_last_drill, world.service, &op);
+    assert_int_equal(of_the_last_drill->rings[0].content.versions, 1);
+    late[1]->seq--;
+    of_others_too = ways_since(late, 2, world_seq());
+    assert_true(of_others_too->is_surveyed);
+}
+
 static void a_proof_without_a_word_of_the_keyring_is_no_way_to_it(void **unused)
 {
     struct hf_slot_proof *items[] = { proof_of("a", "", "1"), proof_of("b", "", "2") };
@@ -311,6 +348,21 @@ static void a_drill_with_keyrings_that_found_no_room_is_amber(void **unused)
     assert_int_equal(hf_drill_light(&ended), HF_AMBER);
 }
 
+static void status_with_keyrings_that_found_no_room_is_amber(void **unused)
+{
+    struct hf_slot_proof *proof = proof_of("node-1", "", "node");
+    struct world_item item = { .name = "proofs" };
+    struct hf_op op = world_as(ROOT);
+
+    (void)unused;
+    proof->when_ms = small_world.now_ms;
+    proof->versions += 7;
+    keep(proof);
+    assert_ok(&op, hf_service_status(world.service, &op, world_take_item, &item));
+    assert_int_equal(item.told.light, HF_AMBER);
+    assert_non_null(strstr(item.told.text, "on node-1 through slot node 7 key versions opened"));
+}
+
 static unsigned asked(void)
 {
     return world_notes("\"operation\":\"drill.run\"", "is asked of");
@@ -385,6 +437,76 @@ static void people_open_nothing_where_the_records_are_altered(void **unused)
         assert_int_equal(hf_way_opens(ways, &by_people, RING, NULL), cases[i].opens);
         assert_int_equal(hf_way_opens(ways, &by_people, NULL, NULL), cases[i].opens);
     }
+}
+
+/* --- why --- */
+
+static void take_keyring_key(void *context, const struct hf_why_link *link)
+{
+    if (strcmp(link->level, "keyring key") == 0) {
+        memcpy(context, link, sizeof *link);
+    }
+}
+
+/* The first one did not open last time; another one did, under the same keyring key. */
+static void a_keyring_key_was_proven_by_the_sibling_that_opened_last(void **unused)
+{
+    struct hf_slot_proof *proofs[3];
+    struct hf_why_link link = { .level = "" };
+    struct hf_op op = world_as(CAROL);
+
+    (void)unused;
+    (void)world_key("aaa", HF_ALG_AES_256);
+    neighbour_enlist("node-2", "", HF_MEMBER_APPROVED);
+    neighbour_enlist("node-3", "", HF_MEMBER_APPROVED);
+    for (size_t i = 0; i < HF_COUNT(proofs); i++) {
+        HF_AUTO_STRING node = hf_format("node-%zu", i + 1);
+
+        proofs[i] = proof_of(node, "", "node");
+        proofs[i]->when_ms = 1000 * (i + 1);
+    }
+    hf_slot_proof_add_failure(proofs[1], "version/" RING "/aaa/0000000001", HF_CAUSE_ALTERED, "");
+    proofs[2]->opened = false;
+    for (size_t i = 0; i < HF_COUNT(proofs); i++) {
+        keep(proofs[i]);
+    }
+    (void)world_key("young", HF_ALG_AES_256);
+    assert_ok(&op, hf_service_why(world.service, &op, RING, "young", take_keyring_key, &link));
+    assert_non_null(strstr(link.proven_by, "node-2 through"));
+    assert_int_equal(link.proven_ms, 2000);
+}
+
+/* --- metrics --- */
+
+static void expect_paths(const char *says, unsigned paths)
+{
+    HF_AUTO_STRING line = hf_format("holdfast_open_paths{keyring=\"" RING "\"} %u\n", paths);
+    struct hf_op op = small_world_op(7);
+    HF_AUTO(buf) metrics = hf_buf_new();
+
+    assert_ok(&op, hf_service_proof_metrics(world.service, &op));
+    hf_metrics_write(world.metrics, metrics);
+    if (strstr(hf_buf_text(metrics), line) == NULL) {
+        fail_msg("%s: no %s in %s", says, line, hf_buf_text(metrics));
+    }
+}
+
+static void no_way_is_left_in_the_metrics_when_nothing_opens_any_more(void **unused)
+{
+    HF_AUTO_STRING nowhere = small_world_path("nowhere.key");
+
+    (void)unused;
+    drill();
+    expect_paths("a slot opens", 1);
+    configured[0].protector.file = nowhere;
+    drill();
+    expect_paths("no slot opens", 0);
+    configured[0].protector.file = node_file;
+    drill();
+    expect_paths("it opens again", 1);
+    world.service->slot_count = 0;
+    drill();
+    expect_paths("there is no slot to open", 0);
 }
 
 /* --- the smallest cut --- */
@@ -529,6 +651,8 @@ int main(void)
         TEST(a_removed_node_proves_nothing_nor_does_the_next_one_of_its_name),
         TEST(what_a_node_opens_no_more_is_gone_with_its_next_drill),
         TEST(an_old_proof_says_nothing_of_a_keyring_that_was_changed_since),
+        TEST(an_old_proof_opens_the_store_whatever_keyring_was_changed_since),
+        TEST(keyrings_are_surveyed_only_where_that_tells_something),
         TEST(a_proof_without_a_word_of_the_keyring_is_no_way_to_it),
         TEST(a_slot_counts_by_the_root_in_force),
         TEST(the_newest_proof_is_that_of_the_latest_commit_whatever_clocks_say),
@@ -536,9 +660,12 @@ int main(void)
         TEST(more_versions_are_counted_than_are_named),
         TEST(keyrings_that_found_no_room_are_counted),
         TEST(a_drill_with_keyrings_that_found_no_room_is_amber),
+        TEST(status_with_keyrings_that_found_no_room_is_amber),
         TEST(a_new_root_is_drilled_without_waiting_for_the_day),
         TEST(what_nobody_has_opened_is_not_readable),
         TEST(people_open_nothing_where_the_records_are_altered),
+        TEST(a_keyring_key_was_proven_by_the_sibling_that_opened_last),
+        TEST(no_way_is_left_in_the_metrics_when_nothing_opens_any_more),
         TEST(a_large_cluster_is_counted_exactly),
         TEST(the_cut_is_as_small_as_any_set_that_ends_all),
     };
