@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "store/postgres_engine.h"
 
 /* For the wait for the counter; the server ends it after lock_timeout. */

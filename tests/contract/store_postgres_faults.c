@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "store_database.h"
 #include "store_world.h"
 
