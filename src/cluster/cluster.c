@@ -265,7 +265,6 @@ struct look {
     } * rows;
     size_t count;
     uint64_t seq;
-    uint64_t began_ms;
     bool echoed; /* our own row is not older than the awaited echo */
 };
 
@@ -445,14 +444,25 @@ static void take_lease(struct hf_cluster *cluster, const struct look *look)
     pthread_mutex_unlock(&cluster->lock);
 }
 
+/*
+ * The host that was asked may be behind, or one that has failed over: what it shows of the others
+ * is as old as the heartbeat of our own that it shows, which is in every copy that counts.
+ */
+static void note_heard(struct hf_cluster *cluster, const struct look *look)
+{
+    pthread_mutex_lock(&cluster->lock);
+    if (look->echoed && cluster->echo.sent_ms > cluster->heard_ms) {
+        cluster->heard_ms = cluster->echo.sent_ms;
+    }
+    pthread_mutex_unlock(&cluster->lock);
+}
+
 static struct hf_status use_look(struct look *look, struct hf_op *op)
 {
     struct hf_cluster *cluster = look->cluster;
 
     HF_TRY(judge_rows(look, op));
-    pthread_mutex_lock(&cluster->lock);
-    cluster->looked_ms = look->began_ms;
-    pthread_mutex_unlock(&cluster->lock);
+    note_heard(cluster, look);
     HF_TRY(follow(cluster, op, look->seq));
     take_lease(cluster, look);
     hf_cluster_try_candidates(cluster, op);
@@ -463,7 +473,7 @@ static struct hf_status use_look(struct look *look, struct hf_op *op)
 
 static struct hf_status look_around(struct hf_cluster *cluster, struct hf_op *op)
 {
-    struct look look = { .cluster = cluster, .began_ms = hf_cluster_now_ms(cluster) };
+    struct look look = { .cluster = cluster };
     uint64_t deadline_ms = limit_time(cluster, op);
     struct hf_status status = hf_engine_beats(cluster->engine, op, copy_row, &look, &look.seq);
 
@@ -561,6 +571,17 @@ static void note_status(struct hf_op *op, struct hf_status status, struct hf_op 
     hf_op_clear(op);
 }
 
+/* A proof that waits to hear that somebody is silent does not wait for the next one. */
+static bool is_beat_due(struct hf_cluster *cluster)
+{
+    uint64_t listen_ms;
+
+    pthread_mutex_lock(&cluster->lock);
+    listen_ms = cluster->listen_ms;
+    pthread_mutex_unlock(&cluster->lock);
+    return cluster->echo.sent_ms < listen_ms || hf_cluster_now_ms(cluster) >= cluster->beat_due_ms;
+}
+
 struct hf_status hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op,
                                  uint64_t *out_next_ms)
 {
@@ -570,7 +591,7 @@ struct hf_status hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op,
     struct hf_op first = *op;
 
     begin_anew_if_forgotten(cluster);
-    if (hf_cluster_now_ms(cluster) >= cluster->beat_due_ms) {
+    if (is_beat_due(cluster)) {
         note_status(op, beat_for_lease(cluster, op), &first, &status);
     }
     for (size_t i = 0; i < HF_COUNT(steps); i++) {

@@ -117,7 +117,8 @@ struct hf_cluster {
     bool forgotten;         /* hf_cluster_forget() was called since the last turn */
     struct hf_cluster_peer *peers; /* the other members */
     size_t peer_count;
-    uint64_t looked_ms; /* when the last look at them began that came back */
+    uint64_t heard_ms;  /* whatever the others had sent by then has been looked at */
+    uint64_t listen_ms; /* a proof waits for a heartbeat of our own from then on */
     uint64_t shrunk_ms; /* until a while after this, one who left may have a lease, */
     uint64_t left_ms;   /* the same, leaving out who left before this process began */
     uint64_t confirmed; /* the watermark */

@@ -183,6 +183,7 @@ struct count {
     struct hf_cluster_proof proof;
     bool failed;
     const char *silent; /* a node alive that has not reported */
+    uint64_t listen_ms; /* since then one of these was silent, as far as we hear */
     bool unheard;       /* one that does not seem to be alive has not reported either */
 };
 
@@ -228,10 +229,12 @@ static void count_self(struct count *count)
     count_verdict(count, cluster->node, verdict, reason, true);
 }
 
-/* Silence counts for as long as we have listened: a look that hangs says nothing of the others. */
+/* Silence counts for as long as we have listened: a look that hangs, or that a host answers which
+ * is behind, says nothing of the others. */
 static void count_peer(struct count *count, const struct hf_cluster_peer *peer)
 {
-    bool alive = count->cluster->looked_ms < peer->grew_ms + HF_CLUSTER_ACK_MS;
+    uint64_t silent_ms = peer->grew_ms + HF_CLUSTER_ACK_MS;
+    bool alive = count->cluster->heard_ms < silent_ms;
     const char *reason = "";
     enum verdict verdict = VERDICT_NONE;
 
@@ -239,6 +242,9 @@ static void count_peer(struct count *count, const struct hf_cluster_peer *peer)
         verdict = verdict_of(&peer->row.report, count->seq, &reason);
     }
     count_verdict(count, peer->name, verdict, reason, alive);
+    if (verdict == VERDICT_NONE && count->now_ms >= silent_ms && silent_ms > count->listen_ms) {
+        count->listen_ms = silent_ms;
+    }
 }
 
 /* With the lock. */
@@ -286,6 +292,9 @@ static bool decide(struct count *count, const char *const *serve_on, size_t serv
         decided = true;
         memcpy(count->proof.failed, count->silent, strlen(count->silent) + 1);
         memcpy(count->proof.reason, "silent", sizeof "silent");
+    }
+    if (!decided && count->listen_ms > cluster->listen_ms) {
+        cluster->listen_ms = count->listen_ms;
     }
     *out_news = cluster->news;
     pthread_mutex_unlock(&cluster->lock);

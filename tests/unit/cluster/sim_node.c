@@ -114,6 +114,16 @@ static void tell_list(struct sim_node *node)
     tell_members(node, list->members & ~away);
 }
 
+/* A node that starts loads its copy, and tries the candidates in it. */
+static void tell_candidates(struct sim_node *node)
+{
+    for (size_t i = 0; i < SIM_KEYS; i++) {
+        if (node->mirror.candidates[i] != 0) {
+            hf_cluster_candidate(node->cluster, node->mirror.candidates[i]);
+        }
+    }
+}
+
 /* Nothing may be applied that a failover could still take. */
 static void check_durable(struct sim_node *node, const struct sim_entry *entry)
 {
@@ -909,6 +919,7 @@ void sim_node_start(struct sim_node *node)
         hf_assert(hf_cluster_recall_stamp(node->cluster, &op, stamp).code == HF_OK);
     }
     tell_list(node);
+    tell_candidates(node);
     for (size_t i = 0; i < SIM_FLOWS; i++) {
         node->flows[i].wake_ms = node->sim->now_ms;
         fiber_start(node->flows[i].fiber, runs[i], &node->flows[i]);

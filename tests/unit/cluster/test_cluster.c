@@ -37,6 +37,16 @@ struct world {
     struct hf_engine base; /* of slow_engine: passes on to store, which takes beat_ms for a beat */
     struct hf_engine *store;
     uint64_t beat_ms;
+    const struct node *looks; /* makes a turn; */
+    const struct node *far;   /* if it is this one, it sees heartbeats only after */
+    uint64_t lag_ms;
+    struct sent {
+        uint64_t at_ms;
+        size_t node;
+        struct hf_beat beat;
+        struct hf_buf body;
+    } * sent; /* all heartbeats */
+    size_t sent_count;
     struct node nodes[NODES];
     uint64_t candidates[CANDIDATES];
     size_t candidate_count;
@@ -45,11 +55,26 @@ struct world {
 
 static const char *const names[NODES] = { "n1", "n2", "n3" };
 
-/* --- a store whose heartbeats take their time --- */
+/* --- a store whose heartbeats take their time, and one of whose hosts is behind --- */
 
 static struct world *world_of(struct hf_engine *engine)
 {
     return (struct world *)((char *)engine - offsetof(struct world, base));
+}
+
+static void remember(struct world *world, const struct hf_beat *beat)
+{
+    struct sent *sent;
+    size_t node = 0;
+
+    while (strcmp(names[node], beat->node) != 0) {
+        node++;
+    }
+    world->sent = hf_realloc_array(world->sent, world->sent_count + 1, sizeof *world->sent);
+    sent = &world->sent[world->sent_count++];
+    *sent = (struct sent){ .at_ms = world->clock.boottime_ms, .node = node, .beat = *beat };
+    sent->beat.node = names[node];
+    hf_buf_add_bytes(&sent->body, beat->body);
 }
 
 static struct hf_status slow_beat(struct hf_engine *engine, struct hf_op *op,
@@ -60,13 +85,45 @@ static struct hf_status slow_beat(struct hf_engine *engine, struct hf_op *op,
     if (synchronous) {
         world->clock.boottime_ms += world->beat_ms;
     }
+    remember(world, beat);
     return hf_engine_beat(world->store, op, beat, synchronous, out_seq);
+}
+
+/* The last heartbeat of that node that is old enough to be seen there. */
+static struct hf_status show_behind(struct world *world, size_t node, hf_beat_visitor visit,
+                                    void *context)
+{
+    for (size_t i = world->sent_count; i > 0; i--) {
+        struct sent *sent = &world->sent[i - 1];
+
+        if (sent->node == node && sent->at_ms + world->lag_ms <= world->clock.boottime_ms) {
+            sent->beat.body = hf_buf_bytes(&sent->body);
+            return visit(context, &sent->beat);
+        }
+    }
+    return HF_SUCCESS;
+}
+
+static struct hf_status ignore_beat(void *context, const struct hf_beat *beat)
+{
+    (void)context;
+    (void)beat;
+    return HF_SUCCESS;
 }
 
 static struct hf_status slow_beats(struct hf_engine *engine, struct hf_op *op,
                                    hf_beat_visitor visit, void *context, uint64_t *out_seq)
 {
-    return hf_engine_beats(world_of(engine)->store, op, visit, context, out_seq);
+    struct world *world = world_of(engine);
+
+    if (world->far == NULL || world->looks != world->far) {
+        return hf_engine_beats(world->store, op, visit, context, out_seq);
+    }
+    HF_TRY(hf_engine_beats(world->store, op, ignore_beat, NULL, out_seq));
+    for (size_t i = 0; i < NODES; i++) {
+        HF_TRY(show_behind(world, i, visit, context));
+    }
+    return HF_SUCCESS;
 }
 
 static const struct hf_engine_ops slow_engine = { .name = "slow",
@@ -164,6 +221,7 @@ static void turn(struct node *node)
     uint64_t next_ms;
 
     hf_op_init(&op, &node->world->clock.env);
+    node->world->looks = node;
     if (node->cluster != NULL && !node->mute) {
         (void)hf_cluster_tick(node->cluster, &op, &next_ms).code;
     }
@@ -260,6 +318,10 @@ static int tear_down(void **state)
     for (size_t i = 0; i < NODES; i++) {
         hf_cluster_free(world->nodes[i].cluster);
     }
+    for (size_t i = 0; i < world->sent_count; i++) {
+        hf_buf_done(&world->sent[i].body);
+    }
+    free(world->sent);
     hf_engine_free(world->store);
     free(world);
     return 0;
@@ -1045,6 +1107,38 @@ static void one_who_may_be_cut_off_promotes_nothing_alone(void **state)
                  HF_UNAVAILABLE);
 }
 
+/* What the host shows that this node asks is older than its last look at it. */
+static void nobody_is_taken_for_dead_because_a_host_is_behind(void **state)
+{
+    static const char *const both[] = { "n1", "n2" };
+    struct world *world = *state;
+    struct node *other = &world->nodes[1];
+    struct hf_cluster_proof proof;
+
+    run(world, 5000);
+    turn_all(world); /* all of them send a heartbeat, */
+    turn(&world->nodes[0]);
+    world->far = &world->nodes[0]; /* which is the last that is seen at once */
+    world->lag_ms = 700;
+    other->mute = true;
+    run(world, 1600);
+    other->mute = false;
+    turn(other);
+    other->mute = true;
+    run(world, 600);
+    pass(world, 50);
+    other->mute = false;
+    assert_true(view_of(other).leased_ms > HF_CLUSTER_ACK_MS);
+    proof = prove(world, both, 2);
+    assert_true(proof.promote);
+    assert_int_equal(proof.proven_on, 2);
+
+    /* One that is dead is not waited for any longer than it takes to hear so. */
+    down(other);
+    world->lag_ms = 300;
+    assert_in_range(promote(world), HF_CLUSTER_ACK_MS, HF_CLUSTER_ACK_MS + 700);
+}
+
 /* The others go on meanwhile, and one of them cannot open it. */
 static void nobody_is_taken_for_dead_because_this_node_has_not_looked(void **state)
 {
@@ -1252,6 +1346,7 @@ int main(void)
         CASE(one_who_is_alive_and_silent_ends_a_candidate),
         CASE(failures_that_were_forgotten_are_not_taken_for_proofs),
         CASE(one_who_may_be_cut_off_promotes_nothing_alone),
+        CASE(nobody_is_taken_for_dead_because_a_host_is_behind),
         CASE(nobody_is_taken_for_dead_because_this_node_has_not_looked),
         CASE(who_stops_abandons_nothing),
         CASE(a_node_that_is_locked_while_it_tries_a_candidate_tries_it_again),

@@ -1,6 +1,6 @@
 /*
- * Runs of the simulated cluster over many seeds. HOLDFAST_LONG=1 runs 100,000 (in a build without
- * sanitizers);
+ * Runs of the simulated cluster over many seeds. HOLDFAST_LONG=1 runs 100,000; a build with
+ * sanitizers runs a few, and no mutants, since it looks for other things.
  * HOLDFAST_SIM_SEED=n runs one and tells what happens in it, HOLDFAST_SIM_MUTATION=m as a mutant.
  */
 #include <stdlib.h>
@@ -10,8 +10,9 @@
 #include "sim.h"
 #include "test.h"
 
-#define SEEDS      1000
-#define LONG_SEEDS 100000
+#define SEEDS           1000
+#define LONG_SEEDS      100000
+#define SANITIZED_SEEDS 200
 /* Within so many runs every mutant must be found. */
 #define MUTANT_SEEDS 5000
 
@@ -25,8 +26,10 @@ static uint64_t seeds(void)
 {
     const char *is_long = getenv("HOLDFAST_LONG");
 
-    /* Sanitizers see in a thousand runs what there is to see. */
-    return !SANITIZED && is_long != NULL && is_long[0] == '1' ? LONG_SEEDS : SEEDS;
+    if (SANITIZED) {
+        return SANITIZED_SEEDS;
+    }
+    return is_long != NULL && is_long[0] == '1' ? LONG_SEEDS : SEEDS;
 }
 
 /* What happened in all runs together. */
@@ -93,7 +96,9 @@ static void every_run_keeps_what_is_promised_and_every_fault_happens(void **stat
     printf("%llu runs, %llu data keys made, %llu opened, %llu changes acknowledged\n",
            (unsigned long long)count, (unsigned long long)total.answers,
            (unsigned long long)total.opens, (unsigned long long)total.acks);
-    check_that_all_happened(&total);
+    if (!SANITIZED) {
+        check_that_all_happened(&total);
+    }
     assert_true(total.answers > count * 20 && total.opens > count * 5 && total.acks > count * 2);
     free(sim);
 }
@@ -165,9 +170,16 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_run_keeps_what_is_promised_and_every_fault_happens),
         cmocka_unit_test(a_seed_replays_exactly),
+    };
+    static const struct CMUnitTest of_the_rules[] = {
         cmocka_unit_test(every_mutant_is_found),
     };
     const char *seed = getenv("HOLDFAST_SIM_SEED");
+    int failed;
 
-    return seed != NULL ? replay(seed) : cmocka_run_group_tests(tests, NULL, NULL);
+    if (seed != NULL) {
+        return replay(seed);
+    }
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed != 0 || SANITIZED ? failed : cmocka_run_group_tests(of_the_rules, NULL, NULL);
 }
