@@ -260,9 +260,11 @@ class Client(threading.Thread):
             if not is_clear:
                 call.why.append(operation.why)
             repeats = kind in READS or operation.request is not None
-            gives_up = time.monotonic() - call.begin > patience or self.stopping.is_set() and not operation.request
-            if is_clear or not repeats or self.bound or gives_up:
+            if is_clear or not repeats or self.bound or time.monotonic() - call.begin > patience:
                 break
+            if self.stopping.is_set() and not operation.request:
+                # Others would have been asked: that it failed cannot be said of it.
+                return operation, result
             self.at += 1
             # All have been asked: do not spin.
             if call.attempts % len(self.book.nodes) == 0:
