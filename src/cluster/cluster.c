@@ -234,6 +234,7 @@ static struct hf_status beat_for_lease(struct hf_cluster *cluster, struct hf_op 
     struct hf_status status;
     uint64_t seq = 0;
 
+    cluster->tried_ms = sent_ms;
     status = send_row(cluster, op, true, &seq);
     if (status.code == HF_OK && seq < cluster->told_applied) {
         status = hf_fail(op, HF_WRONG_STATE,
@@ -446,7 +447,8 @@ static void take_lease(struct hf_cluster *cluster, const struct look *look)
 
 /*
  * The host that was asked may be behind, or one that has failed over: what it shows of the others
- * is as old as the heartbeat of our own that it shows, which is in every copy that counts.
+ * is as old as the synchronous heartbeat of our own that it shows, which all copies that count
+ * have.
  */
 static void note_heard(struct hf_cluster *cluster, const struct look *look)
 {
@@ -579,7 +581,7 @@ static bool is_beat_due(struct hf_cluster *cluster)
     pthread_mutex_lock(&cluster->lock);
     listen_ms = cluster->listen_ms;
     pthread_mutex_unlock(&cluster->lock);
-    return cluster->echo.sent_ms < listen_ms || hf_cluster_now_ms(cluster) >= cluster->beat_due_ms;
+    return cluster->tried_ms < listen_ms || hf_cluster_now_ms(cluster) >= cluster->beat_due_ms;
 }
 
 struct hf_status hf_cluster_tick(struct hf_cluster *cluster, struct hf_op *op,

@@ -100,7 +100,8 @@ struct hf_cluster {
     /* of the thread that ticks */
     uint64_t number; /* of the last heartbeat */
     uint64_t beat_due_ms;
-    uint64_t kept_ms; /* the fresh moment that was kept last */
+    uint64_t tried_ms; /* when the last synchronous heartbeat was begun, whatever became of it */
+    uint64_t kept_ms;  /* the fresh moment that was kept last */
     bool kept;
     struct hf_cluster_echo echo;
     uint64_t told_confirmed, told_applied, told_proved;

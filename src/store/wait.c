@@ -32,15 +32,17 @@ void hf_wait_ms(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ms)
 
 void hf_wait_for(struct hf_op *op, pthread_cond_t *condition, pthread_mutex_t *lock)
 {
-    uint64_t now_ms;
-    uint64_t left_ms;
+    uint64_t left_ms = UINT64_MAX;
 
-    if (op->deadline_ms == 0) {
+    if (op->deadline_ms == 0 && op->stop == NULL) {
         hf_assert(pthread_cond_wait(condition, lock) == 0);
         return;
     }
-    now_ms = hf_env_boottime_ms(op->env);
-    left_ms = now_ms < op->deadline_ms ? op->deadline_ms - now_ms : 0;
+    if (op->deadline_ms != 0) {
+        uint64_t now_ms = hf_env_boottime_ms(op->env);
+
+        left_ms = now_ms < op->deadline_ms ? op->deadline_ms - now_ms : 0;
+    }
     hf_wait_ms(condition, lock, left_ms < LOOK_AGAIN_MS ? left_ms : LOOK_AGAIN_MS);
 }
 

@@ -14,8 +14,8 @@ void hf_wait_init(pthread_cond_t *condition);
 void hf_wait_ms(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ms);
 
 /*
- * The same until the operation's deadline; wakes now and then, because its clock may be a virtual
- * one. The caller asks hf_op_check_deadline() afterwards.
+ * The same until the operation's deadline, or its thread is to stop; wakes now and then, because
+ * its clock may be a virtual one. The caller asks hf_op_check_deadline() afterwards.
  */
 void hf_wait_for(struct hf_op *op, pthread_cond_t *condition, pthread_mutex_t *lock);
 

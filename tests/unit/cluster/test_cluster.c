@@ -37,6 +37,8 @@ struct world {
     struct hf_engine base; /* of slow_engine: passes on to store, which takes beat_ms for a beat */
     struct hf_engine *store;
     uint64_t beat_ms;
+    bool beats_fail;
+    size_t beats;             /* synchronous ones */
     const struct node *looks; /* makes a turn; */
     const struct node *far;   /* if it is this one, it sees heartbeats only after */
     uint64_t lag_ms;
@@ -84,6 +86,10 @@ static struct hf_status slow_beat(struct hf_engine *engine, struct hf_op *op,
 
     if (synchronous) {
         world->clock.boottime_ms += world->beat_ms;
+        world->beats++;
+    }
+    if (world->beats_fail) {
+        return hf_fail(op, HF_UNAVAILABLE, "the database is gone");
     }
     remember(world, beat);
     return hf_engine_beat(world->store, op, beat, synchronous, out_seq);
@@ -1139,6 +1145,28 @@ static void nobody_is_taken_for_dead_because_a_host_is_behind(void **state)
     assert_in_range(promote(world), HF_CLUSTER_ACK_MS, HF_CLUSTER_ACK_MS + 700);
 }
 
+static void a_heartbeat_that_a_proof_waits_for_is_not_sent_in_a_rush_when_it_fails(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster *cluster = world->nodes[0].cluster;
+
+    run(world, 3000);
+    turn(&world->nodes[0]);
+    pass(world, 50);
+    cluster->listen_ms = world->clock.boottime_ms;
+    world->beats_fail = true;
+    world->beats = 0;
+    for (size_t i = 0; i < 5; i++) {
+        turn(&world->nodes[0]);
+    }
+    assert_int_equal(world->beats, 1);
+    world->beats_fail = false;
+    pass(world, 100);
+    turn(&world->nodes[0]);
+    assert_int_equal(world->beats, 2);
+    assert_int_equal(cluster->heard_ms, world->clock.boottime_ms);
+}
+
 /* The others go on meanwhile, and one of them cannot open it. */
 static void nobody_is_taken_for_dead_because_this_node_has_not_looked(void **state)
 {
@@ -1347,6 +1375,7 @@ int main(void)
         CASE(failures_that_were_forgotten_are_not_taken_for_proofs),
         CASE(one_who_may_be_cut_off_promotes_nothing_alone),
         CASE(nobody_is_taken_for_dead_because_a_host_is_behind),
+        CASE(a_heartbeat_that_a_proof_waits_for_is_not_sent_in_a_rush_when_it_fails),
         CASE(nobody_is_taken_for_dead_because_this_node_has_not_looked),
         CASE(who_stops_abandons_nothing),
         CASE(a_node_that_is_locked_while_it_tries_a_candidate_tries_it_again),
