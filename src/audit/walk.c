@@ -80,7 +80,8 @@ static struct hf_status begin(struct hf_audit_walker *walker, struct hf_op *op,
     }
     if (members->file > 1 && !walker->part) {
         return PROBLEM(walker, op, line->number,
-                       "this is file %" PRIu64 " of the trail; the files before it are missing",
+                       "this is file %" PRIu64 " of the trail; the files before it are missing"
+                       " (--part checks what is here)",
                        members->file);
     }
     walker->started = true;

@@ -12,6 +12,8 @@ static void print_json(const struct hf_audit_report *report, bool good)
     hf_json_open_object(&writer, NULL);
     hf_json_put_bool(&writer, "intact", good);
     hf_json_put_u64(&writer, "files", report->files);
+    hf_json_put_u64(&writer, "first_file", report->first_file);
+    hf_json_put_u64(&writer, "first_line", report->first_line);
     hf_json_put_u64(&writer, "lines", report->lines);
     hf_json_put_u64(&writer, "checkpoints", report->checkpoints);
     hf_json_put_u64(&writer, "lines_after_checkpoint", report->lines_after_checkpoint);
@@ -45,8 +47,8 @@ static struct hf_status verify(struct cli *cli)
     if (cli_option(cli, "anchor") != NULL) {
         HF_TRY(cli_read_file(cli, cli_option(cli, "anchor"), anchor));
     }
-    status =
-        hf_audit_verify(crypto, &cli->op, trail, hf_buf_bytes(key), hf_buf_bytes(anchor), &report);
+    status = (cli_flag(cli, "part") ? hf_audit_verify_part : hf_audit_verify)(
+        crypto, &cli->op, trail, hf_buf_bytes(key), hf_buf_bytes(anchor), &report);
     if (cli->json) {
         print_json(&report, status.code == HF_OK);
     } else if (status.code == HF_OK) {
@@ -57,7 +59,7 @@ static struct hf_status verify(struct cli *cli)
 }
 
 const struct command cli_audit_commands[] = {
-    { "audit", "verify", "", "trail=|public-key=|anchor=",
+    { "audit", "verify", "", "trail=|public-key=|anchor=|part",
       "Checks the audit trail's chain and signatures, and says what it cannot exclude.",
       "holdfast --dir /srv/holdfast audit verify --anchor /mnt/elsewhere/checkpoint.json", verify },
     { 0 },

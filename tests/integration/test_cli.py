@@ -784,5 +784,33 @@ class Audit(Case):
         self.fails(2, "cannot read /nonexistent", "audit", "verify", "--public-key", "/nonexistent")
 
 
+class AuditFiles(Case):
+    def test_files_that_are_in_an_archive_are_missed_unless_a_part_is_asked_for(self):
+        self.node = Node()
+        self.addCleanup(self.node.close)
+        with open(self.node.dir / "holdfast.conf", "a", encoding="ascii") as configuration:
+            configuration.write("audit {\n    max_file_mib = 1\n}\n")
+        self.node.start()
+        kms = Kms(self.node)
+        kms.create("zone")
+        first = self.node.dir / "audit/audit.log.1"
+        for _ in range(20000):
+            kms.generate("zone")
+            if first.exists():
+                break
+        kms.close()
+        self.node.stop()
+        lines = len(first.read_bytes().splitlines())
+        self.assertRegex(self.node.run("audit", "verify"), r"The chain is whole: .* in 2 files")
+        first.rename(self.node.base / "archived")
+        self.fails(7, r"file 2 of the trail; the files before it are missing \(--part checks what is here\)", "audit", "verify")
+        self.assertIn(f"begins with file 2: lines 1 to {lines} are not here", self.node.run("audit", "verify", "--part"))
+        told = json.loads(self.node.run("audit", "verify", "--part", "--json"))
+        self.assertEqual((told["intact"], told["first_file"], told["first_line"]), (True, 2, lines + 1))
+        current = self.node.dir / "audit/audit.log"
+        current.write_bytes(current.read_bytes().replace(b'"outcome":"ok"', b'"outcome":"no"', 1))
+        self.fails(7, "audit.log", "audit", "verify", "--part")
+
+
 if __name__ == "__main__":
     unittest.main()
