@@ -141,7 +141,9 @@ static size_t fill_peers(struct hf_cluster *cluster, struct hf_cluster_peer *pee
             stay++;
         } else {
             peers[used].name = hf_strdup(names[i]);
-            peers[used++].grew_ms = hf_cluster_now_ms(cluster);
+            peers[used].grew_ms = hf_cluster_now_ms(cluster);
+            peers[used].back_ms = peers[used].grew_ms;
+            used++;
         }
     }
     /* What lists us counts once it is applied as a whole: see follow(). */
@@ -315,14 +317,22 @@ static bool same_instance(const struct hf_cluster_row *row, const uint8_t *insta
 static void take_peer_row(struct hf_cluster *cluster, const struct hf_cluster_row *row)
 {
     struct hf_cluster_peer *peer = peer_named(cluster->peers, cluster->peer_count, row->node);
+    uint64_t now_ms = hf_cluster_now_ms(cluster);
+    bool goes_on;
 
-    if (peer == NULL ||
-        (peer->seen && same_instance(row, peer->row.instance) && row->number <= peer->row.number)) {
+    if (peer == NULL) {
         return;
+    }
+    goes_on = peer->seen && same_instance(row, peer->row.instance);
+    if (goes_on && row->number <= peer->row.number) {
+        return;
+    }
+    if (!goes_on || now_ms - peer->grew_ms >= HF_CLUSTER_ACK_MS) {
+        peer->back_ms = now_ms;
     }
     peer->row = *row;
     peer->seen = true;
-    peer->grew_ms = hf_cluster_now_ms(cluster);
+    peer->grew_ms = now_ms;
 }
 
 static void take_row(struct look *look, const struct hf_cluster_row *row)

@@ -237,10 +237,11 @@ struct hf_cluster_proof {
 /*
  * Waits for the reports on a candidate that has been committed without doubt, and decides: promote
  * when every node alive of those that serve it has opened it, and at least one has; abandon when
- * one says that it cannot, or keeps silent for HF_CLUSTER_PROVE_MS. A node is alive while its
- * heartbeats grow; nothing is decided by silence unless this node has had a lease for a while, so
- * that it is not the one who is cut off. serve_on NULL: all members. HF_UNAVAILABLE at the deadline
- * or after HF_CLUSTER_PROVE_LIMIT_MS, HF_LATER.
+ * one says that it cannot, or is alive and silent for HF_CLUSTER_PROVE_MS: one that has come back,
+ * or was started, has so long from then on. A node is alive while its heartbeats grow; nothing is
+ * decided by silence unless this node has had a lease for a while, so that it is not the one who is
+ * cut off. serve_on NULL: all members. HF_UNAVAILABLE at the deadline or after
+ * HF_CLUSTER_PROVE_LIMIT_MS, HF_LATER.
  */
 HF_STATUS hf_cluster_prove(struct hf_cluster *cluster, struct hf_op *op, uint64_t seq,
                            const char *const *serve_on, size_t count, struct hf_cluster_proof *out);

@@ -48,6 +48,7 @@ struct hf_cluster_peer {
     bool seen;
     struct hf_cluster_row row; /* the last one believed */
     uint64_t grew_ms; /* when it last differed, on our clock; at first: when it was listed */
+    uint64_t back_ms; /* since when it grows without a silence in between, by the same process */
     bool disbelieved; /* the row there was at the last look */
 };
 

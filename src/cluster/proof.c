@@ -182,13 +182,15 @@ struct count {
     uint64_t now_ms;
     struct hf_cluster_proof proof;
     bool failed;
-    const char *silent; /* a node alive that has not reported */
+    const char *silent; /* a node alive that has not reported, */
+    const char *mute;   /* and one that had the time to */
     uint64_t listen_ms; /* since then one of these was silent, as far as we hear */
     bool unheard;       /* one that does not seem to be alive has not reported either */
 };
 
+/* back_ms: since when it is alive. */
 static void count_verdict(struct count *count, const char *node, enum verdict verdict,
-                          const char *reason, bool alive)
+                          const char *reason, bool alive, uint64_t back_ms)
 {
     count->proof.of++;
     if (verdict == VERDICT_OPENED) {
@@ -199,6 +201,9 @@ static void count_verdict(struct count *count, const char *node, enum verdict ve
         memcpy(count->proof.reason, reason, strlen(reason) + 1);
     } else if (verdict == VERDICT_NONE && alive) {
         count->silent = node;
+        if (count->now_ms - back_ms >= HF_CLUSTER_PROVE_MS) {
+            count->mute = node;
+        }
     } else if (verdict == VERDICT_NONE) {
         count->unheard = true;
     }
@@ -226,7 +231,7 @@ static void count_self(struct count *count)
 
     own.proved = hf_cluster_proved(cluster);
     verdict = verdict_of(&own, count->seq, &reason);
-    count_verdict(count, cluster->node, verdict, reason, true);
+    count_verdict(count, cluster->node, verdict, reason, true, 0);
 }
 
 /* Silence counts for as long as we have listened: a look that hangs, or that a host answers which
@@ -241,7 +246,7 @@ static void count_peer(struct count *count, const struct hf_cluster_peer *peer)
     if (peer->seen) {
         verdict = verdict_of(&peer->row.report, count->seq, &reason);
     }
-    count_verdict(count, peer->name, verdict, reason, alive);
+    count_verdict(count, peer->name, verdict, reason, alive, peer->back_ms);
     if (verdict == VERDICT_NONE && count->now_ms >= silent_ms && silent_ms > count->listen_ms) {
         count->listen_ms = silent_ms;
     }
@@ -287,10 +292,10 @@ static bool decide(struct count *count, const char *const *serve_on, size_t serv
     decided = count->failed || (count->silent == NULL && count->proof.proven_on > 0 &&
                                 (!count->unheard || hears_others(count)));
     count->proof.promote = decided && !count->failed;
-    if (!decided && late && count->silent != NULL && hears_others(count) &&
+    if (!decided && late && count->mute != NULL && hears_others(count) &&
         !atomic_load(&cluster->stopping)) {
         decided = true;
-        memcpy(count->proof.failed, count->silent, strlen(count->silent) + 1);
+        memcpy(count->proof.failed, count->mute, strlen(count->mute) + 1);
         memcpy(count->proof.reason, "silent", sizeof "silent");
     }
     if (!decided && count->listen_ms > cluster->listen_ms) {

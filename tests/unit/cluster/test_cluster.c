@@ -15,8 +15,10 @@ struct node {
     struct world *world;
     const char *name;
     struct hf_cluster *cluster; /* NULL: it is down */
-    bool lags;                  /* it applies nothing */
-    bool mute;                  /* it makes no turns */
+    bool lags;                  /* it applies nothing, */
+    uint64_t lags_until_ms;     /* or not before then */
+    bool mute;                  /* it makes no turns, */
+    uint64_t mute_until_ms;     /* or not before then */
     enum hf_code opens;         /* how it opens candidates */
     bool is_locked_in_trial;    /* somebody locks it while it opens one, */
     bool is_locked_in_follow;   /* or while it follows the feed */
@@ -163,7 +165,7 @@ static struct hf_status follow(void *context, struct hf_op *op, uint64_t up_to,
     if (node->is_locked_in_follow) {
         hf_cluster_forget(node->cluster);
     }
-    if (node->lags) {
+    if (node->lags || world->clock.boottime_ms < node->lags_until_ms) {
         return hf_fail(op, HF_UNAVAILABLE, "the feed cannot be read");
     }
     for (size_t i = 0; i < world->candidate_count; i++) {
@@ -228,7 +230,8 @@ static void turn(struct node *node)
 
     hf_op_init(&op, &node->world->clock.env);
     node->world->looks = node;
-    if (node->cluster != NULL && !node->mute) {
+    if (node->cluster != NULL && !node->mute &&
+        node->world->clock.boottime_ms >= node->mute_until_ms) {
         (void)hf_cluster_tick(node->cluster, &op, &next_ms).code;
     }
 }
@@ -1065,6 +1068,34 @@ static void one_who_is_alive_and_silent_ends_a_candidate(void **state)
     assert_int_equal(proof.proven_on, 2);
 }
 
+/* n1 has a lease of some age again when n2 has been back for less than a second. */
+static void one_who_has_come_back_has_time_to_report(void **state)
+{
+    struct world *world = *state;
+    struct hf_cluster_proof proof;
+    uint64_t now_ms;
+
+    run(world, 3000);
+    now_ms = world->clock.boottime_ms;
+    world->nodes[0].mute_until_ms = now_ms + HF_CLUSTER_PROVE_MS + 500;
+    world->nodes[1].mute_until_ms = world->nodes[0].mute_until_ms + HF_CLUSTER_ACK_MS - 800;
+    world->nodes[1].lags_until_ms = world->nodes[1].mute_until_ms + HF_CLUSTER_PROVE_MS - 1000;
+    proof = prove(world, NULL, 0);
+    assert_true(proof.promote);
+    assert_int_equal(proof.proven_on, 3);
+    assert_true(world->clock.boottime_ms >= world->nodes[1].lags_until_ms);
+
+    /* And no more than that. */
+    now_ms = world->clock.boottime_ms;
+    world->nodes[0].mute_until_ms = now_ms + HF_CLUSTER_PROVE_MS + 500;
+    world->nodes[1].mute_until_ms = world->nodes[0].mute_until_ms + HF_CLUSTER_ACK_MS - 800;
+    world->nodes[1].lags = true;
+    proof = prove(world, NULL, 0);
+    assert_false(proof.promote);
+    assert_string_equal(proof.reason, "silent");
+    assert_true(world->clock.boottime_ms >= world->nodes[1].mute_until_ms + HF_CLUSTER_PROVE_MS);
+}
+
 static void failures_that_were_forgotten_are_not_taken_for_proofs(void **state)
 {
     struct world *world = *state;
@@ -1372,6 +1403,7 @@ int main(void)
         CASE(a_candidate_is_promoted_when_all_who_are_alive_have_opened_it),
         CASE(a_candidate_that_one_cannot_open_is_abandoned),
         CASE(one_who_is_alive_and_silent_ends_a_candidate),
+        CASE(one_who_has_come_back_has_time_to_report),
         CASE(failures_that_were_forgotten_are_not_taken_for_proofs),
         CASE(one_who_may_be_cut_off_promotes_nothing_alone),
         CASE(nobody_is_taken_for_dead_because_a_host_is_behind),
