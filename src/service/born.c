@@ -16,6 +16,8 @@
 
 /* A maker that is alive has settled its candidate by then: its operation has ended. */
 #define ORPHAN_MS 60000
+/* Versions that one request may have tried to make: each that was abandoned leaves its record. */
+#define ATTEMPTS_MAX 16
 
 enum { ABANDONED = 0, PROMOTED = 1 };
 
@@ -57,14 +59,14 @@ static struct hf_status stage_verdict(struct hf_control *control, struct hf_op *
     return HF_SUCCESS;
 }
 
-/* The id of the second step: another one, and the same one whenever the first is repeated. */
-static struct hf_status second_id(struct hf_service *service, struct hf_op *op,
-                                  const struct hf_request_id *first, struct hf_request_id *out)
+/* The id of what follows from a request: another one, and the same one whenever it is repeated. */
+static struct hf_status derive_id(struct hf_service *service, struct hf_op *op, const char *what,
+                                  const struct hf_request_id *from, struct hf_request_id *out)
 {
     HF_AUTO(buf) text = hf_buf_new();
 
-    hf_buf_add_text(text, "born");
-    hf_buf_add(text, first->bytes, sizeof first->bytes);
+    hf_buf_add_text(text, what);
+    hf_buf_add(text, from->bytes, sizeof from->bytes);
     return hf_seal_check_value(service->seal, op, hf_buf_bytes(text), out->bytes);
 }
 
@@ -179,7 +181,7 @@ static struct hf_status settle(struct hf_control *first, struct hf_op *op,
     second.call.has_version = true;
     second.call.version = first->number;
     hf_put_u32(asked, first->number);
-    if (second_id(first->call.service, op, id, &op->request_id).code != HF_OK) {
+    if (derive_id(first->call.service, op, "born", id, &op->request_id).code != HF_OK) {
         return leave_in_doubt(op);
     }
     if (!hf_control_has_happened(&second, op)) {
@@ -198,8 +200,9 @@ static struct hf_status settle(struct hf_control *first, struct hf_op *op,
     if (second.repeated) {
         return hf_fail(op, HF_UNAVAILABLE,
                        "version %u was abandoned, since a node could not open it; its record and "
-                       "the audit trail have the node and its reason",
-                       first->number);
+                       "the audit trail have the node and its reason. After %d of them, ask under "
+                       "a new request id",
+                       first->number, ATTEMPTS_MAX);
     }
     describe(&verdict, text, sizeof text);
     return hf_fail(op, HF_UNAVAILABLE,
@@ -207,18 +210,17 @@ static struct hf_status settle(struct hf_control *first, struct hf_op *op,
                    text);
 }
 
-static struct hf_status make(struct hf_control *control, struct hf_op *op)
+/* A candidate, and what becomes of it, under op's id. */
+static struct hf_status attempt(struct hf_control *control, struct hf_op *op)
 {
     const char *detail = control->call.detail;
     HF_AUTO_STRING as_candidate =
         hf_format("candidate%s%s", detail != NULL ? ", " : "", detail != NULL ? detail : "");
-    struct hf_request_id asked = op->request_id;
     struct hf_request_id id;
     struct hf_status status;
 
-    if (!hf_request_id_is_set(&asked)) {
-        hf_env_random(op->env, op->request_id.bytes, sizeof op->request_id.bytes);
-    }
+    control->repeated = false;
+    control->is_abandoned = false;
     control->call.detail = as_candidate;
     status = hf_control_commit(control, op);
     control->call.detail = detail;
@@ -227,6 +229,40 @@ static struct hf_status make(struct hf_control *control, struct hf_op *op)
     if (status.code == HF_OK) {
         status = settle(control, op, &id);
     }
+    op->request_id = id;
+    return status;
+}
+
+/*
+ * Who repeats a request whose version was abandoned wants a version still: the next attempt has an
+ * id that follows from the last one's, so that all repeats, on all nodes, find the same ones.
+ */
+static struct hf_status attempt_anew(struct hf_control *control, struct hf_op *op,
+                                     struct hf_status status)
+{
+    for (int i = 1; i < ATTEMPTS_MAX && control->is_abandoned && control->repeated; i++) {
+        struct hf_request_id next;
+
+        hf_op_clear(op);
+        HF_TRY(derive_id(control->call.service, op, "anew", &op->request_id, &next));
+        op->request_id = next;
+        status = attempt(control, op);
+    }
+    return status;
+}
+
+static struct hf_status make(struct hf_control *control, struct hf_op *op)
+{
+    struct hf_request_id asked = op->request_id;
+    struct hf_request_id id;
+    struct hf_status status;
+
+    if (!hf_request_id_is_set(&asked)) {
+        hf_env_random(op->env, op->request_id.bytes, sizeof op->request_id.bytes);
+    }
+    status = attempt(control, op);
+    id = op->request_id;
+    status = attempt_anew(control, op, status);
     /* One that was not asked for is forgotten. */
     op->request_id = hf_request_id_is_set(&asked) ? id : asked;
     return status;

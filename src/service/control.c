@@ -230,8 +230,7 @@ struct hf_status hf_control_end(const struct hf_control *control, struct hf_op *
                                 struct hf_status status)
 {
     status = end(control, op, status);
-    hf_repeats_conclude(control->call.service->repeats, &op->request_id, status,
-                        control->is_abandoned);
+    hf_repeats_conclude(control->call.service->repeats, &op->request_id, status);
     return status;
 }
 

@@ -233,7 +233,8 @@ HF_STATUS hf_control_ask_secret(struct hf_control *control, struct hf_op *op,
 /*
  * A change that makes a version. On a store of this node's own that is hf_control_run(). Else
  * stage() has staged a candidate: this promotes it once every node alive has opened it, and
- * abandons it when one cannot (HF_UNAVAILABLE names the node and its reason).
+ * abandons it when one cannot (HF_UNAVAILABLE names the node and its reason). The same request
+ * again makes another one then.
  */
 HF_STATUS hf_born_run(struct hf_control *control, struct hf_op *op);
 
@@ -320,9 +321,9 @@ void hf_repeats_free(struct hf_repeats *repeats);
 /* The digest of what was asked under this id, if a door has begun it as repeatable. */
 bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id,
                       uint8_t out[HF_CHECK_VALUE_LEN]);
-/* How the change of such a request has ended; is_abandoned: the version it made is, for good. */
+/* How the change of such a request has ended. */
 void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id *id,
-                         struct hf_status status, bool is_abandoned);
+                         struct hf_status status);
 
 /* --- revocation.c --- */
 

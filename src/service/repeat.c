@@ -199,19 +199,16 @@ bool hf_repeats_asked(struct hf_repeats *repeats, const struct hf_request_id *id
     return entry != NULL;
 }
 
-static enum hf_repeat_ending ending_of(struct hf_status status, bool is_abandoned)
+static enum hf_repeat_ending ending_of(struct hf_status status)
 {
     if (status.code == HF_OK) {
         return HF_REPEAT_HAPPENED;
     }
-    if (status.code == HF_IN_DOUBT) {
-        return HF_REPEAT_IN_DOUBT;
-    }
-    return is_abandoned ? HF_REPEAT_ABANDONED : HF_REPEAT_OPEN;
+    return status.code == HF_IN_DOUBT ? HF_REPEAT_IN_DOUBT : HF_REPEAT_OPEN;
 }
 
 void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id *id,
-                         struct hf_status status, bool is_abandoned)
+                         struct hf_status status)
 {
     struct hf_repeat_entry *entry = NULL;
 
@@ -221,7 +218,7 @@ void hf_repeats_conclude(struct hf_repeats *repeats, const struct hf_request_id 
     pthread_mutex_lock(&repeats->lock);
     entry = hf_repeats_flight(repeats, id);
     if (entry != NULL) {
-        entry->ending = ending_of(status, is_abandoned);
+        entry->ending = ending_of(status);
     }
     pthread_mutex_unlock(&repeats->lock);
 }
@@ -296,7 +293,6 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
         has_waited = true;
         /* What is no first time of that one is none of its repeat. */
         first.written = entry->first.written;
-        first.abandoned = entry->first.abandoned;
     }
     if (entry == NULL) {
         HF_TRY(add(repeats, op, digest, &entry));
@@ -309,7 +305,6 @@ static struct hf_status claim(struct hf_service *service, struct hf_op *op, cons
         *out_fresh = !repeats_it || !hf_request_id_is_set(&entry->request_id);
         if ((is_good || by_store) && !has_waited) {
             first.written = entry->answered;
-            first.abandoned = entry->abandoned;
         }
     }
     hf_assert(entry != NULL);
@@ -403,8 +398,6 @@ static void note_end(struct hf_repeat_entry *entry, bool written)
 
     if (written && entry->ending == HF_REPEAT_HAPPENED) {
         entry->answered = entry->request_id;
-    } else if (written && entry->ending == HF_REPEAT_ABANDONED) {
-        entry->abandoned = entry->request_id;
     } else if (!written && hf_repeats_is_same_id(&entry->answered, &entry->request_id)) {
         entry->answered = none;
     }

@@ -11,20 +11,14 @@
 enum hf_repeat_fate { HF_REPEAT_IN_FLIGHT, HF_REPEAT_UNWRITTEN, HF_REPEAT_WRITTEN };
 
 /* How the change ended, as far as what is asked next depends on it. */
-enum hf_repeat_ending {
-    HF_REPEAT_OPEN,
-    HF_REPEAT_HAPPENED,
-    HF_REPEAT_ABANDONED,
-    HF_REPEAT_IN_DOUBT
-};
+enum hf_repeat_ending { HF_REPEAT_OPEN, HF_REPEAT_HAPPENED, HF_REPEAT_IN_DOUBT };
 
 /* What tells a first time that another node may have brought about, or may be about to. */
 struct hf_first_time {
-    struct hf_request_id written;   /* no first time: its answer went out here */
-    struct hf_request_id abandoned; /* nor that */
-    uint64_t since_ms;              /* realtime: earlier ones are none either */
-    uint64_t revision;              /* of the key's record, when the store was asked */
-    bool is_derived;                /* the id follows from that revision */
+    struct hf_request_id written; /* no first time: its answer went out here */
+    uint64_t since_ms;            /* realtime: earlier ones are none either */
+    uint64_t revision;            /* of the key's record, when the store was asked */
+    bool is_derived;              /* the id follows from that revision */
 };
 
 struct hf_repeat_entry {
@@ -33,8 +27,7 @@ struct hf_repeat_entry {
     uint8_t digest[HF_CHECK_VALUE_LEN];
     struct hf_request_id request_id;
     enum hf_repeat_ending ending;
-    struct hf_request_id answered;  /* the last that happened, and its answer went out in full */
-    struct hf_request_id abandoned; /* the last whose version was abandoned, and it went out */
+    struct hf_request_id answered; /* the last that happened, and its answer went out in full */
     enum hf_repeat_fate fate;
     uint64_t until_ms; /* boottime: after it a finished entry means nothing */
     uint64_t window_ms;

@@ -42,8 +42,7 @@ static struct hf_status find_first(struct hf_service *service, struct hf_op *op,
     HF_TRY(hf_seal_find_request(service->seal, op, hf_op_caller_id(op),
                                 hf_bytes_of(entry->digest, sizeof entry->digest),
                                 entry->first.since_ms, up_to, out));
-    if (hf_repeats_is_same_id(out, &entry->first.written) ||
-        hf_repeats_is_same_id(out, &entry->first.abandoned)) {
+    if (hf_repeats_is_same_id(out, &entry->first.written)) {
         return (struct hf_status){ HF_NOT_FOUND };
     }
     return HF_SUCCESS;

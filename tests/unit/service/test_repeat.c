@@ -419,7 +419,7 @@ static uint32_t post_in_doubt(struct hf_service *service)
 
     assert_ok(&op, begin(&op, service, &post));
     assert_ok(&op, rotate(&op, &post));
-    hf_repeats_conclude(service->repeats, &op.request_id, (struct hf_status){ HF_IN_DOUBT }, false);
+    hf_repeats_conclude(service->repeats, &op.request_id, (struct hf_status){ HF_IN_DOUBT });
     hf_service_repeat_end(post.repeat, true);
     return post.version;
 }

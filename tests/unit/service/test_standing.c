@@ -896,6 +896,74 @@ static void what_was_abandoned_can_be_asked_for_again(void **unused)
     assert_int_equal(version, 2);
 }
 
+static struct hf_status rotate_under(struct hf_op *op, uint8_t id, uint32_t *out)
+{
+    *op = world_as(ROOT);
+    op->request_id = world_request(id);
+    return rotate(op, out);
+}
+
+static void a_repeat_of_a_request_whose_version_was_abandoned_makes_another(void **unused)
+{
+    struct hf_op op;
+    uint32_t version = 0;
+
+    (void)unused;
+    cluster.other.opens = HF_CORRUPT;
+    assert_fails(&op, rotate_under(&op, 1, &version), HF_UNAVAILABLE);
+    assert_fails(&op, rotate_under(&op, 1, &version), HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "version 3"));
+    cluster.other.opens = HF_OK;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(&op, rotate_under(&op, 1, &version));
+        assert_int_equal(version, 4);
+    }
+    assert_ok(&op, rotate_under(&op, 2, &version));
+    assert_int_equal(version, 5);
+}
+
+static void a_request_makes_no_more_than_so_many_versions(void **unused)
+{
+    struct hf_op op;
+    uint32_t version = 0;
+
+    (void)unused;
+    cluster.other.opens = HF_CORRUPT;
+    for (int i = 0; i < 16; i++) {
+        assert_fails(&op, rotate_under(&op, 1, &version), HF_UNAVAILABLE);
+        assert_non_null(strstr(op.text, "node-2"));
+    }
+    cluster.other.opens = HF_OK;
+    assert_fails(&op, rotate_under(&op, 1, &version), HF_UNAVAILABLE);
+    assert_non_null(strstr(op.text, "ask under a new request id"));
+    assert_ok(&op, rotate_under(&op, 2, &version));
+    assert_int_equal(version, 18);
+}
+
+/* A client that goes on from node to node has them all find the one version that was made. */
+static void all_nodes_find_what_a_repeat_made_after_a_version_was_abandoned(void **unused)
+{
+    struct hf_repeats *here = world.service->repeats;
+    struct hf_repeats *there = hf_repeats_new(10);
+    uint32_t version = 0;
+
+    (void)unused;
+    world.service->shared_store = true;
+    cluster.other.opens = HF_CORRUPT;
+    assert_int_equal(post("old", rotate, &version).code, HF_UNAVAILABLE);
+    cluster.other.opens = HF_OK;
+    world.service->repeats = there;
+    assert_int_equal(post("old", rotate, &version).code, HF_OK);
+    assert_int_equal(version, 3);
+    world.service->repeats = here;
+    assert_int_equal(post("old", rotate, &version).code, HF_OK);
+    assert_int_equal(version, 3);
+    /* Now both have answered: what is asked next is another rotation. */
+    assert_int_equal(post("old", rotate, &version).code, HF_OK);
+    assert_int_equal(version, 4);
+    hf_repeats_free(there);
+}
+
 static void serve_on(const char *node)
 {
     neighbour_enlist("node-1", "", HF_MEMBER_APPROVED);
@@ -1022,6 +1090,9 @@ int main(void)
         test_of(a_silent_node_is_waited_for_once_for_each_version),
         test_of(a_version_that_a_node_cannot_open_is_abandoned),
         test_of(what_was_abandoned_can_be_asked_for_again),
+        test_of(a_repeat_of_a_request_whose_version_was_abandoned_makes_another),
+        test_of(a_request_makes_no_more_than_so_many_versions),
+        test_of(all_nodes_find_what_a_repeat_made_after_a_version_was_abandoned),
         test_of(a_node_that_does_not_serve_the_keyring_proves_nothing),
         test_of(a_candidate_is_proven_by_those_who_serve_it_whoever_settles_it),
         test_of(a_repeat_goes_on_where_the_first_time_stopped),
