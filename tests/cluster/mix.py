@@ -115,6 +115,10 @@ class Load:
         found = list(recorded(self.book.history.operations, lines))
         assert not found, "\n  ".join([f"{len(found)} violations of I8, among them", *map(str, found[:5])])
         print(f"every acknowledged version stands in one of the trails, of {len(lines)} lines", flush=True)
+        abandoned = [line for line in lines if line["outcome"] == "ok" and "could not open it" in line.get("detail", "")]
+        for line in abandoned[:10]:
+            print(f"abandoned at {line['t']} by {line['node']}: {line.get('key')} version {line.get('version')}, {line['detail']}")
+        print(f"{len(abandoned)} versions were abandoned", flush=True)
 
     def no_use_failed(self):
         """What roams has opened and generated without one failure that a client sees."""
@@ -132,6 +136,8 @@ class Load:
                                      ("writes", self.writers, WRITES)):
             print(f"{what}: no answer for {longest_gap_ms(clients, kinds)} ms at most, one call took "
                   f"{longest_call_ms(clients, kinds)} ms at most, {len(failed(clients, kinds))} calls failed", flush=True)
+            for call in failed(clients, kinds)[:5]:
+                print(f"  {call.kind}, {call.attempts} attempts in {call.end - call.begin:.1f} s: {call.why[:2]} ... {call.why[-2:]}")
 
 
 @contextlib.contextmanager
