@@ -32,7 +32,10 @@ uint64_t hf_take_u64(struct hf_reader *reader);
 struct hf_bytes hf_take_raw(struct hf_reader *reader, size_t len);
 /* A view into the source, its length read first. */
 struct hf_bytes hf_take_bytes(struct hf_reader *reader);
-/* The same as a string of the caller's; an embedded zero byte fails the reader. */
+/*
+ * The same as a string of the caller's; an embedded zero byte fails the reader. "" once it has
+ * failed, never NULL.
+ */
 char *hf_take_text(struct hf_reader *reader);
 /* HF_CORRUPT if anything was short or anything is left over; what names the thing parsed. */
 HF_STATUS hf_reader_end(struct hf_reader *reader, struct hf_op *op, const char *what);

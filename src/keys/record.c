@@ -105,7 +105,7 @@ static void take_serve_on(struct hf_reader *reader, struct hf_serve_on *out)
     for (uint8_t i = 0; i < count && !reader->failed; i++) {
         char *name = hf_take_text(reader);
 
-        reader->failed = name == NULL || hf_serve_on_add(&scratch, out, name).code != HF_OK ||
+        reader->failed = hf_serve_on_add(&scratch, out, name).code != HF_OK ||
                          (i > 0 && strcmp(out->names[i - 1], out->names[i]) > 0);
         free(name);
     }

@@ -70,8 +70,14 @@ HF_STATUS hf_drill_run_decode(struct hf_op *op, struct hf_bytes content, struct 
 void hf_drill_part_encode(const struct hf_drill_part *part, struct hf_buf *out);
 HF_STATUS hf_drill_part_decode(struct hf_op *op, struct hf_bytes content,
                                struct hf_drill_part **out);
+/* Its proofs as hf_slot_proof_decode_head() reads them. */
+HF_STATUS hf_drill_part_decode_heads(struct hf_op *op, struct hf_bytes content,
+                                     struct hf_drill_part **out);
 void hf_drill_end_encode(const struct hf_drill_end *end, struct hf_buf *out);
 HF_STATUS hf_drill_end_decode(struct hf_op *op, struct hf_bytes content, struct hf_drill_end **out);
+/* The place of the newest drill. */
+void hf_drill_last_encode(uint8_t place, struct hf_buf *out);
+HF_STATUS hf_drill_last_decode(struct hf_op *op, struct hf_bytes content, uint8_t *out);
 
 /* --- in the store; all of these wait --- */
 

@@ -52,14 +52,6 @@ void hf_job_record_encode(const struct hf_job_record *record, struct hf_buf *out
     hf_put_text(out, record->text);
 }
 
-/* Text that is there even when the reader has failed. */
-static char *take_text(struct hf_reader *reader)
-{
-    char *text = hf_take_text(reader);
-
-    return text != NULL ? text : hf_strdup("");
-}
-
 struct hf_status hf_job_record_decode(struct hf_op *op, struct hf_bytes content,
                                       struct hf_job_record *out)
 {
@@ -68,14 +60,14 @@ struct hf_status hf_job_record_decode(struct hf_op *op, struct hf_bytes content,
 
     hf_reader_init(&reader, content);
     format = hf_take_u8(&reader);
-    out->node = take_text(&reader);
+    out->node = hf_take_text(&reader);
     out->fence = hf_take_u64(&reader);
     out->begun_ms = hf_take_u64(&reader);
     out->active_ms = hf_take_u64(&reader);
     out->ended_ms = hf_take_u64(&reader);
     out->done = hf_take_u64(&reader);
     out->total = hf_take_u64(&reader);
-    out->text = take_text(&reader);
+    out->text = hf_take_text(&reader);
     if (content.len > 0 && format != FORMAT) {
         return hf_fail(op, HF_UNSUPPORTED, "a job has format %u; this server reads format %d",
                        format, FORMAT);

@@ -7,6 +7,7 @@
 #include "service/internal.h"
 
 #define HF_SLOT_PROOF_KEYRINGS 4096 /* named by one proof */
+#define HF_SLOT_PROOF_FAILURES 2000 /* likewise */
 
 struct hf_failed_version {
     char *path; /* of the version's record */
