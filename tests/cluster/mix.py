@@ -115,7 +115,7 @@ class Load:
         found = list(recorded(self.book.history.operations, lines))
         assert not found, "\n  ".join([f"{len(found)} violations of I8, among them", *map(str, found[:5])])
         print(f"every acknowledged version stands in one of the trails, of {len(lines)} lines", flush=True)
-        abandoned = [line for line in lines if line["outcome"] == "ok" and "could not open it" in line.get("detail", "")]
+        abandoned = [line for line in lines if line.get("outcome") == "ok" and "could not open it" in line.get("detail", "")]
         for line in abandoned[:10]:
             print(f"abandoned at {line['t']} by {line['node']}: {line.get('key')} version {line.get('version')}, {line['detail']}")
         print(f"{len(abandoned)} versions were abandoned", flush=True)
